@@ -1,0 +1,74 @@
+"""`python -m pipeline STAGE …`: every stage as a command, and the tools around them."""
+
+import argparse
+import errno
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.progress import setup_logging
+
+STAGES = {
+    "studio": "render a synthetic clip with its ground truth",
+    "decode": "decode a video to frames/",
+    "masks": "find the person: masks/",
+    "depth": "camera.json, and depth/ where a backend gives it",
+    "pose": "estimate the initial motion: pose_init.npz",
+    "fit": "refine pose and avatar together: fit/",
+    "evaluate": "measure what the refinement changed: metrics.csv",
+    "render": "overlay, turntable and novel-pose videos: renders/",
+    "export": "PLY, AMASS, GLB and BVH files: exports/",
+    "report": "one self-contained page: report.html",
+    "aggregate": "gather the metrics of all videos",
+    "doctor": "say what is installed, what is missing and what mends it",
+}
+log = logging.getLogger("pipeline")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one stage. Returns the exit status: 0 done, 1 an error the user can mend, 2 a wrong command line."""
+    argv = sys.argv[1:] if argv is None else argv
+    listing = "\n".join(f"  {name:10} {text}" for name, text in STAGES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description=f"The stages, in order:\n{listing}",
+        epilog="python -m pipeline STAGE --help tells what a stage reads, writes and takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", choices=STAGES, metavar="STAGE")
+    stage = parser.parse_args(argv[:1]).stage
+    module = importlib.import_module(f"pipeline.stages.{stage}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline {stage}", description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument(
+        "--settings",
+        metavar="YAML|FILE",
+        help=f"settings that replace those of config/config.yaml, section {stage!r}: 'key: value' or a file",
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write plain log lines there too")
+    args = parser.parse_args(argv[1:])
+    setup_logging(args.log)
+    try:
+        module.run(args)
+    except UserError as error:
+        return _fail(stage, str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        return _fail(stage, f"{error.filename or 'output'}: {error.strerror}; free some space or choose another folder")
+    except KeyboardInterrupt:
+        return _fail(stage, "stopped by the user")
+    return 0
+
+
+def _fail(stage: str, message: str) -> int:
+    log.error("error: %s: %s", stage, " ".join(message.split()))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Progress of long steps: a bar with rate and time left on a terminal, plain lines in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+_LOG_EVERY_SECONDS = 5.0
+_log = logging.getLogger("pipeline.progress")
+
+
+def track(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Yield from `iterable`, showing how far it is, its rate and the time left.
+
+    Args:
+        iterable: what to go through.
+        desc: what is being done, a few words.
+        total: how many items there are; taken from `len(iterable)` where it has one.
+        unit: what an item is ("frame", "step").
+    """
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    started = last = time.monotonic()
+    done = 0
+    with tqdm(iterable, desc=desc, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False) as bar:
+        for item in bar:
+            yield item
+            done += 1
+            now = time.monotonic()
+            if now - last >= _LOG_EVERY_SECONDS and done != total:
+                last = now
+                _log.info("%s: %s", desc, _state(done, total, now - started, unit))
+    _log.info("%s: done, %s", desc, _state(done, done, time.monotonic() - started, unit))
+
+
+def _state(done: int, total: int | None, seconds: float, unit: str) -> str:
+    rate = done / max(seconds, 1e-9)
+    text = f"{done}{'' if total is None else f'/{total}'} {unit}, {rate:.1f} {unit}/s, {seconds:.1f} s"
+    return text if total is None or done >= total else f"{text}, {(total - done) / max(rate, 1e-9):.0f} s left"
+
+
+class _TerminalHandler(logging.Handler):
+    """Writes above a running progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def setup_logging(log_file: Path | None) -> None:
+    """Send log lines to the terminal and, when `log_file` is given, to that file (plain, with the time).
+
+    On a terminal the progress lines are left out, for the bar shows them.
+    """
+    root = logging.getLogger("pipeline")
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    root.handlers.clear()
+    terminal = _TerminalHandler()
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.addFilter(lambda record: not (record.name == _log.name and sys.stderr.isatty()))
+    root.addHandler(terminal)
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+        root.addHandler(to_file)

@@ -1,0 +1,89 @@
+"""Settings of a stage: a section of config/config.yaml, with overrides, as a frozen dataclass."""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pipeline.errors import UserError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "config" / "config.yaml"
+S = TypeVar("S")
+
+
+@cache
+def _default_config() -> dict[str, Any]:
+    if not DEFAULT_CONFIG.is_file():
+        raise UserError(f"{DEFAULT_CONFIG}: not found; run from a clone of the repository (pip install -e .)")
+    return yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+
+
+def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S]) -> S:
+    """Build the settings `cls` from a section of config/config.yaml.
+
+    Args:
+        section: name of the section ("fit"); a dot goes deeper ("studio.camera").
+        overrides: values that replace the file's, by the same names, nested where the section is.
+        cls: a dataclass; each of its fields is a key of the section. A field whose type is a dataclass takes a subsection.
+
+    Raises:
+        UserError: a key that `cls` does not know, or one that is missing, or a value of another type.
+    """
+    values: Any = _default_config()
+    for part in section.split("."):
+        values = values[part]
+    return _build(cls, merged(values, overrides or {}), section)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, section by section."""
+    out = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = merged(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def _build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - set(fields))
+    missing = sorted(set(fields) - set(values))
+    if unknown:
+        raise UserError(f"settings {where}: unknown key {unknown[0]!r}; known keys are {', '.join(fields)}")
+    if missing:
+        raise UserError(f"settings {where}: key {missing[0]!r} is missing; see config/config.yaml")
+    built = {}
+    for name, value in values.items():
+        kind = fields[name].type
+        if dataclasses.is_dataclass(kind):
+            value = _build(kind, value, f"{where}.{name}")
+        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            value = float(value)
+        elif kind in (int, bool, str, float) and type(value) is not kind:
+            raise UserError(f"settings {where}.{name}: expected {kind.__name__}, found {value!r}")
+        built[name] = value
+    return cls(**built)
+
+
+def parse_overrides(text: str | None) -> dict[str, Any]:
+    """Read the `--settings` option: YAML (JSON is YAML too) or the path of a file that holds it."""
+    if not text:
+        return {}
+    path = Path(text)
+    source = "--settings"
+    if "\n" not in text and len(text) < 250 and path.suffix in (".yaml", ".yml", ".json"):
+        if not path.is_file():
+            raise UserError(f"{path}: not found; --settings takes YAML or a file that holds it")
+        source, text = str(path), path.read_text(encoding="utf-8")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: expected KEY: VALUE pairs such as 'iterations: 500', found {values!r}")
+    return values
