@@ -1,0 +1,68 @@
+"""Checked reading and writing of npz files that hold plain arrays."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.formats.atomic import atomic_path
+
+Shape = tuple[int | str, ...]
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file; pickled objects are refused.
+
+    Raises:
+        UserError: the file is missing, or is no npz, or holds pickled objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: not found; run the stage that writes it first")
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: expected an npz file of plain arrays, could not read it ({error})") from error
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray | str | float]) -> None:
+    """Write `arrays` compressed, whole or not at all."""
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def check_arrays(where: str | Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape]) -> dict[str, int]:
+    """Check that the arrays are there, have these shapes and hold only finite numbers.
+
+    Args:
+        where: what to call the file in an error.
+        arrays: the arrays by name.
+        shapes: for each name its shape; a letter stands for a size that must be the same wherever it occurs.
+
+    Returns:
+        The size found for each letter.
+
+    Raises:
+        UserError: names the file, the key and the shape or value found.
+    """
+    sizes: dict[str, int] = {}
+    for key, shape in shapes.items():
+        if key not in arrays:
+            raise UserError(f"{where}: key {key!r} is missing; found {', '.join(sorted(arrays)) or 'nothing'}")
+        found = np.shape(arrays[key])
+        fits = len(found) == len(shape)
+        for size, want in zip(found, shape):
+            fits = fits and size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
+        if not fits:
+            wanted = ", ".join(f"{s}={sizes[s]}" if s in sizes else str(s) for s in shape)
+            raise UserError(f"{where}: key {key!r} should have shape ({wanted}), found {found}")
+        values = np.asarray(arrays[key])
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = np.argwhere(~np.isfinite(values))[0]
+            raise UserError(f"{where}: key {key!r} holds {values[tuple(bad)]} at index {tuple(int(i) for i in bad)}")
+        if values.dtype.kind not in "fiub":
+            raise UserError(f"{where}: key {key!r} should hold numbers, found {values.dtype}")
+    return sizes

@@ -1,0 +1,50 @@
+"""fit/avatar.npz: the Gaussians of a person in canonical space."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.formats.arrays import check_arrays, read_npz, write_npz
+
+_SHAPES = {
+    "means": ("N", 3),
+    "quats": ("N", 4),
+    "scales": ("N", 3),
+    "opacities": ("N",),
+    "sh": ("N", "K", 3),
+    "weights": ("N", 24),
+    "canonical_pose": (24, 3),
+    "betas": (10,),
+    "train_frames": ("T",),
+}
+
+
+@dataclass(frozen=True)
+class AvatarFile:
+    """Gaussians in canonical space with their skinning weights; activated values, not logits or logarithms."""
+
+    means: np.ndarray  # (N, 3) metres, body posed by canonical_pose, its root joint at rest
+    quats: np.ndarray  # (N, 4) wxyz, unit
+    scales: np.ndarray  # (N, 3) metres
+    opacities: np.ndarray  # (N,) in (0, 1)
+    sh: np.ndarray  # (N, K, 3) spherical harmonics, K = 1 or 4
+    weights: np.ndarray  # (N, 24) skinning weights, rows sum to 1
+    canonical_pose: np.ndarray  # (24, 3) axis-angle
+    betas: np.ndarray  # (10,)
+    train_frames: np.ndarray  # (T,) bool, False where the frame was held out from the Gaussians' training
+    body_model: str
+    binding: str  # camel | lsw | gom | none
+
+    def __post_init__(self) -> None:
+        check_arrays("avatar", asdict(self), _SHAPES)
+
+    def save(self, path: str | Path) -> None:
+        write_npz(path, asdict(self))
+
+    @staticmethod
+    def load(path: str | Path) -> "AvatarFile":
+        arrays = read_npz(path)
+        check_arrays(path, arrays, _SHAPES)
+        values = {f.name: arrays[f.name] for f in fields(AvatarFile)}
+        return AvatarFile(**values | {key: str(values[key]) for key in ("body_model", "binding")})

@@ -1,0 +1,42 @@
+"""camera.json: the pinhole camera of a clip."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.formats.arrays import check_arrays
+from pipeline.formats.records import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Intrinsics of a clip, in pixels of the decoded frames; a pixel's centre lies at +0.5."""
+
+    K: np.ndarray  # (3, 3) px
+    width: int
+    height: int
+    source: str  # where K is from, for people: "image diagonal", "studio truth", "unidepth"
+    metric: bool  # False: K is a guess, so distances hold only up to the focal length
+
+    def __post_init__(self) -> None:
+        check_arrays(f"camera from {self.source}", {"K": self.K}, {"K": (3, 3)})
+
+    def save(self, path: str | Path) -> None:
+        write_json(
+            path,
+            {
+                "K": np.asarray(self.K, dtype=float).tolist(),
+                "width": self.width,
+                "height": self.height,
+                "source": self.source,
+                "metric": self.metric,
+            },
+        )
+
+    @staticmethod
+    def load(path: str | Path) -> "Camera":
+        values = read_json(path, ("K", "width", "height", "source", "metric"))
+        K = np.array(values["K"], dtype=np.float64)
+        check_arrays(path, {"K": K}, {"K": (3, 3)})
+        return Camera(K, int(values["width"]), int(values["height"]), values["source"], bool(values["metric"]))

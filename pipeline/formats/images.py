@@ -1,0 +1,82 @@
+"""Numbered images of a clip: frames/%06d.jpg, masks/%06d.png, depth/%06d.png."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import UserError
+
+JPEG_QUALITY = 95
+DEPTH_UNIT = 1e-3  # metres a count: 16-bit millimetres
+
+
+class ImageFolder:
+    """Read-only sequence of the images %06d.<suffix> in a folder; nothing is kept in memory."""
+
+    suffix = ".png"
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.files = sorted(self.path.glob(f"[0-9]*{self.suffix}"))
+        if not self.files:
+            raise UserError(f"{self.path}: no {self.suffix} image found; run the stage that writes it first")
+        for index, file in enumerate(self.files):
+            if file.stem != f"{index:06d}":
+                raise UserError(f"{self.path}: image {index:06d}{self.suffix} is missing, found {file.name}")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def _read(self, index: int) -> np.ndarray:
+        try:
+            with Image.open(self.files[index]) as image:
+                return np.asarray(image)
+        except OSError as error:
+            raise UserError(f"{self.files[index]}: not a readable image ({error}); delete it and rerun") from error
+
+
+class FrameFolder(ImageFolder):
+    """frames/: [i] -> uint8 (H, W, 3) RGB."""
+
+    suffix = ".jpg"
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._read(index)
+
+
+class MaskFolder(ImageFolder):
+    """masks/: [i] -> uint8 (H, W), 255 = person."""
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        mask = self._read(index)
+        if mask.ndim != 2 or mask.dtype != np.uint8:
+            raise UserError(f"{self.files[index]}: expected an 8-bit grey image, found {mask.dtype} {mask.shape}")
+        return mask
+
+
+class DepthFolder(ImageFolder):
+    """depth/: [i] -> float32 (H, W) metres along z, 0 = unknown."""
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        depth = self._read(index)
+        if depth.ndim != 2 or depth.dtype not in (np.uint16, np.int32):
+            raise UserError(f"{self.files[index]}: expected a 16-bit grey image, found {depth.dtype} {depth.shape}")
+        return depth.astype(np.float32) * np.float32(DEPTH_UNIT)
+
+
+def write_frame(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) RGB as JPEG."""
+    Image.fromarray(image).save(path, quality=JPEG_QUALITY, subsampling=0)
+
+
+def write_mask(path: str | Path, mask: np.ndarray) -> None:
+    """Write uint8 (H, W) as PNG."""
+    Image.fromarray(mask).save(path, compress_level=3)
+
+
+def write_depth(path: str | Path, depth: np.ndarray) -> None:
+    """Write float metres (H, W), 0 or NaN = unknown, as 16-bit millimetres; beyond 65.5 m is unknown too."""
+    counts = np.round(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) / DEPTH_UNIT)
+    counts[(counts < 0) | (counts > 65535)] = 0
+    Image.fromarray(counts.astype(np.uint16)).save(path, compress_level=3)

@@ -1,0 +1,83 @@
+"""Where each file of a video lies under results/<video>/."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class VideoDir:
+    """The folder results/<video>/ and the names in it; every stage takes its paths from here."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def video(self) -> Path:
+        return self.root / "video.json"
+
+    @property
+    def frames(self) -> Path:
+        return self.root / "frames"
+
+    @property
+    def masks(self) -> Path:
+        return self.root / "masks"
+
+    @property
+    def depth(self) -> Path:
+        """Absent when no depth backend is chosen."""
+        return self.root / "depth"
+
+    @property
+    def camera(self) -> Path:
+        return self.root / "camera.json"
+
+    @property
+    def pose_init(self) -> Path:
+        return self.root / "pose_init.npz"
+
+    @property
+    def landmarks(self) -> Path:
+        return self.root / "landmarks.npz"
+
+    @property
+    def fit(self) -> Path:
+        return self.root / "fit"
+
+    @property
+    def avatar(self) -> Path:
+        return self.fit / "avatar.npz"
+
+    @property
+    def pose_refined(self) -> Path:
+        return self.fit / "pose_refined.npz"
+
+    @property
+    def history(self) -> Path:
+        return self.fit / "history.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.fit / "checkpoint.pt"
+
+    @property
+    def renders(self) -> Path:
+        return self.root / "renders"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def provenance(self, stage: str) -> Path:
+        return self.root / "provenance" / f"{stage}.json"

@@ -1,0 +1,30 @@
+"""Checked reading and writing of small JSON files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.formats.atomic import atomic_path
+
+
+def write_json(path: str | Path, values: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a JSON object that must have `keys`. Raises UserError naming the file and what is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: not found; run the stage that writes it first")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected JSON, found {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    for key in keys:
+        if key not in values:
+            raise UserError(f"{path}: key {key!r} is missing; found {', '.join(values) or 'nothing'}")
+    return values
