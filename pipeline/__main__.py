@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     stage = parser.parse_args(argv[:1]).stage
     module = importlib.import_module(f"pipeline.stages.{stage}")
     parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline {stage}", description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m pipeline {stage}",
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
     parser.add_argument(

@@ -27,7 +27,8 @@ def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S
     Args:
         section: name of the section ("fit"); a dot goes deeper ("studio.camera").
         overrides: values that replace the file's, by the same names, nested where the section is.
-        cls: a dataclass; each of its fields is a key of the section. A field whose type is a dataclass takes a subsection.
+        cls: a dataclass; each of its fields is a key of the section. A field whose type is a dataclass takes a
+            subsection.
 
     Raises:
         UserError: a key that `cls` does not know, or one that is missing, or a value of another type.
