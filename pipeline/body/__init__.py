@@ -1,0 +1,6 @@
+"""The body model: a mesh with SMPL's 24-joint tree, posed by linear blend skinning."""
+
+from pipeline.body.load import load_body
+from pipeline.body.model import JOINT_NAMES, PARENTS, BodyModel, BodyOutput, skin, vertex_normals
+
+__all__ = ["JOINT_NAMES", "PARENTS", "BodyModel", "BodyOutput", "load_body", "skin", "vertex_normals"]
