@@ -1,4 +1,4 @@
-"""Read a body in SMPL's layout: the free body shipped here, or a licensed SMPL file (an npz, or the pickle of its site)."""
+"""Read a body in SMPL's layout: the free body shipped here, or a licensed SMPL file (npz or pickle)."""
 
 from __future__ import annotations
 
