@@ -1,0 +1,48 @@
+# From the raw videos in videos/ to refined motion, avatars and reports in results/.
+#
+# Path scheme, for each video videos/<video>.<suffix>:
+#   results/<video>/video.json, frames/          decode
+#   results/<video>/masks/                       masks
+#   results/<video>/camera.json, depth/          depth
+#   results/<video>/pose_init.npz, landmarks.npz pose
+#   results/<video>/fit/                         fit
+#   results/<video>/metrics.csv                  evaluate
+#   results/<video>/renders/                     render
+#   results/<video>/exports/                     export
+#   results/<video>/report.html                  report
+#   results/<video>/provenance/, logs/           every stage
+# and results/metrics.csv over all videos        aggregate
+from pathlib import Path
+
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+configfile: Path(workflow.basedir) / "config" / "config.yaml"
+
+
+validate(config, Path(workflow.basedir) / "config" / "schemas" / "config.schema.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/decode.smk"
+include: "rules/masks.smk"
+include: "rules/depth.smk"
+include: "rules/pose.smk"
+include: "rules/fit.smk"
+include: "rules/evaluate.smk"
+include: "rules/render.smk"
+include: "rules/export.smk"
+include: "rules/report.smk"
+include: "rules/aggregate.smk"
+
+
+report: "pipeline/report/captions/workflow.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(rules.report.output.page, video=VIDEOS),
+        rules.aggregate.output,

@@ -1,0 +1,63 @@
+"""Which source files a module runs: what the workflow lists as a rule's input, so that an edit reruns what it touches."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def sources(*modules: str) -> list[Path]:
+    """The files of `modules` and of all modules of this package that they import, directly or not, sorted.
+
+    Imports are read from the source, those inside functions too; an import by a computed name is not seen, so name such
+    a module here. Data files that lie beside a module's package (*.npz, *.j2) belong to it.
+
+    Args:
+        modules: dotted names, "pipeline.stages.fit".
+    """
+    found: set[Path] = set()
+    waiting = ["pipeline.__main__", *modules]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        file = _file(name)
+        if file is None:
+            continue
+        found.add(file)
+        found.update(_data(file.parent))
+        waiting.extend(_imports(file))
+    return sorted(found)
+
+
+def _file(name: str) -> Path | None:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _data(folder: Path) -> frozenset[Path]:
+    if folder == PACKAGE:
+        return frozenset()
+    return frozenset(f for suffix in ("npz", "j2", "html", "css") for f in folder.glob(f"**/*.{suffix}"))
+
+
+@cache
+def _imports(file: Path) -> frozenset[str]:
+    """Dotted names of this package that a file imports; `from a import b` counts as both a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    inside = {name for name in names if name.split(".")[0] == "pipeline"}
+    parents = {".".join(name.split(".")[:depth]) for name in inside for depth in range(2, name.count(".") + 1)}
+    return frozenset(inside | parents)

@@ -1,0 +1,68 @@
+# What the rules share: the videos found, the settings and the source files of a stage.
+import json
+import os
+import re
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+from pipeline.sources import sources
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv")
+RESULTS = config["results"]
+OUT = f"{RESULTS}/{{video}}"
+
+# The jobs run the Python that runs Snakemake, whether or not its environment is activated;
+# with --sdm conda the rule's own environment comes before it.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["PYTHONPATH"] = workflow.basedir
+
+
+def find_videos(folder):
+    """Path of each video in the folder, by its name without the suffix."""
+    found = {}
+    if not Path(folder).is_dir():
+        raise WorkflowError(f"{folder}: no such folder; make it and put your videos there (config key 'videos')")
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if re.search(r"[{}*?\[\]\n]", path.stem):
+            raise WorkflowError(f"{path}: a video's name may not hold any of {{}}*?[]; rename it")
+        if path.stem in found:
+            raise WorkflowError(f"{path} and {found[path.stem]} would both write {RESULTS}/{path.stem}/; rename one")
+        found[path.stem] = str(path)
+    if not found:
+        raise WorkflowError(f"{folder}: no video found; put one there, with one of the suffixes {', '.join(SUFFIXES)}")
+    return found
+
+
+VIDEOS = find_videos(config["videos"])
+
+
+wildcard_constraints:
+    video="|".join(map(re.escape, VIDEOS)),
+
+
+def modules(stage, backend=None):
+    """Source files that a stage runs, and those of the backend that its section of the config chooses."""
+    names = [f"pipeline.stages.{stage}"]
+    if backend:
+        names.append(f"pipeline.estimators.{stage}_{config[stage]['backend']}")
+    return [os.path.relpath(path) for path in sources(*names)]
+
+
+def settings(section):
+    """A section of the config as the text that --settings takes: a job's parameters hold no other key."""
+    return json.dumps(config[section], sort_keys=True)
+
+
+def truth(wildcards):
+    """The truth beside a studio clip, where there is one."""
+    path = Path(config["videos"]) / f"{wildcards.video}.truth" / "pose.npz"
+    return [str(path)] if path.is_file() else []
+
+
+def body_file():
+    """The body model's file, as an input, where the user brought one."""
+    return [] if config["body_model"] == "free" else [config["body_model"]]

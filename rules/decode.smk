@@ -1,0 +1,17 @@
+rule decode:
+    input:
+        video=lambda wildcards: VIDEOS[wildcards.video],
+        modules=modules("decode"),
+    output:
+        video=f"{OUT}/video.json",
+        frames=directory(f"{OUT}/frames"),
+        provenance=f"{OUT}/provenance/decode.json",
+    params:
+        directory=OUT,
+        settings=settings("video"),
+    log:
+        f"{OUT}/logs/decode.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline decode {input.video:q} {params.directory:q} --settings {params.settings:q} --log {log:q}"

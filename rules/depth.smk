@@ -1,0 +1,18 @@
+rule depth:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        modules=modules("depth", backend=True),
+    output:
+        **({} if config["depth"]["backend"] == "none" else {"depth": directory(f"{OUT}/depth")}),
+        camera=f"{OUT}/camera.json",
+        provenance=f"{OUT}/provenance/depth.json",
+    params:
+        directory=OUT,
+        settings=settings("depth"),
+    log:
+        f"{OUT}/logs/depth.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline depth {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -1,0 +1,27 @@
+rule evaluate:
+    input:
+        frames=rules.decode.output.frames,
+        masks=rules.masks.output.masks,
+        camera=rules.depth.output.camera,
+        initial=rules.pose.output.pose,
+        landmarks=rules.pose.output.landmarks,
+        avatar=rules.fit.output.avatar,
+        refined=rules.fit.output.pose,
+        truth=truth,
+        body=body_file(),
+        modules=modules("evaluate"),
+    output:
+        metrics=f"{OUT}/metrics.csv",
+        provenance=f"{OUT}/provenance/evaluate.json",
+    params:
+        directory=OUT,
+        settings=settings("evaluate"),
+        body=config["body_model"],
+        truth=lambda wildcards, input: ["--truth", str(Path(input.truth[0]).parent)] if input.truth else [],
+    log:
+        f"{OUT}/logs/evaluate.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline evaluate {params.directory:q} --body-model {params.body:q} {params.truth:q} "
+        "--settings {params.settings:q} --log {log:q}"

@@ -1,0 +1,22 @@
+rule export:
+    input:
+        video=rules.decode.output.video,
+        camera=rules.depth.output.camera,
+        avatar=rules.fit.output.avatar,
+        refined=rules.fit.output.pose,
+        body=body_file(),
+        modules=modules("export"),
+    output:
+        exports=directory(f"{OUT}/exports"),
+        provenance=f"{OUT}/provenance/export.json",
+    params:
+        directory=OUT,
+        settings=settings("export"),
+        body=config["body_model"],
+    log:
+        f"{OUT}/logs/export.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline export {params.directory:q} --body-model {params.body:q} "
+        "--settings {params.settings:q} --log {log:q}"

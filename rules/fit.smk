@@ -1,0 +1,30 @@
+# fit/checkpoint.pt is no declared output: Snakemake would delete it before the rerun that resumes from it.
+rule fit:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        masks=rules.masks.output.masks,
+        depth=getattr(rules.depth.output, "depth", []),
+        camera=rules.depth.output.camera,
+        pose=rules.pose.output.pose,
+        body=body_file(),
+        modules=modules("fit"),
+    output:
+        avatar=f"{OUT}/fit/avatar.npz",
+        pose=f"{OUT}/fit/pose_refined.npz",
+        history=f"{OUT}/fit/history.csv",
+        provenance=f"{OUT}/provenance/fit.json",
+    params:
+        directory=OUT,
+        settings=settings("fit"),
+        body=config["body_model"],
+    threads: 4
+    resources:
+        gpu=1 if config["fit"]["device"] == "cuda" else 0,
+    log:
+        f"{OUT}/logs/fit.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline fit {params.directory:q} --body-model {params.body:q} --threads {threads} "
+        "--settings {params.settings:q} --log {log:q}"

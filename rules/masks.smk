@@ -1,0 +1,18 @@
+rule masks:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        modules=modules("masks", backend=True),
+    output:
+        masks=directory(f"{OUT}/masks"),
+        provenance=f"{OUT}/provenance/masks.json",
+    params:
+        directory=OUT,
+        settings=settings("masks"),
+    threads: 2
+    log:
+        f"{OUT}/logs/masks.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline masks {params.directory:q} --settings {params.settings:q} --log {log:q}"

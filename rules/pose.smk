@@ -1,0 +1,24 @@
+rule pose:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        masks=rules.masks.output.masks,
+        camera=rules.depth.output.camera,
+        body=body_file(),
+        modules=modules("pose", backend=True),
+    output:
+        pose=f"{OUT}/pose_init.npz",
+        landmarks=f"{OUT}/landmarks.npz",
+        provenance=f"{OUT}/provenance/pose.json",
+    params:
+        directory=OUT,
+        settings=settings("pose"),
+        body=config["body_model"],
+    threads: 2
+    log:
+        f"{OUT}/logs/pose.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline pose {params.directory:q} --body-model {params.body:q} "
+        "--settings {params.settings:q} --log {log:q}"

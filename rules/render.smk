@@ -1,0 +1,33 @@
+rule render:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        masks=rules.masks.output.masks,
+        camera=rules.depth.output.camera,
+        initial=rules.pose.output.pose,
+        avatar=rules.fit.output.avatar,
+        refined=rules.fit.output.pose,
+        body=body_file(),
+        modules=modules("render"),
+    output:
+        renders=report(
+            directory(f"{OUT}/renders"),
+            patterns=["{name}.mp4"],
+            caption="../pipeline/report/captions/renders.rst",
+            category="{video}",
+            subcategory="Pictures",
+            labels={"video": "{video}", "file": "{name}"},
+        ),
+        provenance=f"{OUT}/provenance/render.json",
+    params:
+        directory=OUT,
+        settings=settings("render"),
+        body=config["body_model"],
+    threads: 2
+    log:
+        f"{OUT}/logs/render.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline render {params.directory:q} --body-model {params.body:q} "
+        "--settings {params.settings:q} --log {log:q}"

@@ -1,0 +1,34 @@
+rule report:
+    input:
+        metrics=rules.evaluate.output.metrics,
+        history=rules.fit.output.history,
+        renders=rules.render.output.renders,
+        exports=rules.export.output.exports,
+        provenance=[
+            rules.decode.output.provenance,
+            rules.masks.output.provenance,
+            rules.depth.output.provenance,
+            rules.pose.output.provenance,
+            rules.fit.output.provenance,
+            rules.evaluate.output.provenance,
+            rules.render.output.provenance,
+            rules.export.output.provenance,
+        ],
+        modules=modules("report"),
+    output:
+        page=report(
+            f"{OUT}/report.html",
+            caption="../pipeline/report/captions/report.rst",
+            category="{video}",
+            subcategory="Report",
+            labels={"video": "{video}", "file": "report"},
+        ),
+    params:
+        directory=OUT,
+        settings=settings("report"),
+    log:
+        f"{OUT}/logs/report.log",
+    conda:
+        "../envs/embedded.yaml"
+    shell:
+        "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"
