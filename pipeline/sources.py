@@ -1,4 +1,4 @@
-"""Which source files a module runs: what the workflow lists as a rule's input, so that an edit reruns what it touches."""
+"""Which source files a module runs: a rule lists them as its input, so that an edit reruns what it touches."""
 
 import ast
 from functools import cache

@@ -9,11 +9,11 @@ rule aggregate:
             category="All videos",
             labels={"file": "metrics of all videos"},
         ),
-    params:
-        directories=expand(OUT, video=VIDEOS),
     log:
         f"{RESULTS}/logs/aggregate.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directories=expand(OUT, video=VIDEOS),
     shell:
         "python -m pipeline aggregate {output:q} {params.directories:q} --log {log:q}"

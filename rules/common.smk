@@ -9,7 +9,19 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 from pipeline.sources import sources
 
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv")
+SUFFIXES = (
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".3gp",
+    ".wmv",
+)
 RESULTS = config["results"]
 OUT = f"{RESULTS}/{{video}}"
 
@@ -23,17 +35,25 @@ def find_videos(folder):
     """Path of each video in the folder, by its name without the suffix."""
     found = {}
     if not Path(folder).is_dir():
-        raise WorkflowError(f"{folder}: no such folder; make it and put your videos there (config key 'videos')")
+        raise WorkflowError(
+            f"{folder}: no such folder; make it and put your videos there (config key 'videos')"
+        )
     for path in sorted(Path(folder).iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if re.search(r"[{}*?\[\]\n]", path.stem):
-            raise WorkflowError(f"{path}: a video's name may not hold any of {{}}*?[]; rename it")
+            raise WorkflowError(
+                f"{path}: a video's name may not hold any of {{}}*?[]; rename it"
+            )
         if path.stem in found:
-            raise WorkflowError(f"{path} and {found[path.stem]} would both write {RESULTS}/{path.stem}/; rename one")
+            raise WorkflowError(
+                f"{path} and {found[path.stem]} would both write {RESULTS}/{path.stem}/; rename one"
+            )
         found[path.stem] = str(path)
     if not found:
-        raise WorkflowError(f"{folder}: no video found; put one there, with one of the suffixes {', '.join(SUFFIXES)}")
+        raise WorkflowError(
+            f"{folder}: no video found; put one there, with one of the suffixes {', '.join(SUFFIXES)}"
+        )
     return found
 
 

@@ -6,12 +6,12 @@ rule decode:
         video=f"{OUT}/video.json",
         frames=directory(f"{OUT}/frames"),
         provenance=f"{OUT}/provenance/decode.json",
-    params:
-        directory=OUT,
-        settings=settings("video"),
     log:
         f"{OUT}/logs/decode.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directory=OUT,
+        settings=settings("video"),
     shell:
         "python -m pipeline decode {input.video:q} {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -4,15 +4,19 @@ rule depth:
         video=rules.decode.output.video,
         modules=modules("depth", backend=True),
     output:
-        **({} if config["depth"]["backend"] == "none" else {"depth": directory(f"{OUT}/depth")}),
+        **(
+            {}
+            if config["depth"]["backend"] == "none"
+            else {"depth": directory(f"{OUT}/depth")}
+        ),
         camera=f"{OUT}/camera.json",
         provenance=f"{OUT}/provenance/depth.json",
-    params:
-        directory=OUT,
-        settings=settings("depth"),
     log:
         f"{OUT}/logs/depth.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directory=OUT,
+        settings=settings("depth"),
     shell:
         "python -m pipeline depth {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -13,15 +13,17 @@ rule evaluate:
     output:
         metrics=f"{OUT}/metrics.csv",
         provenance=f"{OUT}/provenance/evaluate.json",
-    params:
-        directory=OUT,
-        settings=settings("evaluate"),
-        body=config["body_model"],
-        truth=lambda wildcards, input: ["--truth", str(Path(input.truth[0]).parent)] if input.truth else [],
     log:
         f"{OUT}/logs/evaluate.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directory=OUT,
+        settings=settings("evaluate"),
+        body=config["body_model"],
+        truth=lambda wildcards, input: (
+            ["--truth", str(Path(input.truth[0]).parent)] if input.truth else []
+        ),
     shell:
         "python -m pipeline evaluate {params.directory:q} --body-model {params.body:q} {params.truth:q} "
         "--settings {params.settings:q} --log {log:q}"

@@ -9,14 +9,14 @@ rule export:
     output:
         exports=directory(f"{OUT}/exports"),
         provenance=f"{OUT}/provenance/export.json",
-    params:
-        directory=OUT,
-        settings=settings("export"),
-        body=config["body_model"],
     log:
         f"{OUT}/logs/export.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directory=OUT,
+        settings=settings("export"),
+        body=config["body_model"],
     shell:
         "python -m pipeline export {params.directory:q} --body-model {params.body:q} "
         "--settings {params.settings:q} --log {log:q}"

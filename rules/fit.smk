@@ -14,17 +14,17 @@ rule fit:
         pose=f"{OUT}/fit/pose_refined.npz",
         history=f"{OUT}/fit/history.csv",
         provenance=f"{OUT}/provenance/fit.json",
-    params:
-        directory=OUT,
-        settings=settings("fit"),
-        body=config["body_model"],
-    threads: 4
-    resources:
-        gpu=1 if config["fit"]["device"] == "cuda" else 0,
     log:
         f"{OUT}/logs/fit.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 4
+    resources:
+        gpu=1 if config["fit"]["device"] == "cuda" else 0,
+    params:
+        directory=OUT,
+        settings=settings("fit"),
+        body=config["body_model"],
     shell:
         "python -m pipeline fit {params.directory:q} --body-model {params.body:q} --threads {threads} "
         "--settings {params.settings:q} --log {log:q}"

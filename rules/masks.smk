@@ -6,13 +6,13 @@ rule masks:
     output:
         masks=directory(f"{OUT}/masks"),
         provenance=f"{OUT}/provenance/masks.json",
-    params:
-        directory=OUT,
-        settings=settings("masks"),
-    threads: 2
     log:
         f"{OUT}/logs/masks.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 2
+    params:
+        directory=OUT,
+        settings=settings("masks"),
     shell:
         "python -m pipeline masks {params.directory:q} --settings {params.settings:q} --log {log:q}"

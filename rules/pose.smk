@@ -10,15 +10,15 @@ rule pose:
         pose=f"{OUT}/pose_init.npz",
         landmarks=f"{OUT}/landmarks.npz",
         provenance=f"{OUT}/provenance/pose.json",
-    params:
-        directory=OUT,
-        settings=settings("pose"),
-        body=config["body_model"],
-    threads: 2
     log:
         f"{OUT}/logs/pose.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 2
+    params:
+        directory=OUT,
+        settings=settings("pose"),
+        body=config["body_model"],
     shell:
         "python -m pipeline pose {params.directory:q} --body-model {params.body:q} "
         "--settings {params.settings:q} --log {log:q}"

@@ -19,15 +19,15 @@ rule render:
             labels={"video": "{video}", "file": "{name}"},
         ),
         provenance=f"{OUT}/provenance/render.json",
-    params:
-        directory=OUT,
-        settings=settings("render"),
-        body=config["body_model"],
-    threads: 2
     log:
         f"{OUT}/logs/render.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 2
+    params:
+        directory=OUT,
+        settings=settings("render"),
+        body=config["body_model"],
     shell:
         "python -m pipeline render {params.directory:q} --body-model {params.body:q} "
         "--settings {params.settings:q} --log {log:q}"

@@ -23,12 +23,12 @@ rule report:
             subcategory="Report",
             labels={"video": "{video}", "file": "report"},
         ),
-    params:
-        directory=OUT,
-        settings=settings("report"),
     log:
         f"{OUT}/logs/report.log",
     conda:
         "../envs/embedded.yaml"
+    params:
+        directory=OUT,
+        settings=settings("report"),
     shell:
         "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"
