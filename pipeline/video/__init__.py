@@ -1,0 +1,1 @@
+"""Videos in and out: one decoder, one encoder, both through the ffmpeg that imageio-ffmpeg carries."""
