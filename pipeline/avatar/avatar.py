@@ -1,0 +1,194 @@
+"""An avatar: Gaussians of a person in canonical space, posed by linear blend skinning (equations 1 to 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pipeline.body import PARENTS, BodyModel
+from pipeline.formats.avatar import AvatarFile
+from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
+from pipeline.splatting import rasterization
+
+_LEFT_HIP, _RIGHT_HIP = 1, 2
+_LEGS_APART = torch.pi / 6
+
+
+def legs_apart() -> Tensor:
+    """The canonical pose [24, 3], axis-angle: arms out as at rest, legs 30 degrees to the side each (GART's "da" pose),
+    so that the nearest point of the body is on the right leg for Gaussians of trousers and skirts."""
+    pose = torch.zeros(24, 3)
+    pose[_LEFT_HIP, 2] = _LEGS_APART
+    pose[_RIGHT_HIP, 2] = -_LEGS_APART
+    return pose
+
+
+def canonical_transforms(
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    canonical_pose: Tensor,  # [24, 3]
+) -> Tensor:  # [24, 4, 4]
+    """The motion of each joint from the rest pose to the canonical pose; the root joint stays where it rests."""
+    rotmats = axis_angle_to_matrix(canonical_pose)[None]
+    return body.transforms(rotmats, betas, betas.new_zeros(1, 3))[0]
+
+
+def invert_rigid(
+    transforms: Tensor,  # [..., 4, 4]
+) -> Tensor:  # [..., 4, 4]
+    """Inverse of rigid motions."""
+    rotation = transforms[..., :3, :3].transpose(-1, -2)
+    top = torch.cat([rotation, -rotation @ transforms[..., :3, 3:]], dim=-1)
+    return torch.cat([top, transforms[..., 3:, :]], dim=-2)
+
+
+def pose_gaussians(
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    weights: Tensor,  # [N, 24]
+    motions: Tensor,  # [24, 4, 4]
+) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+    """Skin Gaussians: centres by equation 4, orientations by the weighted mean of the joints' quaternions.
+
+    The blended matrix of equation 4 is no rotation where joints differ; the mean quaternion (signs aligned along the
+    tree) is one, and is smooth in the pose.
+
+    Args:
+        means: centres in canonical space, metres. [N, 3]
+        quats: orientations in canonical space, wxyz. [N, 4]
+        weights: skinning weights, rows sum to 1. [N, 24]
+        motions: rigid motion of each joint from the canonical to the posed body. [24, 4, 4]
+
+    Returns:
+        Posed centres and orientations (wxyz, not normalised).
+    """
+    blended = (weights @ motions[:, :3, :].flatten(1)).unflatten(1, (3, 4))  # [N, 3, 4]
+    posed = (blended[..., :3] * means[:, None, :]).sum(-1) + blended[..., 3]
+    rotation = weights @ _align_signs(matrix_to_quaternion(motions[:, :3, :3]))
+    return posed, quaternion_multiply(torch.nn.functional.normalize(rotation, dim=-1), quats)
+
+
+def _align_signs(
+    quats: Tensor,  # [24, 4]
+) -> Tensor:  # [24, 4]
+    """Choose between q and -q so that each joint's quaternion is on its parent's side."""
+    rows = quats.detach().tolist()
+    signs = [1.0]
+    for joint, parent in enumerate(PARENTS[1:], start=1):
+        dot = sum(a * b for a, b in zip(rows[joint], rows[parent])) * signs[parent]
+        signs.append(1.0 if dot >= 0 else -1.0)
+    return quats * quats.new_tensor(signs)[:, None]
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """Gaussians in canonical space, ready to be posed and rendered; activated values as in `AvatarFile`."""
+
+    means: Tensor  # [N, 3] metres, canonical space
+    quats: Tensor  # [N, 4] wxyz
+    scales: Tensor  # [N, 3] metres
+    opacities: Tensor  # [N] in (0, 1)
+    sh: Tensor  # [N, K, 3] spherical harmonics, K = 1 or 4
+    weights: Tensor  # [N, 24] skinning weights
+    to_rest: Tensor  # [24, 4, 4] motion of each joint from the canonical to the rest pose
+    betas: Tensor  # [10]
+
+    @staticmethod
+    def from_file(file: AvatarFile, body: BodyModel, device: torch.device | str = "cpu") -> Avatar:
+        """Build the avatar that `file` (fit/avatar.npz) describes. `body` is the body model that it was fitted with.
+
+        Raises:
+            ValueError: `body` is another kind of body than the file's.
+        """
+        if body.name != file.body_model:
+            raise ValueError(f"avatar was fitted with the body {file.body_model!r}, got {body.name!r}")
+
+        def tensor(values) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+        body = body.to(device=device)
+        betas = tensor(file.betas)
+        return Avatar(
+            means=tensor(file.means),
+            quats=tensor(file.quats),
+            scales=tensor(file.scales),
+            opacities=tensor(file.opacities),
+            sh=tensor(file.sh),
+            weights=tensor(file.weights),
+            to_rest=invert_rigid(canonical_transforms(body, betas, tensor(file.canonical_pose))),
+            betas=betas,
+        )
+
+    @property
+    def sh_degree(self) -> int:
+        return {1: 0, 4: 1}[self.sh.shape[1]]
+
+    def posed(
+        self,
+        transforms: Tensor,  # [24, 4, 4]
+    ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+        """Centres and orientations (wxyz) in a posed body.
+
+        Args:
+            transforms: of `BodyModel.transforms` or `BodyOutput` for the avatar's betas: rest pose to posed. [24, 4, 4]
+        """
+        return pose_gaussians(self.means, self.quats, self.weights, transforms @ self.to_rest)
+
+    def with_pose(
+        self,
+        transforms: Tensor,  # [24, 4, 4]
+    ) -> Avatar:
+        """The avatar frozen in a pose: its means and quats are the posed ones (for exports)."""
+        means, quats = self.posed(transforms)
+        return replace(self, means=means, quats=torch.nn.functional.normalize(quats, dim=-1))
+
+
+def render_avatar(
+    avatar: Avatar,
+    body: BodyModel,
+    global_orient: Tensor,  # [3]
+    body_pose: Tensor,  # [69]
+    transl: Tensor,  # [3]
+    K: Tensor,  # [3, 3]
+    width: int,
+    height: int,
+    viewmat: Tensor | None = None,  # [4, 4]
+    background: Tensor | None = None,  # [3]
+    render_mode: str = "RGB",
+) -> tuple[Tensor, Tensor]:  # [H, W, C], [H, W]
+    """Pose an avatar and render it; differentiable in the pose.
+
+    Args:
+        avatar: what to render.
+        body: the body model it was fitted with, on the same device.
+        global_orient, body_pose: axis-angle, radians. [3], [69]
+        transl: metres, added after the model's own root offset. [3]
+        K: intrinsics in pixels. [3, 3]
+        viewmat: motion from the frame of `transl` to the camera; the camera's own frame when None. [4, 4]
+        background: colour behind the avatar in [0, 1]; black when None. [3]
+        render_mode: of `pipeline.splatting.rasterization`: "RGB", "D", "ED", "RGB+D" or "RGB+ED".
+
+    Returns:
+        The image (colours in [0, 1], not clamped above; C is 3, 1 or 4 by the mode), and alpha.
+    """
+    rotmats = axis_angle_to_matrix(torch.cat([global_orient, body_pose]).unflatten(0, (24, 3)))
+    transforms = body.transforms(rotmats[None], avatar.betas, transl[None])[0]
+    means, quats = avatar.posed(transforms)
+    viewmat = torch.eye(4, dtype=means.dtype, device=means.device) if viewmat is None else viewmat
+    images, alphas, _ = rasterization(
+        means,
+        quats,
+        avatar.scales,
+        avatar.opacities,
+        avatar.sh,
+        viewmat[None],
+        K[None],
+        width,
+        height,
+        sh_degree=avatar.sh_degree,
+        backgrounds=None if background is None else background[None],
+        render_mode=render_mode,
+    )
+    return images[0], alphas[0, ..., 0]
