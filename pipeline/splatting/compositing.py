@@ -1,0 +1,488 @@
+"""Kernels that blend projected Gaussians into an image, and the same backwards. One camera a call, float32.
+
+Pixel p sees the Gaussians in the order of depth; Gaussian i covers it with (3DGS, Kerbl et al. 2023, eq. 3; the limits
+are those of gsplat 1.5.3, `rasterize_to_pixels`)
+
+    alpha_i = min(0.999, opacity_i exp(-s_i)),   s_i = (p - mean_i)^T conic_i (p - mean_i) / 2,   0 if below 1/255
+    value   = sum_i alpha_i T_i value_i,         T_i = prod_{j<i} (1 - alpha_j)
+
+and the sum ends before the Gaussian that would bring T to 1e-4 or less.
+
+How: one sort of the Gaussians by depth, then a counting sort into tiles of 16 x 16 pixels, which keeps that order; each
+(tile, Gaussian) pair is an *entry*. A tile is 16 blocks of 4 x 4 pixels, and a block's 16 pixels are computed side by
+side in vector registers; a Gaussian is skipped in the blocks that it does not reach. The backward pass walks the same
+way, front to back, and writes each entry's gradients to its own row: no two threads write the same place, and the sum
+over rows does not depend on the number of threads.
+
+Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of one
+array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
+constant count gets unrolled into scalars; indices are unsigned, because negative ones cost a branch; no min/max over
+lanes. `tests/test_splatting.py` has a speed check.
+"""
+
+import math
+
+import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
+
+from pipeline.jit import inline, kernel
+
+f4, u8, i4 = np.float32, np.uint64, np.int32
+ZERO, HALF, ONE, TWO, FOUR = f4(0), f4(0.5), f4(1), f4(2), f4(4)
+
+TILE = 16  # pixels a side; a tile is 4 x 4 blocks of 4 x 4 pixels
+LANES = 16
+ALPHA_MAX = f4(0.999)  # gsplat 1.5.3; its main branch has 0.99
+ALPHA_MIN = f4(1 / 255)
+TRANSMITTANCE_MIN = f4(1e-4)
+EXPONENT_MARGIN = f4(1e-4)  # on the reach of a Gaussian, against rounding
+SMALLEST_ALPHA = f4(1e-10)  # expected depth is depth / max(alpha, this), as in gsplat
+
+# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, then how far from its
+# mean a block's centre may be for the block to be reached (in units of s), and the half sides of its bounding box.
+X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, BLOCK_REACH, EXTENT_X, EXTENT_Y = range(13)
+SPLAT = 16  # floats a row: one cache line
+# Columns of an entry's gradient row: the first ten of the above.
+GRADIENTS = 10
+
+# Scratch of a tile: planes of 256 values, one a pixel, a block's 16 in a row. `REST` is what lies behind (see backward).
+PIXELS = TILE * TILE
+P_RED, P_GREEN, P_BLUE, P_DEPTH, P_REST = (u8(k * PIXELS) for k in range(1, 6))  # plane 0: transmittance
+PLANES = 6 * PIXELS
+# Scratch of 16 lanes: pixel coordinates in a block and their products, block centres, quadratic form, ten sums.
+L_X, L_Y, L_XX, L_XY, L_YY, L_CENTER_X, L_CENTER_Y, L_FORM = (u8(LANES * k) for k in range(8))
+L_SUMS = u8(LANES * 8)
+S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 = (u8(LANES * (8 + k)) for k in range(GRADIENTS))
+LANE_ROWS = 18
+BATCH = 64  # entries fetched at a time: their loads overlap
+
+# exp(-y) on [0, 1], degree 6 (Chebyshev), for exp(-8 y) by squaring three times: relative error below 1e-6, no branch.
+_nodes = 0.5 * (1 + np.cos(np.pi * (np.arange(64) + 0.5) / 64))
+_fit = np.polynomial.chebyshev.Chebyshev.fit(_nodes, np.exp(-_nodes), 6, domain=[0, 1])
+E0, E1, E2, E3, E4, E5, E6 = (f4(c) for c in _fit.convert(kind=np.polynomial.Polynomial).coef)
+EIGHTH = f4(0.125)
+
+
+@inline
+def _exp_minus(s):
+    """exp(-s) for s >= 0; from s = 8 on it stays at exp(-8), which is below any alpha that counts."""
+    y = min(s * EIGHTH, ONE)
+    p = E0 + y * (E1 + y * (E2 + y * (E3 + y * (E4 + y * (E5 + y * E6)))))
+    p = p * p
+    p = p * p
+    return p * p
+
+
+@kernel()
+def pack(start, end, means2d, conics, depths, rgb, opacities, extents, radii, splats):
+    """Write the row of each drawn Gaussian in start..end into splats [N, 16]."""
+    for i in range(start, end):
+        if radii[i, 0] <= 0:
+            continue
+        a, b, c = HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
+        splats[i, X], splats[i, Y] = means2d[i, 0] - HALF, means2d[i, 1] - HALF
+        splats[i, A], splats[i, B], splats[i, C] = a, b, c
+        splats[i, OPACITY] = opacities[i]
+        splats[i, RED], splats[i, GREEN], splats[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
+        splats[i, DEPTH] = depths[i]
+        # sqrt(s) is a norm: where the centre is farther than a pixel's sqrt(s) and the half diagonal of the block's
+        # pixels (1.5, 1.5) together, no pixel of the block is reached
+        reach = math.sqrt(math.log(opacities[i] / ALPHA_MIN) + EXPONENT_MARGIN)
+        reach += math.sqrt(f4(2.25) * (a + c + abs(b)))
+        splats[i, BLOCK_REACH] = reach * reach
+        splats[i, EXTENT_X] = extents[i, 0] + f4(0.01)
+        splats[i, EXTENT_Y] = extents[i, 1] + f4(0.01)
+
+
+@kernel()
+def bin_by_tile(depths, radii, splats, tiles_x, tiles_y):
+    """Which Gaussians touch each tile, front to back: ids[offsets[t] : offsets[t + 1]] for tile t, row by row."""
+    count = depths.shape[0]
+    bits = depths.view(np.uint32)  # positive floats sort like their bits
+    order, order_to = np.empty(count, i4), np.empty(count, i4)
+    keys, keys_to = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    histograms = np.zeros((3, 2048), i4)
+    offsets = np.zeros(tiles_x * tiles_y + 1, i4)
+    boxes = np.empty((count, 4), np.int16)
+    per_pixel = f4(1 / TILE)
+    drawn = 0
+    for i in range(count):
+        if radii[i, 0] <= 0:
+            continue
+        order[drawn], keys[drawn] = i, bits[i]
+        drawn += 1
+        for digit in range(3):
+            histograms[digit, (bits[i] >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
+        x, y, extent_x, extent_y = splats[i, X] + HALF, splats[i, Y] + HALF, splats[i, EXTENT_X], splats[i, EXTENT_Y]
+        x0, x1 = max(0, int(math.floor((x - extent_x) * per_pixel))), math.floor((x + extent_x) * per_pixel) + 1
+        y0, y1 = max(0, int(math.floor((y - extent_y) * per_pixel))), math.floor((y + extent_y) * per_pixel) + 1
+        x1, y1 = min(tiles_x, int(x1)), min(tiles_y, int(y1))
+        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
+        for ty in range(y0, y1):
+            for tx in range(x0, x1):
+                offsets[ty * tiles_x + tx + 1] += 1
+    # Radix sort by depth, three digits of 11 bits, lowest first: stable, so that equal depths keep their order.
+    for digit in range(3):
+        position, skip = 0, False
+        for d in range(2048):
+            here = histograms[digit, d]
+            skip = skip or here == drawn  # one digit for all: nothing to do
+            histograms[digit, d] = position
+            position += here
+        if skip:
+            continue
+        for k in range(drawn):
+            d = (keys[k] >> np.uint32(11 * digit)) & np.uint32(2047)
+            to = histograms[digit, d]
+            order_to[to], keys_to[to] = order[k], keys[k]
+            histograms[digit, d] = to + 1
+        order, order_to = order_to, order
+        keys, keys_to = keys_to, keys
+    for t in range(tiles_x * tiles_y):
+        offsets[t + 1] += offsets[t]
+    ids = np.empty(offsets[-1], i4)
+    cursors = offsets[:-1].copy()
+    for k in range(drawn):
+        i = order[k]
+        for ty in range(boxes[i, 2], boxes[i, 3]):
+            for tx in range(boxes[i, 0], boxes[i, 1]):
+                t = ty * tiles_x + tx
+                ids[cursors[t]] = i
+                cursors[t] += 1
+    return offsets, ids
+
+
+@inline
+def _aligned(count):
+    """Scratch that starts at a cache line: a vector of 16 floats must not straddle two."""
+    raw = np.empty(count + LANES, f4)
+    skip = ((64 - (raw.ctypes.data & 63)) & 63) >> 2
+    return raw[skip : skip + count]
+
+
+@inline
+def _fill_lanes(lane):
+    for k in range(LANES):
+        x, y, u = f4(k & 3), f4(k >> 2), u8(k)
+        lane[L_X + u], lane[L_Y + u] = x, y
+        lane[L_XX + u], lane[L_XY + u], lane[L_YY + u] = x * x, x * y, y * y
+        lane[L_CENTER_X + u], lane[L_CENTER_Y + u] = FOUR * x + f4(1.5), FOUR * y + f4(1.5)
+
+
+@inline
+def _reached_blocks(lanes, lane, x, y, a, b, c, block_reach):
+    """One bit for each of the 16 blocks."""
+    bits = i4(0)
+    for k in range(lanes):
+        u = u8(k)
+        dx, dy = lane[L_CENTER_X + u] - x, lane[L_CENTER_Y + u] - y
+        s = a * dx * dx + b * dx * dy + c * dy * dy
+        bits += (i4(1) << i4(k)) if s <= block_reach else i4(0)
+    return bits
+
+
+@inline
+def _fetch(lanes, lane, batch, blocks, splats, ids, first, count, tile_x, tile_y, open_blocks):
+    """Copy `count` entries' rows to `batch`, in coordinates of the tile, their reached blocks to blocks[:count], and the
+    numbers of those that reach an open block to blocks[BATCH:]. Returns how many those are."""
+    for j in range(count):
+        i = ids[first + j]
+        for column in range(SPLAT):
+            batch[u8(j * SPLAT + column)] = splats[i, column]
+        x, y = splats[i, X] - tile_x, splats[i, Y] - tile_y
+        batch[u8(j * SPLAT)], batch[u8(j * SPLAT + 1)] = x, y
+        blocks[u8(j)] = _reached_blocks(
+            lanes, lane, x, y, splats[i, A], splats[i, B], splats[i, C], splats[i, BLOCK_REACH]
+        )
+    kept = 0
+    for j in range(count):
+        blocks[u8(BATCH + kept)] = j
+        kept += 1 if (blocks[u8(j)] & open_blocks) != 0 else 0
+    return kept
+
+
+@inline
+def _plane_index(row, column):
+    """Where a tile's pixel lies in a plane."""
+    return u8(((row >> 2) * 4 + (column >> 2)) * LANES + (row & 3) * 4 + (column & 3))
+
+
+@kernel(nan_safe=False)
+def composite_forward(
+    lanes,  # always 16, see the top of this file
+    worker,
+    workers,
+    width,
+    height,
+    tiles_x,
+    offsets,
+    ids,
+    splats,
+    background,  # [3]
+    has_rgb,
+    has_depth,
+    expected,  # divide depth by alpha
+    image,  # out [height, width, 3 if has_rgb, + 1 if has_depth], zeros
+    alpha,  # out [height, width], zeros
+):
+    """Blend the tiles worker, worker + workers, ..."""
+    plane, lane = _aligned(PLANES), _aligned(LANE_ROWS * LANES)
+    batch, blocks = _aligned(BATCH * SPLAT), np.empty(2 * BATCH + 1, i4)
+    _fill_lanes(lane)
+    depth_channel = 3 if has_rgb else 0
+    for tile in range(worker, offsets.shape[0] - 1, workers):
+        first, end = offsets[tile], offsets[tile + 1]
+        x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        rows, columns = min(TILE, height - y0), min(TILE, width - x0)
+        if first == end:
+            if has_rgb and (background[0] != ZERO or background[1] != ZERO or background[2] != ZERO):
+                for row in range(rows):
+                    for column in range(columns):
+                        for c in range(3):
+                            image[y0 + row, x0 + column, c] = background[c]
+            continue
+        for k in range(PIXELS):
+            plane[u8(k)] = ONE
+        for k in range(PIXELS, 5 * PIXELS):
+            plane[u8(k)] = ZERO
+        open_blocks = i4(65535)  # those with a pixel that still lets light through
+        while first < end and open_blocks != 0:
+            count = min(BATCH, end - first)
+            kept = _fetch(lanes, lane, batch, blocks, splats, ids, first, count, f4(x0), f4(y0), open_blocks)
+            first += count
+            for n in range(kept):
+                j = blocks[u8(BATCH + n)]
+                remaining = blocks[u8(j)] & open_blocks
+                if remaining == 0:
+                    continue
+                q = u8(j * SPLAT)
+                mean_x, mean_y, a, b, c = (
+                    batch[q],
+                    batch[q + u8(1)],
+                    batch[q + u8(2)],
+                    batch[q + u8(3)],
+                    batch[q + u8(4)],
+                )
+                opacity, red, green, blue = batch[q + u8(5)], batch[q + u8(6)], batch[q + u8(7)], batch[q + u8(8)]
+                depth = batch[q + u8(9)]
+                for k in range(lanes):
+                    u = u8(k)
+                    lane[L_FORM + u] = a * lane[L_XX + u] + b * lane[L_XY + u] + c * lane[L_YY + u]
+                while remaining != 0:
+                    block = trailing_zeros(remaining)
+                    remaining &= remaining - i4(1)
+                    p = u8(block) * u8(LANES)
+                    # s at the block's first pixel, and its slopes
+                    dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
+                    s0 = a * dx * dx + b * dx * dy + c * dy * dy
+                    slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
+                    light = ZERO
+                    for k in range(16):
+                        u = u8(k)
+                        s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
+                        covered = min(ALPHA_MAX, opacity * _exp_minus(s))
+                        t = plane[p + u]  # negative: this pixel is finished
+                        covered = covered if (covered >= ALPHA_MIN) & (s >= ZERO) & (t > ZERO) else ZERO
+                        weight = t * covered
+                        t_next = t - weight
+                        stop = (t_next <= TRANSMITTANCE_MIN) & (t > ZERO)
+                        weight = ZERO if stop else weight
+                        t_next = -t if stop else t_next
+                        plane[p + u] = t_next
+                        light += max(t_next, ZERO)
+                        plane[p + P_RED + u] += weight * red
+                        plane[p + P_GREEN + u] += weight * green
+                        plane[p + P_BLUE + u] += weight * blue
+                        plane[p + P_DEPTH + u] += weight * depth
+                    if light <= ZERO:
+                        open_blocks &= ~(i4(1) << i4(block))
+        for row in range(rows):
+            for column in range(columns):
+                q = _plane_index(row, column)
+                t = abs(plane[q])
+                y, x = y0 + row, x0 + column
+                alpha[y, x] = ONE - t
+                if has_rgb:
+                    image[y, x, 0] = plane[q + P_RED] + t * background[0]
+                    image[y, x, 1] = plane[q + P_GREEN] + t * background[1]
+                    image[y, x, 2] = plane[q + P_BLUE] + t * background[2]
+                if has_depth:
+                    depth = plane[q + P_DEPTH]
+                    image[y, x, depth_channel] = depth / max(ONE - t, SMALLEST_ALPHA) if expected else depth
+
+
+@kernel(nan_safe=False)
+def composite_backward(
+    lanes,
+    worker,
+    workers,
+    width,
+    height,
+    tiles_x,
+    offsets,
+    ids,
+    splats,
+    background,
+    has_rgb,
+    has_depth,
+    expected,
+    image,
+    alpha,
+    g_image,
+    g_alpha,
+    g_entries,  # out [entries, 10]
+):
+    """Gradients of the tiles worker, worker + workers, ..., one row an entry: see GRADIENTS.
+
+    With v_i the gradient of the loss by Gaussian i's weight, dL/dalpha_i = T_i v_i - rest_i / (1 - alpha_i), where rest_i =
+    sum_{j > i} weight_j v_j - T_final dL/dT_final is known at the start (from the image) and shrinks along the way.
+    """
+    plane, lane = _aligned(PLANES), _aligned(LANE_ROWS * LANES)
+    batch, blocks = _aligned(BATCH * SPLAT), np.empty(2 * BATCH + 1, i4)
+    _fill_lanes(lane)
+    depth_channel = 3 if has_rgb else 0
+    for tile in range(worker, offsets.shape[0] - 1, workers):
+        first, end = offsets[tile], offsets[tile + 1]
+        if first == end:
+            continue
+        x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        open_blocks = i4(0)
+        for row in range(TILE):
+            for column in range(TILE):
+                q = _plane_index(row, column)
+                y, x = y0 + row, x0 + column
+                g_red, g_green, g_blue, g_depth, rest, t = ZERO, ZERO, ZERO, ZERO, ZERO, -ONE
+                if y < height and x < width:
+                    open_blocks |= i4(1) << i4((row >> 2) * 4 + (column >> 2))
+                    t = ONE
+                    t_final = ONE - alpha[y, x]
+                    g_cover = g_alpha[y, x]
+                    if has_rgb:
+                        g_red, g_green, g_blue = g_image[y, x, 0], g_image[y, x, 1], g_image[y, x, 2]
+                        g_cover -= g_red * background[0] + g_green * background[1] + g_blue * background[2]
+                        rest += g_red * (image[y, x, 0] - t_final * background[0])
+                        rest += g_green * (image[y, x, 1] - t_final * background[1])
+                        rest += g_blue * (image[y, x, 2] - t_final * background[2])
+                    if has_depth:
+                        g_depth, depth = g_image[y, x, depth_channel], image[y, x, depth_channel]
+                        if expected:
+                            g_depth /= max(alpha[y, x], SMALLEST_ALPHA)
+                            g_cover -= g_depth * depth
+                            depth *= alpha[y, x]
+                        rest += g_depth * depth
+                    rest -= t_final * g_cover
+                plane[q] = t
+                plane[q + P_RED], plane[q + P_GREEN], plane[q + P_BLUE] = g_red, g_green, g_blue
+                plane[q + P_DEPTH], plane[q + P_REST] = g_depth, rest
+        while first < end and open_blocks != 0:
+            count = min(BATCH, end - first)
+            kept = _fetch(lanes, lane, batch, blocks, splats, ids, first, count, f4(x0), f4(y0), open_blocks)
+            for e in range(first, first + count):
+                for column in range(GRADIENTS):
+                    g_entries[e, column] = ZERO
+            for n in range(kept):
+                j = blocks[u8(BATCH + n)]
+                remaining = blocks[u8(j)] & open_blocks
+                if remaining == 0:
+                    continue
+                q = u8(j * SPLAT)
+                mean_x, mean_y, a, b, c = (
+                    batch[q],
+                    batch[q + u8(1)],
+                    batch[q + u8(2)],
+                    batch[q + u8(3)],
+                    batch[q + u8(4)],
+                )
+                opacity, red, green, blue = batch[q + u8(5)], batch[q + u8(6)], batch[q + u8(7)], batch[q + u8(8)]
+                depth = batch[q + u8(9)]
+                for k in range(lanes):
+                    u = u8(k)
+                    lane[L_FORM + u] = a * lane[L_XX + u] + b * lane[L_XY + u] + c * lane[L_YY + u]
+                for k in range(LANES * GRADIENTS):
+                    lane[L_SUMS + u8(k)] = ZERO
+                while remaining != 0:
+                    block = trailing_zeros(remaining)
+                    remaining &= remaining - i4(1)
+                    p = u8(block) * u8(LANES)
+                    dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
+                    s0 = a * dx * dx + b * dx * dy + c * dy * dy
+                    slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
+                    light = ZERO
+                    for k in range(16):
+                        u = u8(k)
+                        s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
+                        uncapped = opacity * _exp_minus(s)
+                        covered = min(ALPHA_MAX, uncapped)
+                        t = plane[p + u]
+                        covered = covered if (covered >= ALPHA_MIN) & (s >= ZERO) & (t > ZERO) else ZERO
+                        weight = t * covered
+                        t_next = t - weight
+                        stop = (t_next <= TRANSMITTANCE_MIN) & (t > ZERO)
+                        covered = ZERO if stop else covered
+                        weight = ZERO if stop else weight
+                        t_next = -t if stop else t_next
+                        plane[p + u] = t_next
+                        light += max(t_next, ZERO)
+                        g_red, g_green = plane[p + P_RED + u], plane[p + P_GREEN + u]
+                        g_blue, g_depth = plane[p + P_BLUE + u], plane[p + P_DEPTH + u]
+                        lane[S6 + u] += weight * g_red
+                        lane[S7 + u] += weight * g_green
+                        lane[S8 + u] += weight * g_blue
+                        lane[S9 + u] += weight * g_depth
+                        own = weight * (g_red * red + g_green * green + g_blue * blue + g_depth * depth)
+                        rest = plane[p + P_REST + u] - own
+                        plane[p + P_REST + u] = rest
+                        # alpha dL/dalpha, which is -dL/ds and opacity dL/dopacity; none where alpha is capped
+                        g_s = own - rest * covered / (ONE - covered)
+                        g_s = g_s if uncapped <= ALPHA_MAX else ZERO
+                        x, y = dx + lane[L_X + u], dy + lane[L_Y + u]
+                        g_sx, g_sy = g_s * x, g_s * y
+                        lane[S0 + u] += g_sx
+                        lane[S1 + u] += g_sy
+                        lane[S2 + u] += g_sx * x
+                        lane[S3 + u] += g_sx * y
+                        lane[S4 + u] += g_sy * y
+                        lane[S5 + u] += g_s
+                    if light <= ZERO:
+                        open_blocks &= ~(i4(1) << i4(block))
+                h0, h1, h2, h3, h4, h5, h6, h7, h8, h9 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+                for k in range(16):
+                    u = u8(k)
+                    h0 += lane[S0 + u]
+                    h1 += lane[S1 + u]
+                    h2 += lane[S2 + u]
+                    h3 += lane[S3 + u]
+                    h4 += lane[S4 + u]
+                    h5 += lane[S5 + u]
+                    h6 += lane[S6 + u]
+                    h7 += lane[S7 + u]
+                    h8 += lane[S8 + u]
+                    h9 += lane[S9 + u]
+                e = first + j
+                g_entries[e, X], g_entries[e, Y] = TWO * a * h0 + b * h1, b * h0 + TWO * c * h1
+                # by the conic's entries: s = (xx x^2 + 2 xy x y + yy y^2) / 2
+                g_entries[e, A], g_entries[e, B], g_entries[e, C] = -HALF * h2, -h3, -HALF * h4
+                g_entries[e, OPACITY] = h5 / opacity
+                g_entries[e, RED], g_entries[e, GREEN], g_entries[e, BLUE] = h6, h7, h8
+                g_entries[e, DEPTH] = h9
+            first += count
+        for e in range(first, end):
+            for column in range(GRADIENTS):
+                g_entries[e, column] = ZERO
+
+
+@kernel()
+def sum_entries(ids, g_entries, g_means2d, g_conics, g_opacities, g_rgb, g_depths):
+    """Add each entry's gradients to those of its Gaussian."""
+    for e in range(ids.shape[0]):
+        i = ids[e]
+        g_means2d[i, 0] += g_entries[e, X]
+        g_means2d[i, 1] += g_entries[e, Y]
+        g_conics[i, 0] += g_entries[e, A]
+        g_conics[i, 1] += g_entries[e, B]
+        g_conics[i, 2] += g_entries[e, C]
+        g_opacities[i] += g_entries[e, OPACITY]
+        g_rgb[i, 0] += g_entries[e, RED]
+        g_rgb[i, 1] += g_entries[e, GREEN]
+        g_rgb[i, 2] += g_entries[e, BLUE]
+        g_depths[i] += g_entries[e, DEPTH]
