@@ -1,0 +1,141 @@
+"""The body mesh over the video, before and after the refinement."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.body import BodyModel
+from pipeline.formats.images import FrameFolder
+from pipeline.formats.pose import Pose
+from pipeline.raycast import box_downsample, cast, interpolate, smooth_normals
+from pipeline.render import draw
+
+# A small clip is shown at most this much enlarged: enough to judge a thin mesh edge, without a blurred wall of pixels.
+MAX_ENLARGEMENT = 2.0
+_NEAR = 0.05  # metres: a mesh with a vertex nearer than that is cast over the whole image
+_LIGHT = np.array([-0.35, -0.65, -0.68])  # towards the light, camera axes: from the upper left behind the camera
+
+
+@dataclass(frozen=True)
+class MeshLayer:
+    """A shaded mesh on a window of an image, ready to be laid over it."""
+
+    left: int
+    top: int
+    colour: np.ndarray  # (h, w, 3) float32 in [0, 1], multiplied by coverage and opacity
+    alpha: np.ndarray  # (h, w) float32, coverage times opacity
+
+    def over(self, image: np.ndarray) -> np.ndarray:
+        """A copy of uint8 (H, W, 3) `image` with the mesh over it."""
+        out = image.copy()
+        rows, columns = self.alpha.shape
+        window = out[self.top : self.top + rows, self.left : self.left + columns]
+        window[:] = draw.to_uint8(window / np.float32(255) * (1 - self.alpha[..., None]) + self.colour)
+        return out
+
+    def full_alpha(self, width: int, height: int) -> np.ndarray:
+        """(height, width) float32: the alpha on the whole image."""
+        out = np.zeros((height, width), np.float32)
+        rows, columns = self.alpha.shape
+        out[self.top : self.top + rows, self.left : self.left + columns] = self.alpha
+        return out
+
+
+def mesh_layer(
+    vertices: np.ndarray,  # (V, 3) metres, camera frame
+    faces: np.ndarray,  # (F, 3)
+    K: np.ndarray,  # (3, 3) px
+    width: int,
+    height: int,
+    tint: draw.Colour | np.ndarray,  # one colour (0..255), or (V, 3) in [0, 1]
+    opacity: float,
+    supersample: int = 2,
+) -> MeshLayer:
+    """Shade a mesh with smooth normals in one tint; grazing surfaces are more opaque, which draws its contours.
+
+    Args:
+        opacity: of a surface that faces the camera, in [0, 1].
+        supersample: rays a pixel side; their mean is the antialiased picture.
+    """
+    left, top, right, bottom = _window(vertices, K, width, height)
+    if right <= left or bottom <= top:
+        return MeshLayer(0, 0, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32))
+    window_K = np.diag([supersample, supersample, 1.0]) @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]) @ K
+    size = ((right - left) * supersample, (bottom - top) * supersample)
+    hits = cast(vertices, faces, window_K, np.eye(4), *size)
+
+    normals = _unit(interpolate(hits, faces, smooth_normals(vertices, faces)))
+    facing = np.abs(np.einsum("mc,mc->m", normals, _unit(interpolate(hits, faces, vertices))))
+    light = 0.42 + 0.58 * np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
+    rim = (1 - facing) ** 3
+    base = interpolate(hits, faces, tint) if isinstance(tint, np.ndarray) else np.array(tint, np.float32) / 255
+    alpha = np.zeros((*hits.face.shape, 1), np.float32)
+    colour = np.zeros((*hits.face.shape, 3), np.float32)
+    alpha[hits.mask, 0] = opacity + (1 - opacity) * rim
+    colour[hits.mask] = base * (light * (1 - 0.45 * rim))[:, None] * alpha[hits.mask]
+    return MeshLayer(left, top, box_downsample(colour, supersample), box_downsample(alpha, supersample)[..., 0])
+
+
+def posed_vertices(body: BodyModel, pose: Pose, frame: int) -> np.ndarray:
+    """(V, 3) float32 vertices of one frame, metres in the camera frame."""
+    one = slice(frame, frame + 1)
+    tensors = [torch.from_numpy(np.asarray(a, np.float32)) for a in (
+        pose.global_orient[one], pose.body_pose[one], pose.betas, pose.transl[one],
+    )]  # fmt: skip
+    return body(*tensors).vertices[0].numpy()
+
+
+def panel_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
+    """Width and height, both even, of a frame shown with this longest side, at most `MAX_ENLARGEMENT` enlarged."""
+    factor = min(longest_side / max(width, height), MAX_ENLARGEMENT)
+    return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
+
+
+def scaled_K(K: np.ndarray, width: int, height: int, new_width: int, new_height: int) -> np.ndarray:
+    """Intrinsics of the same camera with another number of pixels."""
+    return np.diag([new_width / width, new_height / height, 1.0]) @ K
+
+
+def overlay_frames(
+    frames: FrameFolder,
+    before: Pose,
+    after: Pose,
+    body: BodyModel,
+    longest_side: int,
+    opacity: float,
+) -> Iterator[np.ndarray]:
+    """For each frame, uint8 (h, 3 w + gaps, 3): the video, the mesh before and the mesh after, side by side."""
+    height, width = frames[0].shape[:2]
+    shown = panel_size(width, height, longest_side)
+    size = draw.label_size(min(shown))
+    for index in range(len(frames)):
+        video = draw.resized(frames[index], *shown)
+        panels = [video.copy()]
+        for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
+            K = scaled_K(pose.K, width, height, *shown)
+            layer = mesh_layer(posed_vertices(body, pose, index), body.faces.numpy(), K, *shown, tint, opacity)
+            panels.append(layer.over(video))
+        draw.label(panels[0], "video", size)
+        draw.label(panels[1], "before", size, draw.BEFORE)
+        draw.label(panels[2], "after", size, draw.AFTER)
+        draw.label(panels[0], f"{index / before.fps:.1f} s", size, corner="bottom left")
+        if not before.valid[index]:
+            draw.label(panels[1], "not seen, interpolated", size, corner="bottom left")
+        yield draw.even(draw.row(panels, gap=2, colour=draw.INK))
+
+
+def _window(vertices: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (exclusive) in px of the part of the image that the mesh can touch."""
+    if vertices[:, 2].min() < _NEAR:
+        return 0, 0, width, height
+    projected = vertices @ K.T
+    xy = projected[:, :2] / projected[:, 2:]
+    low = np.clip(np.floor(xy.min(0)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(xy.max(0)), 0, (width, height)).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

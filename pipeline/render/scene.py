@@ -1,0 +1,125 @@
+"""A photographer's corner for the avatar: camera, seamless backdrop, and the shadow that puts the feet on the ground.
+
+The world here has y up, the ground at y = 0, and metres. The camera stands still at the origin of the camera frame and
+the person is posed in that frame, as in the fit: so the colours' dependence on direction means the same as it did there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+_ELEVATION = np.deg2rad(9.0)  # the camera looks down by this much
+_DISTANCE = 6.0  # metres from the origin of the world: a long lens, as for a portrait
+_MARGIN = 0.07  # of the height and width that stays free around the person
+_WALL = np.array([0.925, 0.93, 0.94])  # backdrop behind the head
+_EDGE = np.array([0.70, 0.715, 0.74])  # backdrop in the corners
+_FLOOR = np.array([0.86, 0.865, 0.875])  # backdrop at the feet
+_SHADOW = np.array([0.16, 0.18, 0.22])  # what the darkest shadow multiplies the floor by
+_CELL = 0.02  # metres: cell of the shadow map
+_REACH = 1.6  # metres: half side of the shadow map
+# The body casts its shadow in slices: the higher a slice, the softer and fainter its shadow, under a sky of light.
+# (from height, to height, blur in metres, strength)
+_SLICES = ((0.0, 0.12, 0.025, 0.62), (0.12, 0.45, 0.09, 0.30), (0.45, 1.0, 0.20, 0.24), (1.0, 3.0, 0.34, 0.16))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A fixed camera over a ground. Make one with `framed`."""
+
+    K: np.ndarray  # (3, 3) px
+    world_to_camera: np.ndarray  # (4, 4)
+    width: int
+    height: int
+
+    @cached_property
+    def _ground(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each pixel's ray meets the ground: x, z (H, W) in metres, and whether it does so nearby, 0..1."""
+        rotation, translation = self.world_to_camera[:3, :3], self.world_to_camera[:3, 3]
+        centre = -rotation.T @ translation
+        u, v = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
+        rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ (rotation.T @ np.linalg.inv(self.K)).T
+        down = np.minimum(rays[..., 1], -1e-6)
+        points = centre + rays * (-centre[1] / down)[..., None]
+        return points[..., ::2], (rays[..., 1] < 0).astype(np.float32)
+
+    @cached_property
+    def _backdrop(self) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]: a lit paper roll, with no line where the wall becomes the floor."""
+        y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
+        y, x = (y + 0.5) / self.height, ((x + 0.5) / self.width - 0.5) * self.width / self.height
+        glow = np.exp(-(((y - 0.36) / 0.62) ** 2 + (x / 0.62) ** 2))[..., None]
+        floor = (1 / (1 + np.exp(-(y - 0.80) / 0.07)))[..., None]
+        wall = _EDGE + (_WALL - _EDGE) * glow
+        return (wall + (_FLOOR - wall) * 0.55 * floor).astype(np.float32)
+
+    def background(
+        self,
+        vertices: np.ndarray,  # (V, 3) metres, world
+    ) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]: the backdrop with the shadow of a body on it."""
+        origin = np.array([vertices[:, 0].mean(), vertices[:, 2].mean()])
+        points, below = self._ground
+        cells = (points - origin + _REACH) / _CELL - 0.5
+        shadow = map_coordinates(
+            _shadow_map(vertices, origin), [cells[..., 0], cells[..., 1]], order=1, mode="constant", cval=0.0
+        )
+        shadow = (shadow * below)[..., None]
+        return self._backdrop * (1 - shadow * (1 - _SHADOW.astype(np.float32)))
+
+    def to_camera(
+        self,
+        points: np.ndarray,  # (..., 3) metres, world
+    ) -> np.ndarray:
+        """The points in the camera frame."""
+        return points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+
+
+def framed(
+    points: np.ndarray,  # (N, 3) metres, world: all that must be seen
+    width: int,
+    height: int,
+    about_axis: bool = False,
+) -> Scene:
+    """The scene whose picture holds all `points` with a margin, as large as it can.
+
+    Args:
+        about_axis: keep the world's y axis in the middle of the picture, for a person who turns about it.
+    """
+    forward = np.array([0, -np.sin(_ELEVATION), -np.cos(_ELEVATION)])
+    down = np.array([0, -np.cos(_ELEVATION), np.sin(_ELEVATION)])
+    rotation = np.stack([np.cross(down, forward), down, forward])
+    middle = np.array([0, 0.5 * (points[:, 1].min() + points[:, 1].max()), 0])
+    world_to_camera = np.eye(4)
+    world_to_camera[:3, :3] = rotation
+    world_to_camera[:3, 3] = [0, 0, _DISTANCE] - rotation @ middle
+
+    seen = points @ rotation.T + world_to_camera[:3, 3]
+    xy = seen[:, :2] / seen[:, 2:]
+    low, high = xy.min(0), xy.max(0)
+    if about_axis:
+        high[0] = max(high[0], -low[0])
+        low[0] = -high[0]
+    free = 1 - 2 * _MARGIN
+    focal = min(width * free / (high[0] - low[0]), height * free / (high[1] - low[1]))
+    centre = np.array([width, height]) / 2 - focal * (low + high) / 2
+    K = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
+    return Scene(K, world_to_camera, width, height)
+
+
+def _shadow_map(vertices: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """(2R, 2R) float32 in [0, 1]: how much of the light above is kept from each cell of the ground, by x and z."""
+    cells = round(2 * _REACH / _CELL)
+    edges = np.linspace(-_REACH, _REACH, cells + 1)
+    lit = np.ones((cells, cells), np.float32)
+    for bottom, top, blur, strength in _SLICES:
+        inside = (vertices[:, 1] >= bottom) & (vertices[:, 1] < top)
+        if bottom == 0.0:
+            inside |= vertices[:, 1] < 0
+        counts, _, _ = np.histogram2d(*(vertices[inside][:, ::2] - origin).T, bins=(edges, edges))
+        covered = gaussian_filter((counts > 0).astype(np.float32), 1.0) > 0.12  # closes the gaps between vertices
+        lit *= 1 - strength * gaussian_filter(covered.astype(np.float32), blur / _CELL)
+    return 1 - lit
