@@ -1,5 +1,5 @@
 """The avatar: Gaussians bound to a body."""
 
-from pipeline.avatar.avatar import Avatar, legs_apart, render_avatar
+from pipeline.avatar.avatar import Avatar, canonical_transforms, legs_apart, pose_gaussians, render_avatar
 
-__all__ = ["Avatar", "legs_apart", "render_avatar"]
+__all__ = ["Avatar", "canonical_transforms", "legs_apart", "pose_gaussians", "render_avatar"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,39 +36,52 @@ def canonical_transforms(
     return body.transforms(rotmats, betas, betas.new_zeros(1, 3))[0]
 
 
-def invert_rigid(
-    transforms: Tensor,  # [..., 4, 4]
-) -> Tensor:  # [..., 4, 4]
-    """Inverse of rigid motions."""
-    rotation = transforms[..., :3, :3].transpose(-1, -2)
-    top = torch.cat([rotation, -rotation @ transforms[..., :3, 3:]], dim=-1)
-    return torch.cat([top, transforms[..., 3:, :]], dim=-2)
-
-
 def pose_gaussians(
     means: Tensor,  # [N, 3]
     quats: Tensor,  # [N, 4]
     weights: Tensor,  # [N, 24]
-    motions: Tensor,  # [24, 4, 4]
+    transforms: Tensor,  # [24, 4, 4]
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """Skin Gaussians: centres by equation 4, orientations by the weighted mean of the joints' quaternions.
 
-    The blended matrix of equation 4 is no rotation where joints differ; the mean quaternion (signs aligned along the
-    tree) is one, and is smooth in the pose.
+    The blended matrix of equation 4 is no rotation where joints differ; the mean quaternion is one, and smooth in the
+    pose.
 
     Args:
-        means: centres in canonical space, metres. [N, 3]
-        quats: orientations in canonical space, wxyz. [N, 4]
+        means: centres in the rest pose, metres. [N, 3]
+        quats: orientations in the rest pose, wxyz. [N, 4]
         weights: skinning weights, rows sum to 1. [N, 24]
-        motions: rigid motion of each joint from the canonical to the posed body. [24, 4, 4]
+        transforms: rigid motion of each joint from the rest pose to the posed body. [24, 4, 4]
 
     Returns:
         Posed centres and orientations (wxyz, not normalised).
     """
-    blended = (weights @ motions[:, :3, :].flatten(1)).unflatten(1, (3, 4))  # [N, 3, 4]
+    blended = _blend(weights, transforms)
     posed = (blended[..., :3] * means[:, None, :]).sum(-1) + blended[..., 3]
-    rotation = weights @ _align_signs(matrix_to_quaternion(motions[:, :3, :3]))
-    return posed, quaternion_multiply(torch.nn.functional.normalize(rotation, dim=-1), quats)
+    return posed, quaternion_multiply(_mean_rotation(weights, transforms), quats)
+
+
+def unpose_gaussians(
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    weights: Tensor,  # [N, 24]
+    transforms: Tensor,  # [24, 4, 4]
+) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+    """The inverse of `pose_gaussians`: from the posed body to the rest pose, exact for the same weights."""
+    blended = _blend(weights, transforms)
+    rest = torch.linalg.solve(blended[..., :3], means - blended[..., 3])
+    flip = quats.new_tensor([1.0, -1.0, -1.0, -1.0])
+    return rest, quaternion_multiply(_mean_rotation(weights, transforms) * flip, quats)
+
+
+def _blend(weights: Tensor, transforms: Tensor) -> Tensor:  # [N, 3, 4]
+    return (weights @ transforms[:, :3, :].flatten(1)).unflatten(1, (3, 4))
+
+
+def _mean_rotation(weights: Tensor, transforms: Tensor) -> Tensor:  # [N, 4]
+    """Normalised weighted mean of the joints' quaternions, their signs aligned along the tree."""
+    mean = weights @ _align_signs(matrix_to_quaternion(transforms[:, :3, :3]))
+    return torch.nn.functional.normalize(mean, dim=-1)
 
 
 def _align_signs(
@@ -84,16 +98,19 @@ def _align_signs(
 
 @dataclass(frozen=True)
 class Avatar:
-    """Gaussians in canonical space, ready to be posed and rendered; activated values as in `AvatarFile`."""
+    """Gaussians of a person, ready to be posed and rendered; activated values as in `AvatarFile`.
 
-    means: Tensor  # [N, 3] metres, canonical space
-    quats: Tensor  # [N, 4] wxyz
+    They are kept in the body's rest pose, where skinning starts; the file keeps them in canonical space, where legs are
+    apart. The step between is exact (`unpose_gaussians`), so that a Gaussian on the mesh moves with the mesh.
+    """
+
+    means: Tensor  # [N, 3] metres, rest pose
+    quats: Tensor  # [N, 4] wxyz, rest pose
     scales: Tensor  # [N, 3] metres
     opacities: Tensor  # [N] in (0, 1)
     sh: Tensor  # [N, K, 3] spherical harmonics, K = 1 or 4
     weights: Tensor  # [N, 24] skinning weights
-    to_rest: Tensor  # [24, 4, 4] motion of each joint from the canonical to the rest pose
-    betas: Tensor  # [10]
+    betas: Tensor  # [10] shape of the body that it is bound to
 
     @staticmethod
     def from_file(file: AvatarFile, body: BodyModel, device: torch.device | str = "cpu") -> Avatar:
@@ -105,21 +122,28 @@ class Avatar:
         if body.name != file.body_model:
             raise ValueError(f"avatar was fitted with the body {file.body_model!r}, got {body.name!r}")
 
-        def tensor(values) -> Tensor:
+        def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-        body = body.to(device=device)
-        betas = tensor(file.betas)
-        return Avatar(
-            means=tensor(file.means),
-            quats=tensor(file.quats),
-            scales=tensor(file.scales),
-            opacities=tensor(file.opacities),
-            sh=tensor(file.sh),
-            weights=tensor(file.weights),
-            to_rest=invert_rigid(canonical_transforms(body, betas, tensor(file.canonical_pose))),
-            betas=betas,
-        )
+        betas, weights = tensor(file.betas), tensor(file.weights)
+        canonical = canonical_transforms(body.to(device=device), betas, tensor(file.canonical_pose))
+        means, quats = unpose_gaussians(tensor(file.means), tensor(file.quats), weights, canonical)
+        return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas)
+
+    def to_file(self, body: BodyModel, binding: str, train_frames: np.ndarray) -> AvatarFile:
+        """The inverse of `from_file`.
+
+        Args:
+            body: the body model that it was fitted with.
+            binding: how its Gaussians were tied to the body: "camel", "lsw", "gom" or "none".
+            train_frames: True for each frame that the Gaussians were trained on. (T,) bool
+        """
+        pose = legs_apart().to(self.means)
+        means, quats = self.posed(canonical_transforms(body, self.betas, pose))
+        quats = torch.nn.functional.normalize(quats, dim=-1)
+        tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
+        arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
+        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding)
 
     @property
     def sh_degree(self) -> int:
@@ -134,15 +158,7 @@ class Avatar:
         Args:
             transforms: of `BodyModel.transforms` or `BodyOutput` for the avatar's betas: rest pose to posed. [24, 4, 4]
         """
-        return pose_gaussians(self.means, self.quats, self.weights, transforms @ self.to_rest)
-
-    def with_pose(
-        self,
-        transforms: Tensor,  # [24, 4, 4]
-    ) -> Avatar:
-        """The avatar frozen in a pose: its means and quats are the posed ones (for exports)."""
-        means, quats = self.posed(transforms)
-        return replace(self, means=means, quats=torch.nn.functional.normalize(quats, dim=-1))
+        return pose_gaussians(self.means, self.quats, self.weights, transforms)
 
 
 def render_avatar(
