@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -91,10 +91,8 @@ class VideoWriter:
 
     def _finish(self) -> None:
         """Wait for ffmpeg to write the end of the file; raise what it could not do."""
-        try:
+        with suppress(BrokenPipeError):  # its reason is in the messages
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # its reason is in the messages
         status = self._process.wait()
         self._messages.seek(0)
         messages = self._messages.read().decode(errors="replace")
