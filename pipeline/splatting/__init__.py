@@ -54,7 +54,8 @@ def rasterization(
         quats: rotations, wxyz, of any length. [N, 4]
         scales: standard deviations along the axes, metres. [N, 3]
         opacities: in (0, 1]. [N]
-        colors: RGB [N, 3] if sh_degree is None, else coefficients of spherical harmonics [N, K, 3], K >= (sh_degree + 1)^2.
+        colors: RGB [N, 3] if sh_degree is None, else coefficients of spherical harmonics [N, K, 3], of which the first
+            (sh_degree + 1)^2 are used.
         viewmats: world to camera, OpenCV axes. [C, 4, 4]
         Ks: intrinsics in pixels; the centre of the first pixel is (0.5, 0.5). [C, 3, 3]
         width, height: of the images, pixels.

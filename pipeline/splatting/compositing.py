@@ -14,8 +14,8 @@ side in vector registers; a Gaussian is skipped in the blocks that it does not r
 way, front to back, and writes each entry's gradients to its own row: no two threads write the same place, and the sum
 over rows does not depend on the number of threads.
 
-Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of one
-array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
+Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of
+one array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
 constant count gets unrolled into scalars; indices are unsigned, because negative ones cost a branch; no min/max over
 lanes. `tests/test_splatting.py` has a speed check.
 """
@@ -38,14 +38,14 @@ TRANSMITTANCE_MIN = f4(1e-4)
 EXPONENT_MARGIN = f4(1e-4)  # on the reach of a Gaussian, against rounding
 SMALLEST_ALPHA = f4(1e-10)  # expected depth is depth / max(alpha, this), as in gsplat
 
-# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, then how far from its
-# mean a block's centre may be for the block to be reached (in units of s), and the half sides of its bounding box.
+# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, then how far from
+# its mean a block's centre may be for the block to be reached (in units of s), and the half sides of its bounding box.
 X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, BLOCK_REACH, EXTENT_X, EXTENT_Y = range(13)
 SPLAT = 16  # floats a row: one cache line
 # Columns of an entry's gradient row: the first ten of the above.
 GRADIENTS = 10
 
-# Scratch of a tile: planes of 256 values, one a pixel, a block's 16 in a row. `REST` is what lies behind (see backward).
+# Scratch of a tile: planes of 256 values, one a pixel, a block's 16 in a row. REST is what lies behind: see backward.
 PIXELS = TILE * TILE
 P_RED, P_GREEN, P_BLUE, P_DEPTH, P_REST = (u8(k * PIXELS) for k in range(1, 6))  # plane 0: transmittance
 PLANES = 6 * PIXELS
@@ -114,9 +114,9 @@ def bin_by_tile(depths, radii, splats, tiles_x, tiles_y):
         for digit in range(3):
             histograms[digit, (bits[i] >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
         x, y, extent_x, extent_y = splats[i, X] + HALF, splats[i, Y] + HALF, splats[i, EXTENT_X], splats[i, EXTENT_Y]
-        x0, x1 = max(0, int(math.floor((x - extent_x) * per_pixel))), math.floor((x + extent_x) * per_pixel) + 1
-        y0, y1 = max(0, int(math.floor((y - extent_y) * per_pixel))), math.floor((y + extent_y) * per_pixel) + 1
-        x1, y1 = min(tiles_x, int(x1)), min(tiles_y, int(y1))
+        x0, x1 = max(0, math.floor((x - extent_x) * per_pixel)), math.floor((x + extent_x) * per_pixel) + 1
+        y0, y1 = max(0, math.floor((y - extent_y) * per_pixel)), math.floor((y + extent_y) * per_pixel) + 1
+        x1, y1 = min(tiles_x, x1), min(tiles_y, y1)
         boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
         for ty in range(y0, y1):
             for tx in range(x0, x1):
@@ -183,8 +183,8 @@ def _reached_blocks(lanes, lane, x, y, a, b, c, block_reach):
 
 @inline
 def _fetch(lanes, lane, batch, blocks, splats, ids, first, count, tile_x, tile_y, open_blocks):
-    """Copy `count` entries' rows to `batch`, in coordinates of the tile, their reached blocks to blocks[:count], and the
-    numbers of those that reach an open block to blocks[BATCH:]. Returns how many those are."""
+    """Copy `count` entries' rows to `batch`, in coordinates of the tile, their reached blocks to blocks[:count], and
+    the numbers of those that reach an open block to blocks[BATCH:]. Returns how many those are."""
     for j in range(count):
         i = ids[first + j]
         for column in range(SPLAT):
@@ -334,8 +334,9 @@ def composite_backward(
 ):
     """Gradients of the tiles worker, worker + workers, ..., one row an entry: see GRADIENTS.
 
-    With v_i the gradient of the loss by Gaussian i's weight, dL/dalpha_i = T_i v_i - rest_i / (1 - alpha_i), where rest_i =
-    sum_{j > i} weight_j v_j - T_final dL/dT_final is known at the start (from the image) and shrinks along the way.
+    With v_i the gradient of the loss by Gaussian i's weight, dL/dalpha_i = T_i v_i - rest_i / (1 - alpha_i), where
+    rest_i = sum_{j > i} weight_j v_j + T_final dL/dT_final is known at the start (from the image: then it is the sum
+    over all) and shrinks along the way.
     """
     plane, lane = _aligned(PLANES), _aligned(LANE_ROWS * LANES)
     batch, blocks = _aligned(BATCH * SPLAT), np.empty(2 * BATCH + 1, i4)

@@ -1,10 +1,10 @@
 """Kernels that project 3D Gaussians to the image, and the same backwards. One camera a call, float32.
 
 A Gaussian with rotation R (from its quaternion) and scales S has covariance R S S^T R^T. EWA splatting (Zwicker et al.
-2001, eq. 29-31; used by 3D Gaussian Splatting, Kerbl et al. 2023, eq. 5) linearises the perspective projection at the
-Gaussian's centre, with Jacobian J, and takes J W R S (J W R S)^T as the covariance in the image, W being the rotation of
-the camera. Clamping, culling and blur are those of gsplat 1.5.3 (`fully_fused_projection`); the gradients follow "A
-mathematical supplement for the gsplat library" (Ye and Kanazawa 2023). Colour is a spherical harmonic of degree 0 or 1
+2001; as used by 3D Gaussian Splatting, Kerbl et al. 2023, eq. 5-6) linearises the perspective projection at the
+Gaussian's centre, with Jacobian J, and takes J W R S (J W R S)^T as the covariance in the image, W being the rotation
+of the camera. Clamping, culling and blur are those of gsplat 1.5.3 (`fully_fused_projection`); the gradients follow
+"Mathematical supplement for the gsplat library" (Ye and Kanazawa 2023). Colour is a spherical harmonic of degree 0 or 1
 in the viewing direction, as in 3DGS: max(0, c + 1/2).
 
 Written in scalars: a compiled loop keeps them in registers. Names: `v..` view matrix, `r..` rotation of the Gaussian,

@@ -1,0 +1,123 @@
+"""Photometric loss between a rendered image and a frame: L1 and structural similarity.
+
+HumanSplatHMR eq. 12: L_color = L1 + lambda_SSIM L_SSIM, with L_SSIM = 1 - SSIM. L1 is the mean over pixels and channels.
+SSIM is that of Wang et al. 2004: Gaussian window of 11 x 11 pixels with sigma 1.5, values in [0, 1], mean over channels
+and over the places where the whole window lies in the image (kornia's padding="valid"), so that nothing is invented
+outside of a crop; 3DGS pads with zeros, torchmetrics reflects. float32 images on the CPU take compiled kernels that
+return value and gradient together; all others take torch operations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from pipeline.losses import ssim_kernels
+from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
+from pipeline.threads import run_parallel, split
+
+f4 = np.float32
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A frame (or a crop of one), with the statistics that SSIM needs of it: computed once, used at every step."""
+
+    image: Tensor  # (H, W, 3)
+    mean: Tensor  # (H - 10, W - 10, 3) of each window
+    variance: Tensor  # (H - 10, W - 10, 3)
+
+    @classmethod
+    def of(cls, image: Tensor) -> "Target":
+        """The target for an image (H, W, 3), values in [0, 1], at least 11 x 11 pixels."""
+        _check_image(image, "target")
+        image = image.detach().contiguous()
+        if _has_kernels(image):
+            pixels = _rows(image)
+            height, width = len(pixels) - WINDOW + 1, pixels.shape[1] - HALO
+            mean, variance = np.empty((height, width), f4), np.empty((height, width), f4)
+            run_parallel(lambda *w: ssim_kernels.window_statistics(*split(height, *w, 1), pixels, mean, variance))
+            shape = (height, -1, CHANNELS)
+            return cls(image, torch.from_numpy(mean).view(shape), torch.from_numpy(variance).view(shape))
+        mean = _window_mean(image)
+        return cls(image, mean, _window_mean(image * image) - mean * mean)
+
+
+def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -> Tensor:
+    """L1 + ssim_weight * (1 - SSIM), HumanSplatHMR eq. 12: a scalar, differentiable by `rendered`.
+
+    rendered: (H, W, 3), values in [0, 1], at least 11 x 11 pixels. target: an image of the same shape, or its `Target`.
+    The size may differ from call to call. Raises ValueError where shapes are not as said.
+    """
+    if isinstance(target, Tensor):
+        target = Target.of(target)
+    _check_image(rendered, "rendered")
+    if rendered.shape != target.image.shape:
+        expected = tuple(target.image.shape)
+        raise ValueError(f"rendered: expected the target's shape {expected}, found {tuple(rendered.shape)}")
+    if _has_kernels(rendered) and _has_kernels(target.image):
+        return _Photometric.apply(rendered, target, ssim_weight)
+    return (rendered - target.image).abs().mean() + ssim_weight * (1 - _ssim(rendered, target))
+
+
+def _check_image(image: Tensor, name: str) -> None:
+    if image.ndim != 3 or image.shape[2] != CHANNELS or min(image.shape[:2]) < WINDOW:
+        raise ValueError(f"{name}: expected ({WINDOW} or more, {WINDOW} or more, 3), found {tuple(image.shape)}")
+
+
+def _has_kernels(image: Tensor) -> bool:
+    return image.device.type == "cpu" and image.dtype == torch.float32
+
+
+def _rows(image: Tensor) -> np.ndarray:
+    return image.detach().contiguous().numpy().reshape(image.shape[0], -1)
+
+
+class _Photometric(torch.autograd.Function):
+    """Computes the gradient along with the value; `backward` scales it."""
+
+    @staticmethod
+    def forward(ctx, rendered, target, ssim_weight):
+        image, frame = _rows(rendered), _rows(target.image)
+        mean, variance = _rows(target.mean), _rows(target.variance)
+        derivatives, g_image = np.empty((3, *mean.shape), f4), np.empty_like(image)
+        ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
+        scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
+
+        def compare(worker: int, workers: int) -> None:
+            share = split(len(mean), worker, workers, 1)
+            ssim_kernels.similarity(*share, image, frame, mean, variance, derivatives, ssim_rows)
+
+        def differentiate(worker: int, workers: int) -> None:
+            share = split(len(image), worker, workers, 1)
+            ssim_kernels.gradient(*share, image, frame, derivatives, *scales, g_image, l1_rows)
+
+        run_parallel(compare)
+        run_parallel(differentiate)
+        ctx.save_for_backward(torch.from_numpy(g_image).view(rendered.shape))
+        value = l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size)
+        return torch.tensor(value, dtype=torch.float32)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_loss):
+        return ctx.saved_tensors[0] * g_loss, None, None
+
+
+def _window_mean(image: Tensor) -> Tensor:
+    """(H, W, 3) -> (H - 10, W - 10, 3)."""
+    weights = torch.from_numpy(WEIGHTS).to(image)
+    channels = image.permute(2, 0, 1)[:, None]
+    along_y = functional.conv2d(channels, weights.view(1, 1, -1, 1))
+    return functional.conv2d(along_y, weights.view(1, 1, 1, -1))[:, 0].permute(1, 2, 0)
+
+
+def _ssim(image: Tensor, target: Target) -> Tensor:
+    mean = _window_mean(image)
+    variance = _window_mean(image * image) - mean * mean
+    covariance = _window_mean(image * target.image) - mean * target.mean
+    similar = (2 * mean * target.mean + C1) * (2 * covariance + C2)
+    return (similar / ((mean**2 + target.mean**2 + C1) * (variance + target.variance + C2))).mean()
