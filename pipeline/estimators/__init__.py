@@ -1,0 +1,1 @@
+"""Estimators: one backend a file, chosen by name in the config."""

@@ -1,0 +1,51 @@
+"""The masks stage: where the person is in each frame."""
+
+import argparse
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from pipeline.errors import UserError
+from pipeline.estimators.settings import MasksSettings
+from pipeline.formats.atomic import atomic_directory
+from pipeline.formats.images import FrameFolder, MaskFolder
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance
+from pipeline.settings import load_settings, parse_overrides
+
+HELP = """Find the person in each frame.
+
+Reads frames/ and video.json of results/<video>/, writes masks/%06d.png (8-bit, 255 = person, soft edges)
+and provenance/masks.json. The backend is pipeline/estimators/masks_<backend>.py."""
+PACKAGES = ("mediapipe", "opencv-contrib-python", "numpy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("masks", parse_overrides(args.settings), MasksSettings)
+    backend = load_backend(settings.backend)
+    backend.check(settings)
+    directory = VideoDir(args.directory)
+    frames = FrameFolder(directory.frames)
+    provenance = Provenance("masks", settings, PACKAGES)
+    with atomic_directory(directory.masks) as out:
+        backend.estimate(directory, settings, out, provenance)
+        written = len(MaskFolder(out))
+        if written != len(frames):
+            raise UserError(
+                f"{directory.masks}: {len(frames)} masks expected, backend {settings.backend} gave {written}"
+            )
+    provenance.save(directory.provenance("masks"))
+
+
+def load_backend(name: str) -> ModuleType:
+    """The module of a backend, which has `check(settings)` and `estimate(directory, settings, out, provenance)`."""
+    module = f"pipeline.estimators.masks_{name}"
+    if not name.isidentifier() or importlib.util.find_spec(module) is None:
+        folder = Path(importlib.import_module("pipeline.estimators").__path__[0])
+        known = sorted(path.stem.removeprefix("masks_") for path in folder.glob("masks_*.py"))
+        raise UserError(f"settings masks.backend: {name!r} is not known; choose one of {', '.join(known)}")
+    return importlib.import_module(module)
