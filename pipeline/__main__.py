@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("stage", choices=STAGES, metavar="STAGE")
     stage = parser.parse_args(argv[:1]).stage
     module = importlib.import_module(f"pipeline.stages.{stage}")
+    section = getattr(module, "SECTION", stage)
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline {stage}",
         description=module.HELP,
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--settings",
         metavar="YAML|FILE",
-        help=f"settings that replace those of config/config.yaml, section {stage!r}: 'key: value' or a file",
+        help=f"settings that replace those of config/config.yaml, section {section!r}: 'key: value' or a file",
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="write plain log lines there too")
     args = parser.parse_args(argv[1:])

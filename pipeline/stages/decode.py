@@ -21,6 +21,7 @@ HELP = """Decode a video once, for every stage after: upright, at a constant fra
 
 reads   VIDEO, anything that ffmpeg can
 writes  DIRECTORY/frames/%06d.jpg, DIRECTORY/video.json"""
+SECTION = "video"  # of config/config.yaml
 log = logging.getLogger(__name__)
 
 
@@ -32,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("stop", "the frame after the last, or seconds"),
         ("step", "keep every N-th frame"),
     ):
-        parser.add_argument(f"--{name}", metavar="N", help=f"{text} (replaces decode.{name} of the settings)")
+        parser.add_argument(f"--{name}", metavar="N", help=f"{text} (replaces {SECTION}.{name} of the config)")
 
 
 def run(args: argparse.Namespace) -> None:
     flags = {key: yaml.safe_load(text) for key in ("start", "stop", "step") if (text := getattr(args, key))}
-    settings = load_settings("decode", parse_overrides(args.settings) | flags, DecodeSettings)
+    settings = load_settings(SECTION, parse_overrides(args.settings) | flags, DecodeSettings)
     provenance = Provenance("decode", settings, ("ffmpeg-python", "imageio-ffmpeg", "pillow"))
     source = probe(args.video)
     if not source.constant:

@@ -31,9 +31,9 @@ class DecodeSettings:
         if self.stop is not None:
             _check_time("stop", self.stop)
         if not _is_count(self.step) or self.step < 1:
-            raise UserError(f"settings decode.step: expected a whole number from 1 on, found {self.step!r}")
+            raise UserError(f"settings video.step: expected a whole number from 1 on, found {self.step!r}")
         if self.longest_side is not None and (not _is_count(self.longest_side) or self.longest_side < 16):
-            raise UserError(f"settings decode.longest_side: expected 16 px or more, found {self.longest_side!r}")
+            raise UserError(f"settings video.longest_side: expected 16 px or more, found {self.longest_side!r}")
 
 
 def selected_frames(source: VideoSource, settings: DecodeSettings) -> tuple[int, int]:
@@ -45,10 +45,10 @@ def selected_frames(source: VideoSource, settings: DecodeSettings) -> tuple[int,
     first = _frame_at(settings.start, source.fps)
     end = source.frames if settings.stop is None else _frame_at(settings.stop, source.fps)
     if first >= end and settings.stop is not None:
-        raise UserError(f"settings decode: stop ({settings.stop}) should be after start ({settings.start})")
+        raise UserError(f"settings video: stop ({settings.stop}) should be after start ({settings.start})")
     if first >= source.frames:
         raise UserError(
-            f"{source.path}: decode.start ({settings.start}) is past its end: it has {source.frames} frames, "
+            f"{source.path}: video.start ({settings.start}) is past its end: it has {source.frames} frames, "
             f"{float(source.frames / source.fps):.2f} s; choose an earlier start"
         )
     return first, min(end, source.frames)
@@ -150,7 +150,7 @@ def _is_count(value: object) -> bool:
 def _check_time(name: str, value: object) -> None:
     seconds = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value)
     if not seconds and not (_is_count(value) and value >= 0):
-        raise UserError(f"settings decode.{name}: expected a frame such as 90, or seconds such as 3s, found {value!r}")
+        raise UserError(f"settings video.{name}: expected a frame such as 90, or seconds such as 3s, found {value!r}")
 
 
 def _frame_at(time: int | str, fps: Fraction) -> int:
