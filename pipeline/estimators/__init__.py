@@ -1,1 +1,32 @@
-"""Estimators: one backend a file, chosen by name in the config."""
+"""What turns frames into a stage's files: one module a backend, `<stage>_<backend>.py`, chosen by name in the config.
+
+Each has two functions. `check(settings)` raises a UserError, before any work, where a package or a file is missing.
+`estimate(directory, settings, out, provenance)` reads frames/ of the video's directory and writes the stage's files
+into the folder `out`, which takes its place when it ends well. To add a backend, add such a module and its name to
+the schema (config/schemas/config.schema.yaml).
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from pipeline.errors import UserError
+
+
+def load_backend(stage: str, name: str) -> ModuleType:
+    """The module of a stage's backend.
+
+    Args:
+        stage: "masks", "depth" or "pose".
+        name: the backend's name in the config.
+
+    Raises:
+        UserError: there is no such backend; tells those that are there.
+    """
+    module = f"{__name__}.{stage}_{name}"
+    if not name.isidentifier() or importlib.util.find_spec(module) is None:
+        files = Path(__file__).parent.glob(f"{stage}_*.py")
+        known = ", ".join(sorted(file.stem.removeprefix(f"{stage}_") for file in files))
+        raise UserError(f"settings {stage}.backend: {name!r} is not known; choose one of {known}")
+    return importlib.import_module(module)
