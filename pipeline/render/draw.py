@@ -83,6 +83,22 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+def headed(image: np.ndarray, text: str, size: int) -> np.ndarray:
+    """The image under a white band that holds `text`, dark and centred; the font shrinks until the text fits."""
+    width = image.shape[1]
+    band = Image.new("RGB", (width, round(size * 1.9)), PAPER)
+    while size > 7 and _font(size).getlength(text) > width:
+        size -= 1
+    ImageDraw.Draw(band).text((width / 2, band.height / 2), text, font=_font(size), fill=INK, anchor="mm")
+    return np.concatenate([np.asarray(band), image])
+
+
+def muted(image: np.ndarray) -> np.ndarray:
+    """The image with most of its colour taken out, so that a tint laid over it reads as that tint."""
+    grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    return (0.35 * image + 0.65 * grey[..., None] + 0.5).astype(np.uint8)
+
+
 def row(images: list[np.ndarray], gap: int = 0, colour: Colour = PAPER) -> np.ndarray:
     """Images of one height side by side, `gap` px of `colour` between them."""
     return _joined(images, gap, colour, axis=1)

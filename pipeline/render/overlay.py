@@ -68,13 +68,13 @@ def mesh_layer(
 
     normals = _unit(interpolate(hits, faces, smooth_normals(vertices, faces)))
     facing = np.abs(np.einsum("mc,mc->m", normals, _unit(interpolate(hits, faces, vertices))))
-    light = 0.42 + 0.58 * np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
+    light = 0.5 + 0.62 * np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
     rim = (1 - facing) ** 3
     base = interpolate(hits, faces, tint) if isinstance(tint, np.ndarray) else np.array(tint, np.float32) / 255
     alpha = np.zeros((*hits.face.shape, 1), np.float32)
     colour = np.zeros((*hits.face.shape, 3), np.float32)
     alpha[hits.mask, 0] = opacity + (1 - opacity) * rim
-    colour[hits.mask] = base * (light * (1 - 0.45 * rim))[:, None] * alpha[hits.mask]
+    colour[hits.mask] = base * (light * (1 - 0.4 * rim))[:, None] * alpha[hits.mask]
     return MeshLayer(left, top, box_downsample(colour, supersample), box_downsample(alpha, supersample)[..., 0])
 
 
@@ -112,11 +112,11 @@ def overlay_frames(
     size = draw.label_size(min(shown))
     for index in range(len(frames)):
         video = draw.resized(frames[index], *shown)
-        panels = [video.copy()]
+        panels, quiet = [video.copy()], draw.muted(video)
         for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
             K = scaled_K(pose.K, width, height, *shown)
             layer = mesh_layer(posed_vertices(body, pose, index), body.faces.numpy(), K, *shown, tint, opacity)
-            panels.append(layer.over(video))
+            panels.append(layer.over(quiet))
         draw.label(panels[0], "video", size)
         draw.label(panels[1], "before", size, draw.BEFORE)
         draw.label(panels[2], "after", size, draw.AFTER)

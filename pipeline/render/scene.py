@@ -1,7 +1,7 @@
 """A photographer's corner for the avatar: camera, seamless backdrop, and the shadow that puts the feet on the ground.
 
-The world here has y up, the ground at y = 0, and metres. The camera stands still at the origin of the camera frame and
-the person is posed in that frame, as in the fit: so the colours' dependence on direction means the same as it did there.
+The world here has y up, the ground at y = 0, and metres. Points go to the camera frame before they are drawn: there the
+camera stands still and the person turns, as in the fit, so that colours depend on direction as they did there.
 """
 
 from __future__ import annotations

@@ -1,0 +1,29 @@
+"""The avatar performs a motion that the person never did."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.motions import Motion, motion
+from pipeline.render.performer import Performer
+from pipeline.render.scene import Scene, framed
+
+
+def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:
+    """A motion of pipeline.motions (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
+    betas = performer.avatar.betas.numpy()
+    return motion(name, max(1, round(seconds * fps)), fps, seed, performer.body, betas)
+
+
+def novel_pose_scene(performer: Performer, moving: Motion, width: int, height: int) -> Scene:
+    """The scene that holds the whole motion."""
+    step = max(1, len(moving.poses) // 40)
+    pairs = zip(moving.poses[::step], moving.trans[::step])
+    return framed(np.concatenate([performer.extent(pose, trans)[::4] for pose, trans in pairs]), width, height)
+
+
+def novel_pose_frames(performer: Performer, moving: Motion, width: int, height: int) -> Iterator[np.ndarray]:
+    """uint8 (height, width, 3) for each frame of the motion."""
+    scene = novel_pose_scene(performer, moving, width, height)
+    for pose, trans in zip(moving.poses, moving.trans):
+        yield performer.perform(scene, pose, trans)

@@ -1,0 +1,87 @@
+"""render: pictures of the motion and of the avatar."""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.formats.atomic import atomic_directory
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance
+from pipeline.motions import Motion
+from pipeline.progress import track
+from pipeline.render import stills
+from pipeline.render.clip import FittedClip, load_fitted_clip
+from pipeline.render.novel_pose import novel_motion, novel_pose_frames
+from pipeline.render.overlay import overlay_frames
+from pipeline.render.performer import Performer
+from pipeline.render.settings import RenderSettings
+from pipeline.render.turntable import turntable_frames
+from pipeline.settings import load_settings, parse_overrides
+from pipeline.threads import get_threads, set_threads
+from pipeline.video.encode import write_video
+
+HELP = """Draw the motion over the video before and after the refinement, and the avatar on its own.
+
+reads   DIRECTORY/frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz
+writes  DIRECTORY/renders/overlay.mp4, turntable.mp4, novel_pose.mp4, stills/*.png"""
+_STILLS = 5
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+    parser.add_argument(
+        "--body-model", default="free", metavar="NAME|FILE", help='"free", or an SMPL file that you registered for'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("render", parse_overrides(args.settings), RenderSettings)
+    provenance = Provenance("render", settings, ("torch", "embreex", "pillow", "ffmpeg-python", "imageio-ffmpeg"))
+    paths = VideoDir(args.directory)
+    clip = load_fitted_clip(paths, args.body_model)
+    set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them
+    torch.set_num_threads(1)
+    with torch.no_grad(), atomic_directory(paths.renders) as folder:
+        _draw_all(folder, clip, settings)
+    lost = int((~clip.before.valid).sum())
+    provenance.facts = {"frames": len(clip.frames), "frames interpolated": lost}
+    provenance.save(paths.provenance("render"))
+    log.info("render: %s", paths.renders)
+
+
+def _draw_all(folder: Path, clip: FittedClip, settings: RenderSettings) -> None:
+    performer = Performer.cast(clip.avatar, clip.body, clip.after)
+    moving = novel_motion(performer, settings.novel_motion, settings.novel_seconds, settings.fps, settings.novel_seed)
+    overlay = overlay_frames(
+        clip.frames, clip.before, clip.after, clip.body, settings.overlay_side, settings.overlay_opacity
+    )
+    write_video(folder / "overlay.mp4", track(overlay, "overlay", len(clip.frames), "frame"), clip.fps)
+
+    tall, wide = settings.avatar_height, round(settings.avatar_height * 0.375) * 2
+    count = max(1, round(settings.turntable_seconds * settings.fps))
+    turning = turntable_frames(performer, wide, tall, count)
+    write_video(folder / "turntable.mp4", track(turning, "turntable", count, "frame"), settings.fps)
+    dancing = novel_pose_frames(performer, moving, tall, tall)
+    write_video(folder / "novel_pose.mp4", track(dancing, "novel pose", len(moving.poses), "frame"), settings.fps)
+
+    (folder / "stills").mkdir()
+    for name, picture in track(_stills(clip, performer, moving, settings), "stills", _STILLS, "picture"):
+        Image.fromarray(picture).save(folder / "stills" / f"{name}.png")
+
+
+def _stills(
+    clip: FittedClip, performer: Performer, moving: Motion, settings: RenderSettings
+) -> Iterator[tuple[str, np.ndarray]]:
+    count, opacity = settings.still_frames, settings.overlay_opacity
+    video = (clip.frames, clip.before, clip.after, clip.body, opacity)
+    yield "overlay", stills.overlay_strip(*video, count)
+    yield "close_up", stills.close_up(*video)
+    yield "avatar", stills.avatar_sides(performer, round(settings.avatar_height * 0.75), settings.avatar_height)
+    yield "held_out", stills.video_and_avatar(clip.frames, clip.after, performer, clip.avatar.train_frames, count)
+    yield "novel_pose", stills.novel_pose_strip(performer, moving, settings.avatar_height, count)
