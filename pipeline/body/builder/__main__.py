@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.body import builder
 from pipeline.body.builder import makehuman, shape, skeleton, tpose
 from pipeline.body.load import FREE_BODY
 from pipeline.body.model import JOINT_NAMES, JOINTS, PARENTS
@@ -28,7 +29,7 @@ GRID = 2.0**-20  # lengths are rounded to a micrometre: smaller files, and nothi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.body.builder", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pipeline.body.builder", description=builder.__doc__)
     parser.add_argument("--bodies", type=int, default=600, help="adults to sample")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--body", type=Path, default=FREE_BODY, help="the body to write")

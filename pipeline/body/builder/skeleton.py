@@ -60,13 +60,13 @@ def joint_centres(heads: np.ndarray, bones: list[str]) -> np.ndarray:
         joints[f"{name}_ankle"] = head(f"foot.{side}")
         joints[f"{name}_foot"] = np.mean([head(f"toe{toe}-1.{side}") for toe in (1, 2, 3, 4)], axis=0)
         shoulder = head(f"upperarm01.{side}")
-        joints[f"{name}_collar"] = shoulder * (0.47, 1, 1) + (0, -0.025, 0.005)
+        joints[f"{name}_collar"] = shoulder * (0.47, 1, 1) + np.array([0, -0.025, 0.005])
         joints[f"{name}_shoulder"] = shoulder
         joints[f"{name}_elbow"] = head(f"lowerarm01.{side}")
         joints[f"{name}_wrist"] = head(f"wrist.{side}")
         joints[f"{name}_hand"] = between(f"finger3-1.{side}", f"finger4-1.{side}", 0.5)
     hips = (joints["left_hip"] + joints["right_hip"]) / 2
-    joints["pelvis"] = hips + (0, 0.36 * (head("spine02") - hips)[1], 0.005)
+    joints["pelvis"] = hips + np.array([0, 0.36 * (head("spine02") - hips)[1], 0.005])
     joints["spine1"] = between("spine03", "spine02", 0.25)
     joints["spine2"] = between("spine02", "spine01", 0.40)
     joints["spine3"] = between("spine02", "spine01", 0.85)
