@@ -1,0 +1,201 @@
+"""What can be measured on any video, without ground truth: pictures, outlines, landmarks, smoothness."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.avatar import Avatar, render_avatar
+from pipeline.estimators.smplify.landmark_map import LandmarkMap, landmark_map
+from pipeline.evaluation.clip import Clip, Raster, body_outlines, joints_of, spread
+from pipeline.evaluation.image_metrics import crop, iou, over_white, person_box, psnr, ssim
+from pipeline.evaluation.lpips import Lpips
+from pipeline.evaluation.pose_metrics import PELVIS, accelerations, jitter
+from pipeline.evaluation.table import HELD_OUT, TRAIN, MetricTable
+from pipeline.formats.pose import Pose
+from pipeline.progress import track
+from pipeline.rotations import axis_angle_to_matrix
+
+_POSES = {
+    TRAIN: "training frames, poses as optimised with the avatar",
+    HELD_OUT: "held-out frames, avatar frozen and test poses fitted, as GART does",
+}
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Section `evaluate` of the configuration; config/config.yaml says what each does."""
+
+    image_frames: int
+    outline_frames: int
+    outline_side: int
+    crop_padding: float
+    min_visibility: float
+    lpips_weights: str
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Outlines of some frames, kept to be compared with the masks found and with the true ones."""
+
+    frames: np.ndarray  # (F,)
+    raster: Raster
+    body: dict[str, np.ndarray]  # "initial" and "refined": bool (F, height, width)
+    avatar_frames: np.ndarray  # (A,)
+    avatar: np.ndarray  # bool (A, height, width)
+
+
+def outline_bodies(clip: Clip, settings: EvaluateSettings) -> tuple[np.ndarray, Raster, dict[str, np.ndarray]]:
+    """Cast the body mesh of both poses into at most `outline_frames` frames."""
+    frames = spread(np.arange(len(clip)), settings.outline_frames)
+    raster = Raster.of(clip.camera, settings.outline_side)
+    outlines = {
+        when: body_outlines(clip.body, pose, frames, raster, f"outlines, {when}") for when, pose in clip.poses()
+    }
+    return frames, raster, outlines
+
+
+@torch.no_grad()
+def picture_quality(
+    table: MetricTable, clip: Clip, settings: EvaluateSettings, raster: Raster, lpips: Lpips | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Render the avatar in frames of both splits, add PSNR, SSIM and LPIPS; returns the frames and its outlines there.
+
+    The person is compared over white, cut out by the mask, as InstantAvatar and GART do. A frame in whose mask nobody
+    is has no value.
+    """
+    avatar = Avatar.from_file(clip.avatar, clip.body)
+    white = torch.ones(3)
+    all_frames, outlines = [], []
+    for split in (TRAIN, HELD_OUT):
+        candidates = np.flatnonzero(clip.splits == split)
+        frames = spread(candidates, settings.image_frames)
+        if not len(frames):
+            continue
+        values = {name: np.full(len(frames), np.nan) for name in ("psnr", "ssim", "lpips")}
+        values |= {f"{name}_crop": column.copy() for name, column in values.items()}
+        for row, frame in enumerate(track(frames, f"pictures, {split}", unit="frame")):
+            mask = torch.from_numpy(clip.masks[frame].astype(np.float32) / 255)
+            image, alpha = _render(avatar, clip, frame, white)
+            outlines.append(raster.mask((alpha.numpy() * 255).round().astype(np.uint8)))
+            box = person_box(mask.numpy(), settings.crop_padding)
+            if box is None:
+                continue
+            target = over_white(torch.from_numpy(clip.frames[frame].astype(np.float32) / 255), mask)
+            for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
+                values[f"psnr{suffix}"][row] = psnr(*pair)
+                values[f"ssim{suffix}"][row] = ssim(*pair)
+                if lpips is not None:
+                    values[f"lpips{suffix}"][row] = lpips(*pair)
+        all_frames.append(frames)
+        counted = f"{len(frames)} of {len(candidates)} {_POSES[split]}"
+        for name, column in values.items():
+            region = f"box around the person plus {settings.crop_padding:.0%}" if "_crop" in name else "full image"
+            protocol = f"person over white by the mask, {region}; {counted}"
+            table.add(name, "avatar", protocol, column, frames)
+    return np.concatenate(all_frames), np.stack(outlines)
+
+
+def _render(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The avatar in the refined pose of a frame: image (H, W, 3) in [0, 1] and alpha (H, W)."""
+    pose = clip.refined
+    rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
+    tensors = (torch.as_tensor(values, dtype=torch.float32) for values in rows)
+    size = clip.camera.width, clip.camera.height
+    image, alpha = render_avatar(avatar, clip.body, *tensors, *size, background=background)
+    return image.clamp(0, 1), alpha.clamp(0, 1)
+
+
+def mask_overlap(table: MetricTable, clip: Clip, outlines: Outlines) -> None:
+    """Add the IoU of the body's and of the avatar's outline with the masks that the pipeline found."""
+    against = f"mask found by the pipeline, cut at one half, {outlines.raster.width}x{outlines.raster.height} px"
+    masks = {
+        int(frame): outlines.raster.mask(clip.masks[frame]) for frame in (*outlines.frames, *outlines.avatar_frames)
+    }
+    add_overlaps(table, clip, outlines, masks, against, suffix="")
+
+
+def add_overlaps(
+    table: MetricTable, clip: Clip, outlines: Outlines, masks: dict[int, np.ndarray], against: str, suffix: str
+) -> None:
+    """Add iou_body and iou_avatar, with `suffix`, of the outlines against a mask for each of their frames."""
+    for when, found in outlines.body.items():
+        values = [overlap(outline, masks[int(frame)]) for frame, outline in zip(outlines.frames, found)]
+        protocol = f"outline of the body mesh against the {against}; {len(values)} of {len(clip)} frames"
+        table.add(f"iou_body{suffix}", when, protocol, np.array(values), outlines.frames)
+    frames = outlines.avatar_frames
+    values = [overlap(outline, masks[int(frame)]) for frame, outline in zip(frames, outlines.avatar)]
+    protocol = f"avatar's opacity above one half against the {against}; {len(values)} of {len(clip)} frames"
+    table.add(f"iou_avatar{suffix}", "avatar", protocol, np.array(values), frames)
+
+
+def overlap(outline: np.ndarray, mask: np.ndarray) -> float:
+    """IoU; NaN where nobody is in the mask."""
+    return iou(outline, mask) if mask.any() else float("nan")
+
+
+def smoothness(table: MetricTable, clip: Clip) -> None:
+    """Add jitter and acceleration of the joints; a clip of fewer than 4 or 3 frames has none."""
+    for when, pose in clip.poses():
+        add_smoothness(table, when, joints_of(clip.body, pose), pose.fps)
+
+
+def add_smoothness(table: MetricTable, when: str, joints: np.ndarray, fps: float) -> None:
+    """Add jitter and acceleration of joints (T, 24, 3); each is filed under the middle of the frames that it spans."""
+    frames = np.arange(len(joints))
+    where = f"24 joints in the camera frame, {fps:g} frames/s"
+    if len(joints) > 3:
+        table.add_motion("jitter", when, f"mean |third difference| x fps^3, {where}", jitter(joints, fps), frames[1:-2])
+    if len(joints) > 2:
+        values = np.linalg.norm(accelerations(joints, fps), axis=-1)
+        table.add_motion("acceleration", when, f"mean |second difference| x fps^2, {where}", values, frames[1:-1])
+
+
+@torch.no_grad()
+def landmark_reprojection(table: MetricTable, clip: Clip, settings: EvaluateSettings) -> None:
+    """Add the distance in the image between the detected landmarks and the same points of the body, in px and as a
+    share of the person's height there. A pose backend that detects no landmarks leaves none to measure."""
+    map_ = landmark_map(clip.body)
+    detected = clip.landmarks.names
+    names = [name for name in map_.names if name in detected]
+    if not names:
+        return
+    columns, on_body = ([listed.index(name) for name in names] for listed in (detected, map_.names))
+    xy = clip.landmarks.xy[:, columns]
+    seen = clip.landmarks.visibility[:, columns] >= settings.min_visibility
+    height = _height_px(clip)
+    frames = np.arange(len(clip))
+    where = f"detected landmarks of visibility {settings.min_visibility:g} or more, {len(names)} kinds"
+    for when, pose in clip.poses():
+        pixels = _project(_landmarks_of(clip, pose, map_)[:, on_body], pose.K)
+        errors = np.where(seen, np.linalg.norm(pixels - xy, axis=-1), np.nan)
+        table.add("reprojection", when, where, errors, frames, names)
+        share = f"{where}; share of the standing height in the image of the first pose"
+        table.add("reprojection_percent", when, share, 100 * errors / height[:, None], frames, names)
+
+
+def _landmarks_of(clip: Clip, pose: Pose, map_: LandmarkMap) -> np.ndarray:
+    """The body's landmarks in the camera frame, (T, L, 3) metres."""
+    orient, body_pose, betas, transl = (
+        torch.as_tensor(values, dtype=torch.float32)
+        for values in (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
+    )
+    rotmats = axis_angle_to_matrix(torch.cat([orient, body_pose], dim=1).unflatten(1, (24, 3)))
+    world = clip.body.world_joints(rotmats, betas, transl)
+    rest = map_.rest(betas, torch.zeros_like(map_.template))
+    return map_.posed(world, clip.body.rest_joints(betas), rest).double().numpy()
+
+
+def _project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """Points (..., 3) in the camera frame -> pixels (..., 2); NaN for points that are not before the camera."""
+    depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
+    return (points / depth) @ K[:2].T
+
+
+def _height_px(clip: Clip) -> np.ndarray:
+    """Height in the image of the person standing where the initial pose is, (T,) px: the same whether one squats or
+    not, and the same for both poses."""
+    shape = clip.body.shaped(torch.as_tensor(clip.initial.betas, dtype=torch.float32))
+    stature = float(shape[:, 1].max() - shape[:, 1].min())
+    pelvis = joints_of(clip.body, clip.initial)[:, PELVIS]
+    return clip.initial.K[1, 1] * stature / np.maximum(pelvis[:, 2], 1e-3)

@@ -1,0 +1,73 @@
+"""Errors between two motions, and the roughness of one. NumPy, float64, vectorised over frames.
+
+Points are (T, N, 3) in metres; the first point of a set of joints is the pelvis, as in SMPL. Every error is returned
+per frame and point, (T, N), so that the caller chooses what to average.
+"""
+
+import numpy as np
+
+PELVIS = 0
+
+
+def distances(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Euclidean distance of corresponding points, (..., N, 3) twice -> (..., N), in the unit of the points."""
+    points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
+    if points.shape != target.shape or points.shape[-1] != 3:
+        raise ValueError(f"points must have the same shape (..., 3), got {points.shape} and {target.shape}")
+    return np.linalg.norm(points - target, axis=-1)
+
+
+def pelvis_aligned(points: np.ndarray, pelvis: np.ndarray) -> np.ndarray:
+    """Points (T, N, 3) relative to the pelvis (T, 3) of the same body."""
+    return np.asarray(points, np.float64) - np.asarray(pelvis, np.float64)[:, None]
+
+
+def joint_errors(joints: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Pelvis-aligned distance of each joint, (T, J, 3) -> (T, J). Its mean is MPJPE (Ionescu et al., Human3.6M)."""
+    return distances(pelvis_aligned(joints, joints[:, PELVIS]), pelvis_aligned(target, target[:, PELVIS]))
+
+
+def procrustes_align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points after the similarity transform that brings each frame's set nearest to its target, (T, N, 3).
+
+    The closed form of Umeyama (1991): rotation without reflection, scale and translation, by least squares. A frame
+    whose points coincide keeps only the translation.
+    """
+    points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
+    if points.shape != target.shape or points.ndim != 3:
+        raise ValueError(f"points must have the same shape (T, N, 3), got {points.shape} and {target.shape}")
+    centre, target_centre = points.mean(1, keepdims=True), target.mean(1, keepdims=True)
+    centred, target_centred = points - centre, target - target_centre
+    covariance = np.einsum("tni,tnj->tij", target_centred, centred)
+    u, singular, vt = np.linalg.svd(covariance)
+    sign = np.ones_like(singular)
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign[:, None]) @ vt
+    variance = (centred**2).sum((1, 2))
+    scale = np.divide((singular * sign).sum(1), variance, out=np.ones_like(variance), where=variance > 0)
+    return scale[:, None, None] * np.einsum("tij,tnj->tni", rotation, centred) + target_centre
+
+
+def aligned_joint_errors(joints: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Distance of each joint after Procrustes alignment of its frame, (T, J). Its mean is PA-MPJPE."""
+    return distances(procrustes_align(joints, target), target)
+
+
+def accelerations(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Second difference of positions times fps^2: m/s^2, (T, J, 3) -> (T-2, J, 3). Needs at least 3 frames."""
+    return np.diff(np.asarray(joints, np.float64), n=2, axis=0) * fps**2
+
+
+def jerks(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Third difference of positions times fps^3: m/s^3, (T, J, 3) -> (T-3, J, 3). Needs at least 4 frames."""
+    return np.diff(np.asarray(joints, np.float64), n=3, axis=0) * fps**3
+
+
+def acceleration_errors(joints: np.ndarray, target: np.ndarray, fps: float) -> np.ndarray:
+    """Length of the difference of accelerations, m/s^2, (T-2, J). Its mean is ACCEL (Kanazawa et al., HMMR)."""
+    return distances(accelerations(joints, fps), accelerations(target, fps))
+
+
+def jitter(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Length of the jerk, m/s^3, (T-3, J). Its mean is MeanJerk; WHAM prints a tenth of it, TransPose a hundredth."""
+    return np.linalg.norm(jerks(joints, fps), axis=-1)

@@ -1,0 +1,70 @@
+"""evaluate: what the refinement changed, in figures."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pipeline.evaluation.against_truth import load_truth, pose_errors, source_frames, true_mask_overlap
+from pipeline.evaluation.clip import load_clip
+from pipeline.evaluation.lpips import load_lpips
+from pipeline.evaluation.observed import (
+    EvaluateSettings,
+    Outlines,
+    landmark_reprojection,
+    mask_overlap,
+    outline_bodies,
+    picture_quality,
+    smoothness,
+)
+from pipeline.evaluation.summary import summarise, summary_text
+from pipeline.evaluation.table import REAL, MetricTable, write_metrics
+from pipeline.formats.provenance import Provenance, read_provenance
+from pipeline.formats.video import VideoInfo
+from pipeline.settings import load_settings, parse_overrides
+
+HELP = """Measure what the refinement changed: pictures of held-out frames, outlines, landmarks, smoothness, and with
+ground truth the errors of the pose.
+
+reads   DIRECTORY/frames/, masks/, camera.json, landmarks.npz, pose_init.npz, fit/avatar.npz, fit/pose_refined.npz,
+        with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, TRUTH/masks/
+writes  DIRECTORY/metrics.csv, one row a figure, each with its split and protocol"""
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="folder of the true motion: videos/<video>.truth")
+    parser.add_argument(
+        "--body-model", default="free", metavar="NAME|FILE", help='"free", or an SMPL file that you registered for'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("evaluate", parse_overrides(args.settings), EvaluateSettings)
+    provenance = Provenance("evaluate", settings, ("torch", "torchmetrics", "embreex"))
+    clip = load_clip(args.directory, args.body_model)
+    lpips = load_lpips(settings.lpips_weights)
+    truth = None
+    if args.truth is not None:
+        decode = read_provenance(clip.paths.provenance("decode"))["settings"]
+        rows = source_frames(VideoInfo.load(clip.paths.video), decode)
+        truth = load_truth(args.truth, clip, rows, args.body_model)
+
+    table = MetricTable(truth.footage if truth else REAL, clip.splits)
+    frames, raster, bodies = outline_bodies(clip, settings)
+    pictured, alphas = picture_quality(table, clip, settings, raster, lpips)
+    outlines = Outlines(frames, raster, bodies, pictured, alphas)
+    mask_overlap(table, clip, outlines)
+    landmark_reprojection(table, clip, settings)
+    smoothness(table, clip)
+    if truth is not None:
+        pose_errors(table, clip, truth)
+        true_mask_overlap(table, clip, truth, outlines)
+    write_metrics(clip.paths.metrics, table.frame())
+    provenance.facts = {
+        "LPIPS": "measured" if lpips else f"left out: its weights are not in {settings.lpips_weights}",
+        "truth": truth.name if truth else "none",
+    }
+    provenance.save(clip.paths.provenance("evaluate"))
+    for line in summary_text(summarise(table.frame(), clip.paths.name)).splitlines():
+        log.info("%s", line)

@@ -1,0 +1,441 @@
+"""Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from clip_files import make_clip, motion, noisy, provenance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from pipeline.__main__ import main
+from pipeline.errors import UserError
+from pipeline.evaluation import image_metrics, lpips, pose_metrics
+from pipeline.evaluation.against_truth import source_frames
+from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
+from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.video import VideoInfo
+
+RNG = np.random.default_rng(3)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def joints(frames: int = 6, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(frames, 24, 3))
+
+
+# Pose metrics
+
+
+def test_a_translation_is_a_global_error_only():
+    truth = joints()
+    moved = truth + np.array([0.3, -0.4, 0.0])
+    assert pose_metrics.distances(moved, truth) == pytest.approx(np.full((6, 24), 0.5))
+    assert pose_metrics.joint_errors(moved, truth) == pytest.approx(np.zeros((6, 24)), abs=1e-12)
+
+
+def test_mpjpe_counts_the_pelvis_and_each_joint_once():
+    truth = joints()
+    moved = truth.copy()
+    moved[:, 5, 2] += 0.12
+    assert pose_metrics.joint_errors(moved, truth).mean() == pytest.approx(0.12 / 24)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.floats(0.2, 5), st.floats(-3.1, 3.1))
+def test_pa_mpjpe_does_not_see_similarity_transforms(seed, scale, angle):
+    rng = np.random.default_rng(seed)
+    truth = joints(3, seed)
+    rotation = Rotation.from_rotvec(angle * rng.normal(size=(3, 3))).as_matrix()
+    moved = scale * np.einsum("tij,tnj->tni", rotation, truth) + rng.normal(size=(3, 1, 3))
+    assert pose_metrics.aligned_joint_errors(moved, truth).max() < 1e-9
+    bent = truth + 0.1 * rng.normal(size=truth.shape)
+    seen = np.einsum("tij,tnj->tni", rotation, bent) * scale
+    expected = pose_metrics.aligned_joint_errors(bent, truth)
+    assert pose_metrics.aligned_joint_errors(seen, truth) == pytest.approx(expected)
+
+
+def test_procrustes_finds_the_rotation_that_scipy_finds():
+    truth, found = joints(4, 1), joints(4, 2)
+    aligned = pose_metrics.procrustes_align(found, truth)
+    for frame in range(4):
+        a, b = (points[frame] - points[frame].mean(0) for points in (truth, found))
+        rotation, _ = Rotation.align_vectors(a, b)
+        turned = rotation.apply(b)
+        scale = (turned * a).sum() / (b**2).sum()
+        assert aligned[frame] == pytest.approx(scale * turned + truth[frame].mean(0))
+
+
+def test_procrustes_does_not_mirror():
+    truth = joints(2)
+    mirrored = truth * [-1, 1, 1]
+    assert pose_metrics.aligned_joint_errors(mirrored, truth).mean() > 0.1
+
+
+def test_procrustes_of_points_that_coincide_keeps_the_translation():
+    truth = joints(1)
+    aligned = pose_metrics.procrustes_align(np.ones((1, 24, 3)), truth)
+    assert aligned == pytest.approx(np.broadcast_to(truth.mean(1, keepdims=True), truth.shape))
+
+
+def test_acceleration_and_jitter_of_polynomials():
+    time = np.arange(10) / 25.0
+    track = np.zeros((10, 24, 3))
+    track[..., 0] = (0.5 * 3.0 * time**2)[:, None]  # 3 m/s^2
+    assert np.linalg.norm(pose_metrics.accelerations(track, 25.0), axis=-1) == pytest.approx(np.full((8, 24), 3.0))
+    assert pose_metrics.jitter(track, 25.0) == pytest.approx(np.zeros((7, 24)), abs=1e-8)
+    track[..., 1] = (2.0 * time**3 / 6)[:, None]  # 2 m/s^3
+    assert pose_metrics.jitter(track, 25.0) == pytest.approx(np.full((7, 24), 2.0))
+    still = np.zeros_like(track)
+    assert pose_metrics.acceleration_errors(track[:4], still[:4], 25.0)[0] == pytest.approx(np.hypot(3.0, 2.0 / 25))
+
+
+def test_points_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\(6, 24, 3\) and \(5, 24, 3\)"):
+        pose_metrics.joint_errors(joints(6), joints(5))
+
+
+# Image metrics
+
+
+def images(height: int = 40, width: int = 33) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(height, width, 3, generator=generator), torch.rand(height, width, 3, generator=generator)
+
+
+def test_psnr_of_a_known_difference():
+    image = torch.full((8, 8, 3), 0.5)
+    assert image_metrics.psnr(image + 0.1, image) == pytest.approx(20.0, abs=1e-4)
+    a, b = images()
+    assert image_metrics.psnr(a, b) == pytest.approx(-10 * np.log10(np.mean((a.numpy() - b.numpy()) ** 2)), abs=1e-5)
+
+
+def test_ssim_against_the_formula_in_numpy():
+    a, b = (0.5 * image + 0.25 for image in images())
+    offsets = np.arange(11) - 5
+    window = np.exp(-(offsets**2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def blur(x):
+        padded = np.pad(x, ((5, 5), (5, 5), (0, 0)), mode="reflect")
+        views = np.lib.stride_tricks.sliding_window_view(padded, (11, 11), axis=(0, 1))
+        return np.einsum("hwcij,i,j->hwc", views, window, window)
+
+    x, y = a.numpy().astype(float), b.numpy().astype(float)
+    mx, my = blur(x), blur(y)
+    vx, vy, vxy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    expected = (2 * mx * my + 1e-4) * (2 * vxy + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
+    assert image_metrics.ssim(a, b) == pytest.approx(expected.mean(), abs=1e-5)
+    assert image_metrics.ssim(a, a) == pytest.approx(1.0)
+
+
+def test_iou_of_rectangles():
+    a, b = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    a[2:12, 0:10] = True
+    b[2:12, 5:15] = True
+    assert image_metrics.iou(a, b) == pytest.approx(50 / 150)
+    assert image_metrics.iou(a.astype(np.float32) * 0.6, b) == pytest.approx(50 / 150)
+    assert np.isnan(image_metrics.iou(np.zeros_like(a), np.zeros_like(a)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 79), st.integers(0, 59), st.integers(1, 80), st.integers(1, 60), st.floats(0, 0.5))
+def test_the_crop_holds_the_person_and_is_large_enough(left, top, width, height, padding):
+    mask = np.zeros((60, 80))
+    mask[top : top + height, left : left + width] = 1
+    x0, y0, x1, y1 = image_metrics.person_box(mask, padding)
+    assert 0 <= x0 < x1 <= 80
+    assert 0 <= y0 < y1 <= 60
+    assert mask[y0:y1, x0:x1].sum() == mask.sum()
+    assert min(x1 - x0, y1 - y0) >= image_metrics.MIN_CROP
+
+
+def test_no_person_no_crop():
+    assert image_metrics.person_box(np.zeros((60, 80)), 0.1) is None
+
+
+def test_over_white_blends_by_the_mask():
+    image = torch.zeros(2, 2, 3)
+    alpha = torch.tensor([[0.0, 0.25], [0.5, 1.0]])
+    assert image_metrics.over_white(image, alpha)[..., 0].tolist() == [[1.0, 0.75], [0.5, 0.0]]
+
+
+# LPIPS
+
+
+def lpips_weights(folder, seed=0):
+    """Random weights in the two files' published layout; returns AlexNet as torch modules, and the linear layers."""
+    torch.manual_seed(seed)
+    nn = torch.nn
+    features = nn.Sequential(
+        nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
+    )  # fmt: skip
+    linear = [torch.rand(1, channels, 1, 1) for channels in (64, 192, 384, 256, 256)]
+    state = {f"features.{key}": value for key, value in features.state_dict().items()}
+    folder.mkdir(exist_ok=True)
+    torch.save(state | {"classifier.1.weight": torch.zeros(2)}, folder / lpips.BACKBONE_FILE)
+    torch.save({f"lin{i}.model.1.weight": value for i, value in enumerate(linear)}, folder / lpips.LINEAR_FILE)
+    return features, linear
+
+
+def test_lpips_is_the_published_formula(tmp_path):
+    features, linear = lpips_weights(tmp_path)
+    a, b = images(70, 64)
+    with torch.no_grad():
+        mean, deviation = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+        x, y = (((2 * image - 1 - mean) / deviation).permute(2, 0, 1)[None] for image in (a, b))
+        expected = 0.0
+        taps = {1: 0, 4: 1, 7: 2, 9: 3, 11: 4}  # after each ReLU
+        for index, layer in enumerate(features):
+            x, y = layer(x), layer(y)
+            if index in taps:
+                unit_x = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
+                unit_y = y / (y.square().sum(1, keepdim=True).sqrt() + 1e-10)
+                expected += float(((unit_x - unit_y) ** 2 * linear[taps[index]]).sum(1).mean())
+    measure = lpips.load_lpips(tmp_path)
+    assert measure(a, b) == pytest.approx(expected, rel=1e-5)
+    assert measure(a, a) == 0.0
+    with pytest.raises(ValueError, match="31 px"):
+        measure(a[:20], b[:20])
+
+
+def test_without_weights_there_is_no_lpips(tmp_path):
+    assert lpips.load_lpips(tmp_path / "absent") is None
+
+
+def test_half_of_the_lpips_weights_is_an_error(tmp_path):
+    lpips_weights(tmp_path)
+    (tmp_path / lpips.LINEAR_FILE).unlink()
+    with pytest.raises(UserError, match=r"alex\.pth: LPIPS needs it"):
+        lpips.load_lpips(tmp_path)
+    (tmp_path / lpips.LINEAR_FILE).write_bytes(b"not weights")
+    with pytest.raises(UserError, match=r"alex\.pth: not a weight file"):
+        lpips.load_lpips(tmp_path)
+    torch.save({"lin0.model.1.weight": torch.zeros(1, 3, 1, 1)}, tmp_path / lpips.LINEAR_FILE)
+    with pytest.raises(UserError, match=r"should have shape \(1, 64, 1, 1\)"):
+        lpips.load_lpips(tmp_path)
+
+
+# The table
+
+
+def table_of(footage: str, before: float = 80.0, after: float = 60.0) -> pd.DataFrame:
+    table = MetricTable(footage, np.array([TRAIN, TRAIN, HELD_OUT]))
+    for when, value in (("initial", before), ("refined", after)):
+        table.add("mpjpe", when, "p", np.array([[value, value], [value + 3, value + 3], [value, value]]), range(3))
+    table.add("psnr", "avatar", "q", np.array([20.0]), [2])
+    return table.frame()
+
+
+def test_rows_of_every_scope():
+    table = MetricTable(STUDIO, np.array([TRAIN, TRAIN, HELD_OUT]))
+    values = np.array([[1.0, 3.0], [5.0, np.nan], [10.0, 20.0]])
+    table.add("mpjpe", "initial", "p", values, [0, 1, 2], ("knee", "wrist"))
+    rows = {(r.scope, r.key, r.split): r.value for r in table.frame().itertuples()}
+    assert rows == {
+        ("all", "", "all"): pytest.approx(39 / 5),
+        ("all", "", "train"): pytest.approx(3.0),
+        ("all", "", "held-out"): pytest.approx(15.0),
+        ("frame", "0", "train"): pytest.approx(2.0),
+        ("frame", "1", "train"): pytest.approx(5.0),
+        ("frame", "2", "held-out"): pytest.approx(15.0),
+        ("joint", "knee", "all"): pytest.approx(16 / 3),
+        ("joint", "wrist", "all"): pytest.approx(11.5),
+    }
+
+
+def test_what_was_not_measured_has_no_row():
+    table = MetricTable(REAL, np.array([TRAIN, TRAIN]))
+    table.add("lpips", "avatar", "p", np.array([np.nan, np.nan]), [0, 1])
+    assert table.frame().empty
+
+
+def test_the_table_survives_its_file(tmp_path):
+    table = table_of(REAL)
+    write_metrics(tmp_path / "metrics.csv", table)
+    read = read_metrics(tmp_path / "metrics.csv")
+    assert list(read.columns) == list(COLUMNS)
+    pd.testing.assert_frame_equal(read, table, check_dtype=False, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("metric,value\nmpjpe,3\n", "column 'unit' is missing"),
+        (",".join(COLUMNS) + "\nfame,mm,initial,all,,all,p,3,real video\n", "unknown metric 'fame'"),
+        (",".join(COLUMNS) + "\nmpjpe,mm,initial,all,,all,p,three,real video\n", "line 2 holds no number"),
+        ("", "could not read it"),
+    ],
+)
+def test_a_wrong_table_is_an_error(tmp_path, text, message):
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_metrics(tmp_path / "metrics.csv")
+
+
+# Which frames of the truth
+
+
+def test_frames_of_a_cut_video():
+    video = VideoInfo("v.mp4", "", 30 / 2, 8, 8, 4, 0)
+    assert source_frames(video, {"start": 3, "step": 2}).tolist() == [3, 5, 7, 9]
+    assert source_frames(video, {"start": "1.5s", "step": 2}).tolist() == [45, 47, 49, 51]
+
+
+# The stages
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluate")
+    directory, truth = make_clip(root)
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    return directory, truth
+
+
+def value(table, metric, when, split="all"):
+    found = table[(table.metric == metric) & (table.when == when) & (table.scope == "all") & (table.split == split)]
+    assert len(found) == 1, found
+    return float(found.value.iloc[0])
+
+
+def test_every_metric_of_a_studio_clip(clip):
+    table = read_metrics(clip[0] / "metrics.csv")
+    assert set(table.footage) == {STUDIO}
+    assert (table.protocol != "").all()
+    for metric in ("mpjpe", "pa_mpjpe", "v2v", "v2v_global", "mpjpe_global", "translation_error", "jitter"):
+        assert value(table, metric, "refined") < 0.5 * value(table, metric, "initial"), metric
+    for metric in ("reprojection", "reprojection_percent"):
+        assert value(table, metric, "refined") < 0.6 * value(table, metric, "initial"), metric
+    assert "right_ankle" not in set(table[table.metric == "reprojection"].key)  # it is not visible
+    for metric in ("iou_body", "iou_body_truth"):
+        assert value(table, metric, "initial") < value(table, metric, "refined") < 1, metric
+    assert value(table, "iou_mask_truth", "input") == pytest.approx(1.0)
+    assert value(table, "jitter", "truth") < value(table, "jitter", "refined")
+    assert value(table, "psnr", "avatar", HELD_OUT) > 20
+    assert value(table, "psnr_crop", "avatar", HELD_OUT) < value(table, "psnr", "avatar", HELD_OUT)
+    assert "lpips" not in set(table.metric)
+    per_joint = table[(table.metric == "mpjpe") & (table.scope == "joint") & (table.when == "initial")]
+    assert len(per_joint) == 24
+    assert per_joint.value.mean() == pytest.approx(value(table, "mpjpe", "initial"), rel=1e-4)
+    per_frame = table[(table.metric == "v2v") & (table.scope == "frame") & (table.when == "refined")]
+    assert per_frame.split.tolist() == ([TRAIN] * 4 + [HELD_OUT]) * 2
+    assert per_frame.value.mean() == pytest.approx(value(table, "v2v", "refined"), rel=1e-4)
+
+
+def test_the_true_pose_has_no_error_and_the_right_picture(clip, tmp_path):
+    directory, truth = make_clip(tmp_path, frames=5)
+    Pose.load(truth / "pose.npz").save(directory / "fit" / "pose_refined.npz")
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    table = read_metrics(directory / "metrics.csv")
+    for metric in ("mpjpe", "pa_mpjpe", "v2v", "v2v_global", "translation_error"):
+        assert value(table, metric, "refined") == pytest.approx(0, abs=0.01), metric
+    assert value(table, "reprojection", "refined") == pytest.approx(0, abs=1e-3)
+    assert value(table, "psnr", "avatar", HELD_OUT) > 38  # JPEG is what is left
+    assert value(table, "ssim", "avatar", HELD_OUT) > 0.99
+    assert value(table, "iou_avatar", "avatar") > 0.99
+
+
+def test_a_real_video_has_no_errors_of_the_pose(clip, tmp_path):
+    directory, _ = make_clip(tmp_path, frames=5)
+    assert main(["evaluate", str(directory)]) == 0
+    table = read_metrics(directory / "metrics.csv")
+    assert set(table.footage) == {REAL}
+    assert not {"mpjpe", "v2v", "iou_body_truth", "iou_mask_truth"} & set(table.metric)
+    assert {"psnr", "iou_body", "jitter"} <= set(table.metric)
+
+
+def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
+    directory, truth = make_clip(tmp_path, frames=4)
+    long = motion(12, 64)
+    rows = np.arange(2, 10, 2)
+    cut = {name: getattr(long, name) for name in Pose.__dataclass_fields__} | {"fps": 15.0, "source": "fit"}
+    for name in ("global_orient", "body_pose", "transl", "valid", "bbox"):
+        cut[name] = cut[name][rows]
+    Pose(**cut).save(directory / "fit" / "pose_refined.npz")
+    long.save(truth / "pose.npz")
+    for mask in (truth / "masks").iterdir():
+        mask.unlink()
+    (truth / "masks").rmdir()
+    VideoInfo("v.mp4", "", 15, 64, 64, 4, 0).save(directory / "video.json")
+    provenance(VideoDir(directory), "decode", {"start": 2, "stop": None, "step": 2, "longest_side": None})
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    table = read_metrics(directory / "metrics.csv")
+    assert value(table, "mpjpe_global", "refined") == pytest.approx(0, abs=0.01)
+    assert value(table, "acceleration_error", "refined") == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("lost", ["landmarks.npz", "pose_init.npz", "fit/avatar.npz", "camera.json"])
+def test_a_missing_input_is_named(tmp_path, capsys, lost):
+    directory, _ = make_clip(tmp_path, frames=2)
+    (directory / lost).unlink()
+    assert main(["evaluate", str(directory)]) == 1
+    assert lost in capsys.readouterr().err
+    assert not (directory / "metrics.csv").exists()
+
+
+def test_files_of_different_clips_are_refused(tmp_path, capsys):
+    directory, truth = make_clip(tmp_path, frames=4)
+    noisy(motion(3, 64), 0.1, "other").save(directory / "fit" / "pose_refined.npz")
+    assert main(["evaluate", str(directory)]) == 1
+    assert "is of 3 frames" in capsys.readouterr().err
+    motion(4, 64).save(directory / "fit" / "pose_refined.npz")
+    motion(3, 64).save(truth / "pose.npz")
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 1
+    assert "not the truth of this video" in capsys.readouterr().err
+
+
+# All videos
+
+
+def test_studio_and_real_are_kept_apart(tmp_path, capsys):
+    folders = []
+    for name, footage, before in (("walk", STUDIO, 80.0), ("dance", STUDIO, 100.0), ("juggle", REAL, 30.0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_metrics(folder / "metrics.csv", table_of(footage, before, before / 2))
+        folders.append(folder)
+    (tmp_path / "walk" / "report.html").write_text("page")
+    path = tmp_path / "metrics.csv"
+    assert main(["aggregate", str(path), *map(str, folders)]) == 0
+    summary = read_summary(path)
+    assert summary.groupby("footage").video.unique().map(set).to_dict() == {STUDIO: {"walk", "dance"}, REAL: {"juggle"}}
+    row = summary[(summary.video == "walk") & (summary.metric == "mpjpe") & (summary.split == "all")].iloc[0]
+    assert (row.initial, row.refined, row.change) == (81.0, 41.0, -40.0)
+    capsys.readouterr()
+    assert main(["aggregate", str(path), "--print"]) == 0
+    printed = capsys.readouterr().out
+    assert "mean of 2 clips · studio (synthetic)" in printed
+    assert "91.0" in printed and "51.0" in printed  # the means of walk and dance; with juggle they would be 70.7, 39.3
+    assert "70.7" not in printed
+    assert str(tmp_path / "walk" / "report.html") in printed
+
+
+def test_a_video_may_be_named_like_a_number(tmp_path):
+    folder = tmp_path / "001"
+    folder.mkdir()
+    write_metrics(folder / "metrics.csv", table_of(REAL))
+    summary = aggregate([folder])
+    write_summary(tmp_path / "metrics.csv", summary)
+    assert set(read_summary(tmp_path / "metrics.csv").video) == {"001"}
+
+
+def test_aggregate_names_what_is_missing(tmp_path, capsys):
+    assert main(["aggregate", str(tmp_path / "metrics.csv"), str(tmp_path / "lost")]) == 1
+    assert "lost/metrics.csv: not found" in capsys.readouterr().err
+    assert main(["aggregate", str(tmp_path / "metrics.csv"), "--print"]) == 1
+    assert "not found" in capsys.readouterr().err
+
+
+def test_the_text_shows_before_and_after():
+    text = summary_text(summarise(table_of(REAL), "juggle"))
+    line = next(line for line in text.splitlines() if line.strip().startswith("MPJPE, mm"))
+    assert line.split() == ["MPJPE,", "mm", "81.0", "61.0", "-25%", "all"]
+    assert next(line for line in text.splitlines() if "PSNR" in line).split() == ["PSNR,", "dB", "20.0", "held-out"]
