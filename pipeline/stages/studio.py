@@ -1,0 +1,58 @@
+"""`python -m pipeline studio`: film a synthetic person."""
+
+import argparse
+import logging
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.motions import MOTIONS
+from pipeline.studio.clip import ClipRequest, make_clip
+from pipeline.studio.subject import OUTFITS
+
+HELP = """Film a synthetic, clothed person in a room, with a mesh ray caster, and write the truth beside the video.
+
+Writes OUT/NAME.mp4 and OUT/NAME.truth/: pose.npz (SMPL motion in the camera's frame), masks/, depth/, camera.json,
+views/<k>/ (frames, masks, pose and camera of other cameras around the person) and subject.json."""
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the clip, such as videos")
+    parser.add_argument("--name", default="studio", help="name of the clip (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="who, in what colours, where (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=80, help="length (default: %(default)s)")
+    parser.add_argument("--size", default="480x640", metavar="WxH", help="pixels, even (default: %(default)s)")
+    parser.add_argument("--fps", type=Fraction, default=Fraction(30), help="frames a second (default: %(default)s)")
+    parser.add_argument(
+        "--motion",
+        default="walk",
+        metavar="NAME|FILE.npz",
+        help=f"{', '.join(MOTIONS)}; or an npz with poses (T, 72) and optional trans (T, 3) (AMASS too), or with "
+        "global_orient, body_pose, transl (default: %(default)s: once round a circle, so that all sides are seen)",
+    )
+    parser.add_argument("--outfit", default="shirt", choices=OUTFITS, help="what is worn (default: %(default)s)")
+    parser.add_argument("--camera", default="static", choices=("static", "moving"), help="moving: held by hand")
+    parser.add_argument("--views", type=int, default=3, help="other cameras around the person (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    size = re.fullmatch(r"(\d+)x(\d+)", args.size)
+    if size is None:
+        raise UserError(f"--size {args.size}: expected WIDTHxHEIGHT in pixels, such as 480x640")
+    if not args.name or "/" in args.name or args.name.startswith("."):
+        raise UserError(f"--name {args.name!r}: expected a file name without folders, such as demo")
+    request = ClipRequest(
+        seed=args.seed,
+        frames=args.frames,
+        fps=args.fps,
+        width=int(size[1]),
+        height=int(size[2]),
+        motion=args.motion,
+        outfit=args.outfit,
+        moving=args.camera == "moving",
+        views=args.views,
+    )
+    log.info("%s: filmed, its truth is in %s.truth", make_clip(args.out, args.name, request), args.out / args.name)

@@ -1,0 +1,1 @@
+"""Synthetic clips with ground truth: a clothed person, rendered by ray casting a mesh (never by Gaussians)."""

@@ -1,0 +1,201 @@
+"""A whole clip: the video, and beside it the truth.
+
+`OUT/NAME.mp4`, and `OUT/NAME.truth/` with
+    pose.npz                the motion (formats.pose.Pose) in the frame of the main camera at each instant
+    masks/%06d.png          8-bit coverage of the clothed person; depth/%06d.png 16-bit millimetres, the room included
+    camera.json             K of the video (formats.camera.Camera)
+    views/<k>/              cameras that the pipeline never sees: frames/%06d.jpg, masks/%06d.png, pose.npz (the motion
+                            in that camera), camera.json (Camera, and `viewmats`: T matrices from the main camera's
+                            frame at each instant to this camera's)
+    subject.json            what was asked for
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from pipeline.body import BodyModel, load_body
+from pipeline.errors import UserError
+from pipeline.formats.atomic import atomic_directory
+from pipeline.formats.camera import Camera
+from pipeline.formats.images import write_depth, write_frame, write_mask
+from pipeline.formats.pose import Pose
+from pipeline.formats.records import write_json
+from pipeline.motions import Motion, motion
+from pipeline.progress import track
+from pipeline.rotations import axis_angle_to_matrix
+from pipeline.studio.cameras import ClipCamera, place_cameras
+from pipeline.studio.render import Renderer
+from pipeline.studio.scene import build_scene
+from pipeline.studio.subject import OUTFITS, dress, random_shape
+from pipeline.video.encode import VideoWriter
+
+_CRF = 16
+_ROOM_BEHIND_CAMERAS = 0.6  # metres
+_WORTH_A_PROCESS = 4e6  # pixels over all frames and views; starting workers takes about two seconds
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """What to film. The same request gives the same clip."""
+
+    seed: int
+    frames: int
+    fps: Fraction
+    width: int
+    height: int
+    motion: str  # name or file, see pipeline.motions.motion
+    outfit: str  # one of OUTFITS
+    moving: bool  # a camera held by hand
+    views: int  # cameras besides the main one
+
+    def __post_init__(self) -> None:
+        if self.outfit not in OUTFITS:
+            raise UserError(f"outfit {self.outfit!r}: expected one of {', '.join(OUTFITS)}")
+        if min(self.width, self.height) < 64 or self.width % 2 or self.height % 2:
+            raise UserError(f"size {self.width}x{self.height}: expected even numbers from 64 up, as H.264 needs them")
+        if self.frames < 1 or self.fps <= 0 or self.views < 0 or self.seed < 0:
+            raise UserError("studio: frames and fps must be above 0, views and seed not below it")
+
+
+def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
+    """Render a clip and its truth; both appear whole or not at all. Returns the video's path.
+
+    Raises:
+        UserError: the motion is neither known nor a readable file.
+    """
+    body = load_body("free")
+    betas = random_shape(request.seed)
+    moving = motion(request.motion, request.frames, float(request.fps), request.seed, body, betas)
+    subject = dress(body, betas, request.outfit, request.seed)
+    trans = moving.trans + np.array([0, subject.sole, 0])  # shoes lift the feet off the ground
+    transforms, vertices = _posed(body, betas, moving.poses, trans)
+    cameras = place_cameras(
+        vertices[:, ::7], request.width, request.height, request.views, request.moving, float(request.fps), request.seed
+    )
+    farthest = max(np.abs(_centre(viewmat)).max() for camera in cameras for viewmat in camera.viewmats)
+    scene = build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), request.seed)
+    poses = [_in_camera(body, betas, moving, trans, camera, float(request.fps), request) for camera in cameras]
+    video = out / f"{name}.mp4"
+    with atomic_directory(out / f"{name}.truth") as truth, VideoWriter(video, request.fps, _CRF) as writer:
+        boxes = []
+        for image, frame_boxes in _drawn(Renderer, (subject, scene, cameras), transforms, truth, request):
+            writer.write(image)
+            boxes.append(frame_boxes)
+        boxes = np.array(boxes, float)  # (T, cameras, 4)
+        for k, (camera, pose) in enumerate(zip(cameras, poses)):
+            folder = truth if k == 0 else truth / "views" / f"{k - 1}"
+            Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
+            _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
+        write_json(truth / "subject.json", _described(request, betas))
+    return video
+
+
+def _posed(body: BodyModel, betas: np.ndarray, poses: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joint motions (T, 24, 4, 4) and vertices of the bare body (T, V, 3), in the world."""
+    pose, shape, moved = (torch.as_tensor(a, dtype=torch.float32) for a in (poses, betas, trans))
+    transforms = body.transforms(axis_angle_to_matrix(pose.reshape(-1, 24, 3)), shape, moved)
+    return transforms.numpy().astype(float), body(pose[:, :3], pose[:, 3:], shape, moved).vertices.numpy()
+
+
+def _in_camera(
+    body: BodyModel,
+    betas: np.ndarray,
+    moving: Motion,
+    trans: np.ndarray,
+    camera: ClipCamera,
+    fps: float,
+    request: ClipRequest,
+) -> Pose:
+    """The motion in a camera's frame at each instant; the boxes are filled in once the masks are there."""
+    rotation, translation = camera.viewmats[:, :3, :3], camera.viewmats[:, :3, 3]
+    pelvis = body.rest_joints(torch.as_tensor(betas, dtype=torch.float32))[0].numpy()
+    orient = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(moving.poses[:, :3])).as_rotvec()
+    transl = np.einsum("tij,tj->ti", rotation, pelvis + trans) + translation - pelvis
+    return Pose(
+        global_orient=orient,
+        body_pose=moving.poses[:, 3:],
+        betas=betas,
+        transl=transl,
+        valid=np.ones(len(orient), bool),
+        bbox=np.zeros((len(orient), 4)),
+        K=camera.K,
+        fps=fps,
+        body_model="free",
+        source=f"studio truth, seed {request.seed}",
+    )
+
+
+def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> None:
+    Camera(camera.K, camera.width, camera.height, "studio truth", metric=True).save(path)
+    if main is not None:
+        viewmats = camera.viewmats @ np.linalg.inv(main.viewmats)
+        write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"viewmats": viewmats.tolist()})
+
+
+def _described(request: ClipRequest, betas: np.ndarray) -> dict:
+    return asdict(request) | {"fps": str(request.fps), "betas": betas.tolist()}
+
+
+def _centre(viewmat: np.ndarray) -> np.ndarray:
+    return -viewmat[:3, :3].T @ viewmat[:3, 3]
+
+
+# -- frames, on all processors ---------------------------------------------------------------------------------------
+
+_worker: Renderer | None = None  # of this process
+
+
+def _drawn(
+    make: type[Renderer], parts: tuple, transforms: np.ndarray, truth: Path, request: ClipRequest
+) -> Iterator[tuple[np.ndarray, list]]:
+    """Each frame's main image and the boxes in all cameras, in order; the other pictures go to files."""
+    for k in range(request.views + 1):
+        folder = truth if k == 0 else truth / "views" / f"{k - 1}"
+        for kind in ("masks", "depth" if k == 0 else "frames"):
+            (folder / kind).mkdir(parents=True)
+    jobs = [(index, transforms[index], truth) for index in range(len(transforms))]
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers == 1 or len(jobs) * request.width * request.height * (1 + request.views) < _WORTH_A_PROCESS:
+        _start(make, parts)
+        yield from track(map(_draw, jobs), "studio", total=len(jobs), unit="frame")
+        return
+    # Workers are spawned: a fork of a process with threads (torch's) may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(make, parts)) as pool:
+        yield from track(pool.map(_draw, jobs), "studio", total=len(jobs), unit="frame")
+
+
+def _start(make: type[Renderer], parts: tuple) -> None:
+    global _worker
+    _worker = make(*parts)
+
+
+def _draw(job: tuple[int, np.ndarray, Path]) -> tuple[np.ndarray, list]:
+    index, transforms, truth = job
+    pictures = _worker.draw(index, transforms)
+    for k, picture in enumerate(pictures):
+        folder = truth if k == 0 else truth / "views" / f"{k - 1}"
+        write_mask(folder / "masks" / f"{index:06d}.png", picture.mask)
+        if k == 0:
+            write_depth(folder / "depth" / f"{index:06d}.png", picture.depth)
+        else:
+            write_frame(folder / "frames" / f"{index:06d}.jpg", picture.image)
+    return pictures[0].image, [_box(picture.mask) for picture in pictures]
+
+
+def _box(mask: np.ndarray) -> list[float]:
+    """xyxy px around the mask, edges of the outermost pixels."""
+    rows, columns = np.flatnonzero((mask >= 128).any(1)), np.flatnonzero((mask >= 128).any(0))
+    return [float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)]

@@ -1,0 +1,221 @@
+"""One instant of a clip, seen by any number of cameras: image, mask and depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import raycast
+from pipeline.studio.cameras import ClipCamera
+from pipeline.studio.patterns import smoothstep
+from pipeline.studio.scene import FLOOR, Scene
+from pipeline.studio.subject import Subject
+
+SAMPLES = 2  # rays a pixel and side, of the subject and of the room
+_AMBIENT_RAYS = 14
+_SHADOW_RAYS = 2  # towards the key light, for each sample on the subject
+_PATCH, _PATCH_CELLS = 3.2, 96  # metres and cells a side of the ground on which the subject's shadow is computed
+_SENSOR_NOISE = 0.006  # standard deviation, in display units
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera gives: image (H, W, 3) uint8, mask (H, W) uint8 coverage, depth (H, W) float32 metres."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    depth: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Backdrop:
+    """The empty room in one camera, and where it shows the ground."""
+
+    radiance: np.ndarray  # (H, W, 3) linear
+    depth: np.ndarray  # (H, W) metres
+    ground: np.ndarray  # (H, W) bool
+
+
+class Renderer:
+    """Draws a subject in a scene. Deterministic: the same arguments give the same pictures."""
+
+    def __init__(self, subject: Subject, scene: Scene, cameras: list[ClipCamera]) -> None:
+        self.subject, self.scene, self.cameras = subject, scene, cameras
+        self._room = scene.caster()
+        self._static = {k: self._backdrop(c, c.viewmats[0]) for k, c in enumerate(cameras) if c.is_static}
+
+    def draw(self, index: int, transforms: np.ndarray) -> list[Picture]:
+        """Frame `index` of all cameras, the subject posed by the joints' motions (24, 4, 4) in the world."""
+        lit = _LitSubject(self.subject, self.scene, transforms, index)
+        pictures = []
+        for k, camera in enumerate(self.cameras):
+            viewmat = camera.viewmats[index]
+            backdrop = self._static.get(k) or self._backdrop(camera, viewmat)
+            pictures.append(_compose(lit, backdrop, camera, viewmat, seed=1000 * index + k))
+        return pictures
+
+    def _backdrop(self, camera: ClipCamera, viewmat: np.ndarray) -> _Backdrop:
+        size = camera.width * SAMPLES, camera.height * SAMPLES
+        hits = self._room.pinhole(raycast.supersampled(camera.K, SAMPLES), viewmat, *size)
+        if not hits.mask.all():
+            raise ValueError("a camera stands outside the room")
+        origin, directions = raycast.pinhole_rays(raycast.supersampled(camera.K, SAMPLES), viewmat, *size)
+        points = origin + directions * hits.depth.reshape(-1, 1)
+        rectangle = hits.face.ravel() // 2
+        radiance = self.scene.radiance(rectangle, points).reshape(size[1], size[0], 3)
+        corner = slice(None, None, SAMPLES)
+        return _Backdrop(
+            radiance=raycast.box_downsample(radiance, SAMPLES),
+            depth=raycast.box_downsample(hits.depth, SAMPLES),
+            ground=(hits.face // 2 == FLOOR)[corner, corner],
+        )
+
+
+class _LitSubject:
+    """The posed subject with what light reaches it, and its shadow on the ground: the same for all cameras."""
+
+    def __init__(self, subject: Subject, scene: Scene, transforms: np.ndarray, index: int) -> None:
+        self.subject, self.scene = subject, scene
+        self.vertices = subject.posed(transforms)
+        self.normals = raycast.smooth_normals(self.vertices, subject.faces)
+        self.caster = raycast.MeshCaster(self.vertices, subject.faces)
+        self.rng = np.random.default_rng([index, 5])
+        self.ambient = self._ambient(self.vertices, self.normals)
+        self.patch_center = np.array([*self.vertices.mean(0)]) * [1, 0, 1]
+        self.patch = self._ground_patch()
+
+    def _ambient(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N, 3) light from all around that is not blocked by the subject itself."""
+        directions = _cosine_directions(normals, _AMBIENT_RAYS)  # (N, R, 3)
+        starts = np.repeat(raycast.lift(points, normals, 3e-3), _AMBIENT_RAYS, 0)
+        blocked = self.caster.occluded(starts, directions.reshape(-1, 3), reach=0.8).reshape(directions.shape[:2])
+        light = self.scene.light.around(directions)
+        return np.where(blocked[..., None], 0.12 * light, light).mean(1)
+
+    def key(self, points: np.ndarray, normals: np.ndarray, rays: int) -> np.ndarray:
+        """(N, 3) light from the key light, with soft shadows."""
+        light = self.scene.light
+        full = self.scene.key_light(points, normals)
+        starts = np.repeat(raycast.lift(points, normals, 2e-3), rays, 0)
+        targets = light.center + light.radius * self.rng.normal(size=(len(starts), 3)) * 0.6
+        blocked = self.caster.occluded(starts, targets - starts, reach=1.0)
+        return full * (1 - blocked.reshape(-1, rays).mean(1))[:, None]
+
+    def _ground_patch(self) -> np.ndarray:
+        """(cells, cells, 3): how much of its light each cell of the ground around the subject still gets."""
+        axis = (np.arange(_PATCH_CELLS) + 0.5) / _PATCH_CELLS * _PATCH - _PATCH / 2
+        x, z = np.meshgrid(axis, axis)
+        points = np.stack([x, np.zeros_like(x), z], -1).reshape(-1, 3) + self.patch_center
+        normals = np.tile([0.0, 1.0, 0.0], (len(points), 1))
+        lit = self.key(points, normals, 10) + self._ambient(points, normals)
+        share = lit / self.scene.irradiance(points, normals)
+        # Unblocked ambient rays do not average to `irradiance` exactly; the far border tells by how much.
+        share = share.reshape(_PATCH_CELLS, _PATCH_CELLS, 3)
+        share = share / np.median(share[[0, -1]].reshape(-1, 3), 0)
+        for axis_ in (0, 1):
+            share = (np.roll(share, 1, axis_) + 2 * share + np.roll(share, -1, axis_)) / 4
+        return np.minimum(share, 1)
+
+    def ground_share(self, points: np.ndarray) -> np.ndarray:
+        """(N, 3) the patch, interpolated at ground points; 1 outside it."""
+        at = (points - self.patch_center)[:, [2, 0]] / _PATCH * _PATCH_CELLS + _PATCH_CELLS / 2 - 0.5
+        out = np.ones((len(points), 3))
+        inside = ((at >= 0) & (at < _PATCH_CELLS - 1)).all(1)
+        cell = np.floor(at[inside]).astype(int)
+        part = (at[inside] - cell)[:, :, None]
+        i, j = cell.T
+        rows = [self.patch[i + k, j] * (1 - part[:, 1]) + self.patch[i + k, j + 1] * part[:, 1] for k in (0, 1)]
+        share = rows[0] * (1 - part[:, 0]) + rows[1] * part[:, 0]
+        border = np.abs(at[inside] / _PATCH_CELLS - 0.5).max(1)
+        fade = smoothstep(border, 0.42, 0.49)[:, None]
+        out[inside] = share * (1 - fade) + fade
+        return out
+
+    def radiance(self, hits: raycast.Hits, eye: np.ndarray) -> np.ndarray:
+        """(M, 3) linear colour of the samples that see the subject."""
+        subject = self.subject
+        points, normals, template, ambient = np.split(
+            raycast.interpolate(
+                hits, subject.faces, np.concatenate([self.vertices, self.normals, subject.template, self.ambient], 1)
+            ),
+            (3, 6, 9),
+            axis=1,
+        )
+        to_eye = eye - points
+        to_eye /= np.linalg.norm(to_eye, axis=1, keepdims=True)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        inside = (normals * to_eye).sum(1) < -0.1  # the inner side of a hem
+        normals = np.where(inside[:, None], -normals, normals)
+        piece = subject.piece[hits.face[hits.mask]]
+        albedo, gloss = np.zeros_like(points), np.asarray(subject.gloss)[piece]
+        for k, pattern in enumerate(subject.patterns):
+            chosen = piece == k
+            if chosen.any():
+                albedo[chosen] = np.clip(pattern(template[chosen]), 0.01, 0.9)
+        key = self.key(points, normals, _SHADOW_RAYS)
+        to_light = self.scene.light.center - points
+        half = to_light / np.linalg.norm(to_light, axis=1, keepdims=True) + to_eye
+        half /= np.linalg.norm(half, axis=1, keepdims=True)
+        highlight = gloss * np.clip((half * normals).sum(1), 0, 1) ** 28
+        fresnel = 0.05 * (1 - np.clip((normals * to_eye).sum(1), 0, 1)) ** 4
+        dim = np.where(inside, 0.45, 1.0)[:, None]
+        return dim * (albedo * (key + ambient) + highlight[:, None] * key + fresnel[:, None] * ambient)
+
+
+def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int) -> Picture:
+    height, width = backdrop.depth.shape
+    eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
+    image = backdrop.radiance.copy()
+    origin, directions = raycast.pinhole_rays(camera.K, viewmat, width, height)
+    ground = backdrop.ground
+    on_ground = directions.reshape(height, width, 3)[ground]
+    points = origin + on_ground * (-origin[1] / np.minimum(on_ground[:, 1:2], -1e-6))
+    image[ground] *= lit.ground_share(points)
+    mask, depth = np.zeros((height, width), np.float32), backdrop.depth.copy()
+    top, bottom, left, right = _window(lit.vertices, camera.K, viewmat, width, height)
+    shifted = camera.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
+    size = SAMPLES * (right - left), SAMPLES * (bottom - top)
+    hits = lit.caster.pinhole(raycast.supersampled(shifted, SAMPLES), viewmat, *size)
+    samples = np.zeros((size[1], size[0], 3), np.float32)
+    samples[hits.mask] = lit.radiance(hits, eye)
+    cover = raycast.box_downsample(hits.mask, SAMPLES)
+    box = slice(top, bottom), slice(left, right)
+    image[box] = image[box] * (1 - cover[..., None]) + raycast.box_downsample(samples, SAMPLES)
+    mask[box] = cover
+    near = raycast.box_downsample(hits.depth, SAMPLES) / np.maximum(cover, 1e-6)
+    depth[box] = np.where(cover >= 0.5, near, depth[box])
+    return Picture(_developed(image, seed), np.round(255 * mask).astype(np.uint8), depth)
+
+
+def _window(
+    vertices: np.ndarray, K: np.ndarray, viewmat: np.ndarray, width: int, height: int
+) -> tuple[int, int, int, int]:
+    """Rows and columns (top, bottom, left, right) of the image that can show the vertices."""
+    camera = vertices @ viewmat[:3, :3].T + viewmat[:3, 3]
+    pixel = camera @ K.T
+    pixel = pixel[:, :2] / np.maximum(pixel[:, 2:], 1e-6)
+    (left, top), (right, bottom) = np.floor(pixel.min(0)).astype(int) - 1, np.ceil(pixel.max(0)).astype(int) + 1
+    left, top = int(np.clip(left, 0, width - 1)), int(np.clip(top, 0, height - 1))
+    return top, int(np.clip(bottom, top + 1, height)), left, int(np.clip(right, left + 1, width))
+
+
+def _developed(radiance: np.ndarray, seed: int) -> np.ndarray:
+    """Linear light to an 8-bit sRGB image: a soft shoulder for highlights, the sRGB curve, a little sensor noise."""
+    light = np.clip(radiance, 0, None)
+    light = np.where(light < 0.6, light, 0.6 + 0.4 * np.tanh((light - 0.6) / 0.4))
+    display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    noise = np.random.default_rng(seed).normal(scale=_SENSOR_NOISE, size=display.shape)
+    return np.clip(np.round(255 * (display + noise)), 0, 255).astype(np.uint8)
+
+
+def _cosine_directions(normals: np.ndarray, count: int) -> np.ndarray:
+    """(N, count, 3) fixed directions over each normal's hemisphere, distributed by the cosine (a sunflower spiral)."""
+    k = np.arange(count) + 0.5
+    radius, angle = np.sqrt(k / count), k * np.pi * (3 - np.sqrt(5))
+    local = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], 1)
+    helper = np.where(np.abs(normals[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
+    tangent = np.cross(helper, normals)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    frame = np.stack([tangent, np.cross(normals, tangent), normals], 1)  # (N, 3, 3) rows
+    return local @ frame

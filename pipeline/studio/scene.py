@@ -1,0 +1,338 @@
+"""The room around the subject: textured rectangles in a y-up world, ground at y = 0, lit once and for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.raycast import MeshCaster
+from pipeline.studio import patterns as paint
+
+FLOOR = 0  # index of the ground's rectangle
+_TEXEL = 0.006  # metres
+_LARGEST_TEXTURE = 700  # texels a side; larger rectangles repeat theirs, mirrored
+_BACKSIDE = 0.02  # metres that the thin front of a picture stands off its wall
+
+
+@dataclass(frozen=True)
+class Light:
+    """A round window of light, and light from all around. Radiances are linear RGB."""
+
+    center: np.ndarray  # (3,) metres
+    radius: float
+    key: np.ndarray  # (3,) what it sends to a surface that faces it
+    sky: np.ndarray  # (3,) from above
+    bounce: np.ndarray  # (3,) from below
+
+    def around(self, directions: np.ndarray) -> np.ndarray:
+        """(..., 3) light that comes in from unit directions."""
+        share = 0.5 + 0.5 * directions[..., 1:2]
+        return self.bounce + (self.sky - self.bounce) * share
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """corner + u * side_u + v * side_v, seen from the side that side_u x side_v points to."""
+
+    corner: np.ndarray
+    side_u: np.ndarray
+    side_v: np.ndarray
+    pattern: paint.Pattern  # over (u metres, v metres, 0)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Rectangles with baked textures, in arrays, so that many pixels are looked up at once."""
+
+    light: Light
+    corners: np.ndarray  # (R, 3)
+    sides: np.ndarray  # (R, 2, 3)
+    normals: np.ndarray  # (R, 3)
+    texels: np.ndarray  # (N, 3) float32 albedo of all textures, one after another
+    first: np.ndarray  # (R,) index of a rectangle's first texel
+    size: np.ndarray  # (R, 2) texels along u and v
+
+    def mesh(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (4R, 3) and faces (2R, 3); rectangle r is faces 2r and 2r + 1."""
+        u, v = self.sides[:, 0], self.sides[:, 1]
+        vertices = np.stack([self.corners, self.corners + u, self.corners + u + v, self.corners + v], 1)
+        faces = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(len(self.corners))[:, None, None]
+        return vertices.reshape(-1, 3), faces.reshape(-1, 3)
+
+    def caster(self) -> MeshCaster:
+        return MeshCaster(*self.mesh())
+
+    def radiance(self, rectangle: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """(N, 3) linear colour of lit points (N, 3) on rectangles (N,), with nobody in the room."""
+        away = points - self.corners[rectangle]
+        length = np.linalg.norm(self.sides[rectangle], axis=2)
+        along = np.einsum("nk,nuk->nu", away, self.sides[rectangle]) / length / _TEXEL
+        size = self.size[rectangle]
+        texel = np.abs(np.mod(along + size, 2 * size) - size).astype(int).clip(0, size - 1)
+        albedo = self.texels[self.first[rectangle] + texel[:, 1] * size[:, 0] + texel[:, 0]]
+        return albedo * self.irradiance(points, self.normals[rectangle])
+
+    def irradiance(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N, 3) light on points with nothing in the way."""
+        return self.key_light(points, normals) + self.light.around(normals)
+
+    def key_light(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        to_light = self.light.center - points
+        squared = (to_light**2).sum(1, keepdims=True)
+        cosine = np.clip((to_light * normals).sum(1, keepdims=True) / np.sqrt(squared), 0, 1)
+        return self.light.key * cosine * (self.light.center**2).sum() / squared
+
+
+def build_scene(half: float, seed: int) -> Scene:
+    """A furnished room of 2 `half` x 2 `half` metres around the origin."""
+    rng = np.random.default_rng([seed, 3])
+    height = rng.uniform(2.9, 3.4)
+    style = _STYLES[rng.integers(len(_STYLES))]
+    wall = paint.Plain(style.wall, 0.05, int(rng.integers(999)))
+    rectangles = [
+        Rectangle(
+            np.array([-half, 0, half]), np.array([2 * half, 0, 0]), np.array([0, 0, -2 * half]), style.floor(rng)
+        ),
+        Rectangle(
+            np.array([-half, height, -half]),
+            np.array([2 * half, 0, 0]),
+            np.array([0, 0, 2 * half]),
+            paint.Plain((0.75, 0.74, 0.71), 0.03),
+        ),
+    ]
+    up = np.array([0, height, 0])
+    for quarter in range(4):
+        turn = _about_y(quarter * np.pi / 2)
+        left = turn @ np.array([-half, 0, -half])
+        along = turn @ np.array([2 * half, 0, 0])
+        pattern = _Wall(wall, style.accent if rng.uniform() < 0.35 else style.wall, style.trim)
+        rectangles.append(Rectangle(left, along, up, pattern))
+        rectangles += _furniture(turn, half, style, rng)
+    angle = rng.uniform(np.pi / 6, np.pi / 3) * rng.choice([-1, 1])
+    center = np.array([2.6 * np.sin(angle), 3.6, 2.6 * np.cos(angle)])
+    warm = rng.uniform(0, 1)
+    light = Light(
+        center=center,
+        radius=0.45,
+        key=np.array([1.0, 0.93 - 0.08 * warm, 0.86 - 0.2 * warm]) * 1.1,
+        sky=np.array([0.62, 0.66, 0.72]) * 0.8,
+        bounce=np.array([0.36, 0.33, 0.3]) * 0.8,
+    )
+    return _bake(light, rectangles)
+
+
+def _bake(light: Light, rectangles: list[Rectangle]) -> Scene:
+    textures, sizes = [], []
+    for rectangle in rectangles:
+        lengths = [np.linalg.norm(side) for side in (rectangle.side_u, rectangle.side_v)]
+        columns, rows = (int(np.clip(round(length / _TEXEL), 1, _LARGEST_TEXTURE)) for length in lengths)
+        u, v = np.meshgrid((np.arange(columns) + 0.5) * _TEXEL, (np.arange(rows) + 0.5) * _TEXEL)
+        points = np.stack([u, v, np.zeros_like(u)], -1).reshape(-1, 3).astype(np.float32)
+        textures.append(np.clip(rectangle.pattern(points), 0.005, 0.95).astype(np.float32))
+        sizes.append((columns, rows))
+    size = np.array(sizes)
+    sides = np.array([[r.side_u, r.side_v] for r in rectangles], float)
+    normals = np.cross(sides[:, 0], sides[:, 1])
+    return Scene(
+        light=light,
+        corners=np.array([r.corner for r in rectangles], float),
+        sides=sides,
+        normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        texels=np.concatenate(textures),
+        first=np.cumsum([0, *size[:-1].prod(1)]),
+        size=size,
+    )
+
+
+def _about_y(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+# -- what it looks like ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Wall:
+    """A wall with a skirting board and a painted lower part."""
+
+    base: paint.Pattern
+    lower: paint.Color
+    trim: paint.Color
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        v = points[:, 1]
+        out = paint.mix(self.base(points), self.lower, v < 1.0)
+        out = paint.mix(out, self.trim, (v < 0.11) | (np.abs(v - 1.0) < 0.012))
+        return out * (1 - 0.35 * np.exp(-v / 0.05) - 0.3 * np.exp(-np.abs(v - 0.11) / 0.012) * (v > 0.11))[:, None]
+
+
+@dataclass(frozen=True)
+class _Planks:
+    color: paint.Color
+    seed: int
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        u, v = points[:, 0], points[:, 1]
+        row = np.floor(v / 0.14)
+        along = u / 1.1 + np.mod(row * 0.37, 1)
+        plank = row * 31 + np.floor(along) * 17
+        tint = 0.75 + 0.5 * np.mod(np.sin(plank * 12.9898 + self.seed) * 43758.5453, 1)
+        grain = paint.noise(points * np.array([0.12, 1.0, 1.0]), (30, 80), self.seed)
+        edge = np.minimum(np.mod(v, 0.14), np.mod(along, 1) * 1.1) < 0.004
+        return np.asarray(self.color) * (tint * (1 + 0.12 * grain) * np.where(edge, 0.45, 1))[:, None]
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    color: paint.Color
+    second: paint.Color
+    size: float
+    seed: int
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        u, v = points[:, 0] / self.size, points[:, 1] / self.size
+        out = paint.Plain(self.color, 0.1, self.seed)(points)
+        out = paint.mix(out, self.second, np.mod(np.floor(u) + np.floor(v), 2) == 1)
+        grout = np.minimum(np.mod(u, 1), np.mod(v, 1)) * self.size < 0.008
+        return out * np.where(grout, 0.6, 1)[:, None]
+
+
+@dataclass(frozen=True)
+class _Carpet:
+    color: paint.Color
+    seed: int
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(self.color) * (1 + 0.22 * paint.noise(points, (1.5, 9, 60, 80), self.seed))[:, None]
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """The front of a shelf full of books."""
+
+    wood: paint.Color
+    seed: int
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        u, v = points[:, 0], points[:, 1]
+        board = (np.mod(v, 0.34) < 0.03) | (np.mod(u, 0.7) < 0.03)
+        book = np.floor(u / 0.045) + 57 * np.floor(v / 0.34)
+        chance = [np.mod(np.sin(book * k + self.seed) * 43758.5453, 1) for k in (12.9, 78.2, 37.7, 5.3)]
+        out = np.stack([0.05 + 0.5 * c**2 for c in chance[:3]], 1)
+        gone = (np.mod(v, 0.34) > 0.2 + 0.1 * chance[3]) | (chance[3] > 0.85) | (np.mod(u, 0.045) < 0.003)
+        out = np.where(gone[:, None], np.asarray(self.wood) * 0.3, out)
+        return paint.mix(out, self.wood, board)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    frame: paint.Color
+    width: float
+    height: float
+    seed: int
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        out = np.tile(rng.uniform(0.1, 0.7, 3), (len(points), 1))
+        for k in range(4):
+            out = paint.mix(out, tuple(rng.uniform(0.03, 0.7, 3)), paint.noise(points, (1.5, 3), self.seed + k) > 0.3)
+        edge = np.minimum.reduce([points[:, 0], points[:, 1], self.width - points[:, 0], self.height - points[:, 1]])
+        out = paint.mix(out, (0.8, 0.79, 0.75), edge < 0.09)
+        return paint.mix(out, self.frame, edge < 0.035)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Daylight through panes."""
+
+    width: float
+    height: float
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        u, v = points[:, 0], points[:, 1]
+        out = paint.mix(np.tile([0.62, 0.74, 0.9], (len(points), 1)), (0.9, 0.9, 0.88), v / self.height)
+        hills = 0.35 * self.height + 0.12 * paint.noise(points * np.array([1, 0, 0]), (0.7, 2.1), 5)
+        out = paint.mix(out, (0.2, 0.32, 0.16), v < hills)
+        bar = np.minimum(np.mod(u, self.width / 2), np.mod(v, self.height / 2))
+        return paint.mix(out, (0.8, 0.8, 0.78), bar < 0.05)
+
+
+@dataclass(frozen=True)
+class _Style:
+    wall: paint.Color
+    accent: paint.Color
+    trim: paint.Color
+    wood: paint.Color
+    sofa: paint.Color
+    ground: str  # planks, tiles or carpet
+
+    def floor(self, rng: np.random.Generator) -> paint.Pattern:
+        seed = int(rng.integers(999))
+        if self.ground == "planks":
+            return _Planks(self.wood, seed)
+        if self.ground == "tiles":
+            return _Tiles((0.5, 0.48, 0.45), (0.4, 0.39, 0.37), 0.45, seed)
+        return _Carpet((0.25, 0.26, 0.29), seed)
+
+
+_STYLES = (
+    _Style((0.66, 0.63, 0.57), (0.3, 0.36, 0.33), (0.8, 0.79, 0.76), (0.36, 0.21, 0.11), (0.12, 0.2, 0.28), "planks"),
+    _Style((0.5, 0.56, 0.58), (0.22, 0.3, 0.36), (0.75, 0.75, 0.73), (0.28, 0.17, 0.09), (0.5, 0.3, 0.12), "tiles"),
+    _Style((0.6, 0.52, 0.42), (0.42, 0.22, 0.16), (0.7, 0.67, 0.6), (0.2, 0.12, 0.07), (0.2, 0.26, 0.16), "carpet"),
+    _Style((0.58, 0.58, 0.56), (0.16, 0.2, 0.26), (0.3, 0.3, 0.31), (0.45, 0.32, 0.2), (0.4, 0.4, 0.38), "planks"),
+)
+
+
+def _off(at: np.ndarray, *by: float) -> np.ndarray:
+    return at + np.array(by)
+
+
+def _box(turn: np.ndarray, low: np.ndarray, high: np.ndarray, front: paint.Pattern, rest: paint.Pattern) -> list:
+    """Front (towards the room), two sides and top of a box; `low` and `high` are corners before the turn."""
+    x0, y0, z0 = low
+    x1, y1, z1 = high
+    w, h, d = np.array([x1 - x0, 0, 0]), np.array([0, y1 - y0, 0]), np.array([0, 0, z1 - z0])
+    faces = [
+        ((x0, y0, z1), w, h, front),
+        ((x1, y0, z1), -d, h, rest),
+        ((x0, y0, z0), d, h, rest),
+        ((x0, y1, z1), w, -d, rest),
+    ]
+    return [Rectangle(turn @ np.array(corner), turn @ u, turn @ v, pattern) for corner, u, v, pattern in faces]
+
+
+def _furniture(turn: np.ndarray, half: float, style: _Style, rng: np.random.Generator) -> list[Rectangle]:
+    """What stands along one wall (before the turn: the wall at z = -half), from left to right."""
+    out: list[Rectangle] = []
+    wood, cloth = paint.Plain(style.wood, 0.1), paint.Plain(style.sofa, 0.1, 4)
+    x = -half + rng.uniform(0.3, 0.9)
+    while x < half - 1.6:
+        kind = rng.choice(["shelf", "sofa", "picture", "window", "cabinet", "gap"])
+        width = {"shelf": 1.43, "sofa": 1.9, "picture": 0.9, "window": 1.5, "cabinet": 1.2, "gap": 0.5}[kind]
+        at = np.array([x, 0.0, -half])
+        seed = int(rng.integers(999))
+        if kind == "shelf":
+            front = _Shelf(style.wood, seed)
+            out += _box(turn, at, _off(at, width, rng.choice([1.39, 2.07]), 0.33), front, wood)
+        elif kind == "cabinet":
+            out += _box(
+                turn, at, _off(at, width, 0.8, 0.45), paint.Trimmed(wood, (0.03, 0.02, 0.02), ((1, 0.4, 0.006),)), wood
+            )
+        elif kind == "sofa":
+            out += _box(turn, at, _off(at, width, 0.85, 0.3), cloth, cloth)
+            out += _box(turn, _off(at, 0, 0, 0.3), _off(at, width, 0.43, 0.95), cloth, cloth)
+            for side in (0, width - 0.22):
+                out += _box(turn, _off(at, side, 0, 0.3), _off(at, side + 0.22, 0.62, 0.95), cloth, cloth)
+        if kind in ("picture", "sofa"):
+            wide, high = rng.uniform(0.6, 0.9), rng.uniform(0.5, 1.0)
+            corner = _off(at, (width - wide) / 2, 1.3, _BACKSIDE)
+            picture = _Picture((0.03, 0.03, 0.03), wide, high, seed)
+            out.append(Rectangle(turn @ corner, turn @ [wide, 0, 0], np.array([0, high, 0]), picture))
+        elif kind == "window":
+            corner = _off(at, 0, 0.9, _BACKSIDE)
+            window = _Window(width, 1.4)
+            out.append(Rectangle(turn @ corner, turn @ [width, 0, 0], np.array([0, 1.4, 0]), window))
+        x += width + rng.uniform(0.15, 0.7)
+    return out
