@@ -1,7 +1,7 @@
 """Photometric loss between a rendered image and a frame: L1 and structural similarity.
 
-HumanSplatHMR eq. 12: L_color = L1 + lambda_SSIM L_SSIM, with L_SSIM = 1 - SSIM. L1 is the mean over pixels and channels.
-SSIM is that of Wang et al. 2004: Gaussian window of 11 x 11 pixels with sigma 1.5, values in [0, 1], mean over channels
+HumanSplatHMR eq. 12: L_color = L1 + lambda_SSIM L_SSIM, L_SSIM = 1 - SSIM. L1 is the mean over pixels and channels,
+and SSIM that of Wang et al. 2004: Gaussian window of 11 x 11 pixels, sigma 1.5, values in [0, 1], mean over channels
 and over the places where the whole window lies in the image (kornia's padding="valid"), so that nothing is invented
 outside of a crop; 3DGS pads with zeros, torchmetrics reflects. float32 images on the CPU take compiled kernels that
 return value and gradient together; all others take torch operations.

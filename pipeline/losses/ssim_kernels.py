@@ -1,8 +1,8 @@
 """Kernels of the structural similarity (Wang et al. 2004, "Image quality assessment", eq. 13) and its gradient.
 
-Images are float32 [H, W * CHANNELS]: a row of interleaved colours. The window is a Gaussian of 11 x 11 pixels, sigma 1.5,
-weights 1 in all, at each place where it fits (the "valid" region: outputs have 10 rows and 10 columns less). With window
-means m, variances v and the covariance c of images a and b,
+Images are float32 [H, W * CHANNELS]: a row of interleaved colours. The window is a Gaussian of 11 x 11 pixels, sigma
+1.5, weights 1 in all, at each place where it fits (the "valid" region: outputs have 10 rows and 10 columns less). With
+window means m, variances v and the covariance c of images a and b,
 
     SSIM = (2 m_a m_b + C1) (2 c + C2) / ((m_a^2 + m_b^2 + C1) (v_a + v_b + C2)),   C1 = 0.01^2, C2 = 0.03^2
 
