@@ -15,14 +15,6 @@ from pipeline.body.unpickle import load_smpl_pickle
 from pipeline.errors import UserError
 
 FREE_BODY = Path(__file__).parent / "data" / "free_body.npz"
-# Where `load_body("smpl")` looks, relative to the working directory: the layout smplx and its users have.
-SMPL_DIRECTORY = Path("models/smpl")
-SMPL_FILES = (
-    "SMPL_NEUTRAL.npz",
-    "SMPL_NEUTRAL.pkl",
-    "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl",
-    "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl",
-)
 SMPL_VERTICES = 6890
 # SMPL files carry no landmark vertices; these are the published ones of its one mesh (smplx `vertex_ids.py`).
 SMPL_VERTEX_IDS = {
@@ -37,14 +29,14 @@ def load_body(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> B
     """Read a body model.
 
     Args:
-        name_or_path: "free" (shipped with this package), "smpl" (a file of `SMPL_FILES` in `SMPL_DIRECTORY`), or the
-            path of an .npz or .pkl file in SMPL's layout. More than ten betas in the file: the first ten are used.
+        name_or_path: "free" (shipped with this package), or the path of an .npz or .pkl file in SMPL's layout. More
+            than ten betas in the file: the first ten are used.
         dtype: of the floating point tensors.
 
     Raises:
         UserError: naming the file, the key and the shape found, when the file is absent or is not in SMPL's layout.
     """
-    return _load_cached(_body_path(name_or_path).resolve(), dtype)
+    return _load_cached(FREE_BODY if name_or_path == "free" else Path(name_or_path), dtype)
 
 
 @lru_cache(maxsize=4)
@@ -52,25 +44,12 @@ def _load_cached(path: Path, dtype: torch.dtype) -> BodyModel:
     return body_from_arrays(_read_arrays(path), str(path), dtype)
 
 
-def _body_path(name_or_path: str | Path) -> Path:
-    if name_or_path == "free":
-        return FREE_BODY
-    if name_or_path == "smpl":
-        candidates = [SMPL_DIRECTORY / name for name in SMPL_FILES]
-        for candidate in candidates:
-            if candidate.is_file():
-                return candidate
-        raise UserError(
-            f"{candidates[0]}: the SMPL body model is needed and none of {', '.join(SMPL_FILES)} is in "
-            f"{SMPL_DIRECTORY}/. Register at https://smpl.is.tue.mpg.de, download SMPL for Python (version 1.1.0) and "
-            "put its neutral model there, or use the free body (body_model: free)"
-        )
-    return Path(name_or_path)
-
-
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise UserError(f"{path}: no such body model file; give 'free', 'smpl' or the path of an .npz or .pkl file")
+        raise UserError(
+            f"{path}: no such body model; for SMPL register at https://smpl.is.tue.mpg.de, download it for Python "
+            "(version 1.1.0) and give the path of its neutral model, or use the free body (body_model: free)"
+        )
     if path.suffix == ".pkl":
         return load_smpl_pickle(path)
     if path.suffix == ".npz":
