@@ -1,0 +1,119 @@
+"""The Gaussians of an avatar while they are being fitted: free parameters, and what they mean."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.avatar.avatar import Avatar
+from pipeline.avatar.binding import BINDINGS, Anchors
+from pipeline.rotations import quaternion_multiply
+
+SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
+_GOM_FLATNESS = 0.2  # thickness over breadth of a Gaussian on the mesh
+
+
+class Posable(NamedTuple):
+    """Gaussians in the rest pose as the renderer wants them."""
+
+    means: Tensor  # [N, 3] metres
+    quats: Tensor  # [N, 4] wxyz
+    scales: Tensor  # [N, 3] metres
+    opacities: Tensor  # [N] in (0, 1)
+    sh: Tensor  # [N, K, 3]
+    weights: Tensor  # [N, 24]
+
+
+class Gaussians:
+    """Gaussians anchored on a body (equations 1, 2 and 5).
+
+    Attributes:
+        anchors: where each of them is bound.
+        params: what is fitted, one row a Gaussian: offsets [N, 3] metres in the anchor's frame (two tangents, normal),
+            quats [N, 4] relative to that frame, log_scales [N, 3], logit_opacities [N], sh0 [N, 1, 3], sh_rest
+            [N, 3, 3], and for learnable skinning weights weight_deltas [N, 24].
+        thickness: how far clothes and hair stand off the body near each joint, metres. [24]
+    """
+
+    def __init__(self, anchors: Anchors, params: dict[str, Tensor], thickness: Tensor, binding: str) -> None:
+        if binding not in BINDINGS:
+            raise ValueError(f"binding must be one of {BINDINGS}, got {binding!r}")
+        self.anchors, self.params, self.thickness, self.binding = anchors, params, thickness, binding
+
+    @staticmethod
+    def on_surface(anchors: Anchors, binding: str, scale: float, opacity: float, flatness: float) -> Gaussians:
+        """Grey Gaussians lying on the surface.
+
+        Args:
+            anchors: one for each Gaussian.
+            binding: one of `BINDINGS`.
+            scale: standard deviation along the surface, metres.
+            opacity: of each, in (0, 1).
+            flatness: breadth over thickness.
+        """
+        points = anchors.points
+        count = len(anchors)
+        log_scales = points.new_tensor([scale, scale, scale / flatness]).log().repeat(count, 1)
+        params = {
+            "offsets": torch.zeros_like(points),
+            "quats": points.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1),
+            "log_scales": log_scales,
+            "logit_opacities": torch.logit(points.new_full((count,), opacity)),
+            "sh0": points.new_zeros(count, 1, 3),
+            "sh_rest": points.new_zeros(count, 3, 3),
+        }
+        if binding == "lsw":
+            params["weight_deltas"] = torch.zeros_like(anchors.weights)
+        return Gaussians(anchors, params, points.new_zeros(anchors.weights.shape[1]), binding)
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    def select(self, index: Tensor) -> None:
+        """Keep the Gaussians `index` (int64 [M]), in that order; one that comes twice is duplicated."""
+        self.anchors = self.anchors.select(index)
+        self.params = {name: value.detach()[index].clone() for name, value in self.params.items()}
+
+    def weights(self) -> Tensor:  # [N, 24]
+        """Skinning weights: the body's, or those plus learned differences, made positive and normalised (eq. 5)."""
+        if self.binding != "lsw":
+            return self.anchors.weights
+        shifted = (self.anchors.weights + self.params["weight_deltas"]).clamp(min=0)
+        return shifted / shifted.sum(1, keepdim=True).clamp(min=1e-8)
+
+    def posable(self, betas_change: Tensor | None = None, sh_degree: int = 1) -> Posable:
+        """Activated values; differentiable in all parameters.
+
+        Args:
+            betas_change: betas minus those the anchors were made with, None for none. [10]
+            sh_degree: 0 leaves the first-order harmonics out.
+        """
+        params, anchors = self.params, self.anchors
+        offsets, quats, log_scales = params["offsets"], params["quats"], params["log_scales"]
+        normal_offset = offsets[:, 2:] + (anchors.weights @ self.thickness)[:, None]
+        if self.binding == "gom":
+            means = anchors.points + normal_offset * anchors.normals
+            quats = anchors.frame_quats
+            breadth = log_scales[:, :2]
+            scales = torch.cat(
+                [breadth, breadth.mean(1, keepdim=True) + torch.log(offsets.new_tensor(_GOM_FLATNESS))], 1
+            )
+            scales = scales.exp()
+        else:
+            local = torch.cat([offsets[:, :2], normal_offset], dim=1)
+            means = anchors.points + (anchors.frames @ local[..., None]).squeeze(-1)
+            quats = quaternion_multiply(anchors.frame_quats, quats)
+            scales = log_scales.exp()
+        if betas_change is not None:
+            means = means + anchors.shapedirs @ betas_change
+        sh = params["sh0"] if sh_degree == 0 else torch.cat([params["sh0"], params["sh_rest"]], dim=1)
+        return Posable(means, quats, scales, params["logit_opacities"].sigmoid(), sh, self.weights())
+
+    @torch.no_grad()
+    def avatar(self, betas: Tensor, betas_change: Tensor | None = None, sh_degree: int = 1) -> Avatar:
+        """The Gaussians as they are now, as a finished avatar of shape `betas` [10]."""
+        values = self.posable(betas_change, sh_degree)
+        quats = torch.nn.functional.normalize(values.quats, dim=-1)
+        return Avatar(values.means, quats, *values[2:], betas=betas)

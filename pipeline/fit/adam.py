@@ -1,0 +1,82 @@
+"""Adam with a state for every row: a row that is not stepped does not move.
+
+torch's Adam moves all rows of a tensor by their old momentum whenever one of them has a gradient, so that the pose of a
+frame would drift while other frames are drawn. Here each row counts its own steps. Rows can also be reordered, dropped
+and duplicated, which densification needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
+
+
+class RowAdam:
+    """Adam (Kingma and Ba 2015) over named tensors, whose first dimension is rows."""
+
+    def __init__(self, params: dict[str, Tensor], rates: dict[str, float | Tensor]) -> None:
+        """
+        Args:
+            params: what is optimised, leaf tensors; stepped in place.
+            rates: learning rate of each: a number, or a tensor that broadcasts against a row.
+        """
+        self.params, self.rates = params, rates
+        self.first = {name: torch.zeros_like(value) for name, value in params.items()}
+        self.second = {name: torch.zeros_like(value) for name, value in params.items()}
+        self.counts = {name: torch.zeros(len(value), device=value.device) for name, value in params.items()}
+
+    def zero_grad(self) -> None:
+        for value in self.params.values():
+            value.grad = None
+
+    @torch.no_grad()
+    def step(self, rows: dict[str, Tensor] | None = None, factor: float = 1.0) -> None:
+        """Move every parameter that has a gradient.
+
+        Args:
+            rows: for a parameter, the rows (int64, each once) to step; a parameter that is not named steps all.
+            factor: multiplies all rates.
+        """
+        for name, value in self.params.items():
+            if value.grad is None:
+                continue
+            chosen = None if rows is None else rows.get(name)
+            if chosen is None:
+                change = self._update(value.grad, self.first[name], self.second[name], self.counts[name], value.dim())
+                value.sub_(change * (self.rates[name] * factor))
+                continue
+            state = self.first[name][chosen], self.second[name][chosen], self.counts[name][chosen]
+            change = self._update(value.grad[chosen], *state, value.dim())
+            for stored, new in zip((self.first[name], self.second[name], self.counts[name]), state):
+                stored[chosen] = new
+            value[chosen] -= change * (self.rates[name] * factor)
+
+    @staticmethod
+    def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:
+        """Advance the moments in place; the step for a rate of one."""
+        counts += 1
+        first.lerp_(grad, 1 - _BETA1)
+        second.mul_(_BETA2).addcmul_(grad, grad, value=1 - _BETA2)
+        per_row = counts.view(-1, *[1] * (dims - 1))
+        return first / (1 - _BETA1**per_row) / ((second / (1 - _BETA2**per_row)).sqrt_() + _EPSILON)
+
+    def select(self, index: Tensor, fresh: Tensor) -> None:
+        """Follow a reordering of the rows; call after the parameters in `params` were replaced.
+
+        Args:
+            index: for each new row the old one it comes from. [M] int64
+            fresh: new rows that begin without momentum. [M] bool
+        """
+        for states in (self.first, self.second, self.counts):
+            for name, state in states.items():
+                states[name] = state[index]
+                states[name][fresh] = 0
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint keeps of the optimiser."""
+        return {"first": self.first, "second": self.second, "counts": self.counts}
+
+    def load_state(self, state: dict[str, dict[str, Tensor]]) -> None:
+        self.first, self.second, self.counts = state["first"], state["second"], state["counts"]

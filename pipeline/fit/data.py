@@ -1,0 +1,152 @@
+"""What the fit looks at: each frame's crop around the person, at three resolutions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.errors import UserError
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.camera import Camera
+from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.progress import track
+
+LEVELS = (4, 2, 1)  # crops are shrunk by these factors
+_SMALLEST_SIDE = 16  # px; a level with a smaller crop is replaced by the next finer one
+_LEAST_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class View:
+    """One frame's crop at one resolution."""
+
+    image: Tensor  # [h, w, 3] uint8
+    mask: Tensor  # [h, w] uint8
+    depth: Tensor | None  # [h, w] metres, 0 = unknown
+    K: Tensor  # [3, 3] px of the crop
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video as the fit sees it."""
+
+    views: tuple[dict[int, View] | None, ...]  # (T,) by shrinking factor; None where there is nothing to fit to
+    train: np.ndarray  # (T,) bool: frames that the Gaussians are trained on
+    heldout: np.ndarray  # (T,) bool: frames that only the pose is fitted to, with a frozen avatar
+    has_depth: bool
+    digest: str  # of all that was read
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+
+def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: torch.device) -> Clip:
+    """Read frames, masks, depth where there is one, and the camera of results/<video>/, and cut out the person.
+
+    Raises:
+        UserError: the folders do not hold one image a frame, or the person is in too few frames.
+    """
+    frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
+    camera = Camera.load(directory.camera)
+    has_depth = settings.use_depth and directory.depth.is_dir()
+    depths = DepthFolder(directory.depth) if has_depth else None
+    for name, count in (("masks", len(masks)), ("depth", len(depths) if depths else None), ("pose_init", len(pose))):
+        if count not in (None, len(frames)):
+            raise UserError(
+                f"{directory.root}: expected {len(frames)} frames in {name}, found {count}; rerun that stage"
+            )
+
+    views: list[dict[int, View] | None] = []
+    digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
+    for index in track(range(len(frames)), "reading frames", unit="frame"):
+        mask = masks[index]
+        box = _crop_box(mask, settings.crop_padding) if pose.valid[index] else None
+        if box is None:
+            views.append(None)
+            continue
+        x0, y0, x1, y1 = box
+        layers = [frames[index], mask] + ([depths[index]] if depths else [])
+        crops = [np.ascontiguousarray(layer[y0:y1, x0:x1]) for layer in layers]
+        for crop in crops:
+            digest.update(crop.tobytes())
+        digest.update(repr((index, box)).encode())
+        views.append(_pyramid(crops, camera.K, (x0, y0), settings.crop_longest, device))
+
+    seen = np.array([view is not None for view in views])
+    if seen.sum() < _LEAST_FRAMES:
+        raise UserError(
+            f"{directory.root}: the person must be seen in at least {_LEAST_FRAMES} frames, found {seen.sum()}; "
+            "give a longer clip or better masks"
+        )
+    number = np.arange(len(views))
+    every = settings.holdout_every
+    heldout = seen & (number % every == every - 1) if every else np.zeros_like(seen)
+    if not (seen & ~heldout).any():
+        heldout[:] = False
+    return Clip(tuple(views), seen & ~heldout, heldout, has_depth, digest.hexdigest())
+
+
+def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | None:
+    """The box of the mask, padded, its sides multiples of the coarsest factor; None for an empty mask."""
+    rows, columns = np.flatnonzero((mask > 127).any(1)), np.flatnonzero((mask > 127).any(0))
+    if len(rows) == 0:
+        return None
+    pad = max(8, round(padding * max(rows[-1] - rows[0], columns[-1] - columns[0])))
+    x0, y0 = max(0, columns[0] - pad), max(0, rows[0] - pad)
+    x1, y1 = min(mask.shape[1], columns[-1] + 1 + pad), min(mask.shape[0], rows[-1] + 1 + pad)
+    coarsest = LEVELS[0]
+    width, height = (x1 - x0) // coarsest * coarsest, (y1 - y0) // coarsest * coarsest
+    if min(width, height) < _SMALLEST_SIDE:
+        return None
+    return int(x0), int(y0), int(x0 + width), int(y0 + height)
+
+
+def _pyramid(
+    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], longest: int, device: torch.device
+) -> dict[int, View]:
+    """The crop at each of `LEVELS`, no side longer than `longest` px at the finest."""
+    height, width = crops[0].shape[:2]
+    shrink = max(1.0, max(height, width) / longest)
+    coarsest = LEVELS[0]
+    fine = [max(coarsest, round(side / shrink / coarsest) * coarsest) for side in (height, width)]
+    views: dict[int, View] = {}
+    for level in sorted(LEVELS):
+        size = [side // level for side in fine]
+        if min(size) < _SMALLEST_SIDE:
+            views[level] = views[level // 2]
+            continue
+        scale = torch.tensor([[size[1] / width], [size[0] / height], [1.0]], dtype=torch.float64)
+        shifted = torch.as_tensor(K, dtype=torch.float64).clone()
+        shifted[:2, 2] -= torch.tensor(corner, dtype=torch.float64)
+        image, mask = (_resize(torch.as_tensor(crop), size) for crop in crops[:2])
+        depth = _resize_depth(torch.as_tensor(crops[2]), size).to(device) if len(crops) > 2 else None
+        views[level] = View(image.to(device), mask.to(device), depth, (shifted * scale).float().to(device))
+    return views
+
+
+def _resize(values: Tensor, size: list[int]) -> Tensor:
+    """uint8 [H, W] or [H, W, C] averaged over areas to `size` (height, width)."""
+    if list(values.shape[:2]) == size:
+        return values
+    planes = values.float().reshape(*values.shape[:2], -1).permute(2, 0, 1)[None]
+    small = functional.interpolate(planes, size=size, mode="area")[0].permute(1, 2, 0)
+    return small.round().to(torch.uint8).reshape(*size, *values.shape[2:])
+
+
+def _resize_depth(depth: Tensor, size: list[int]) -> Tensor:
+    """Nearest neighbours: a mean of near and far, or of known and unknown, would be a depth where nothing is."""
+    if list(depth.shape) == size:
+        return depth
+    return functional.interpolate(depth[None, None], size=size, mode="nearest-exact")[0, 0]

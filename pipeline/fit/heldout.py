@@ -1,0 +1,63 @@
+"""Poses of frames that the avatar never saw: fitted with the avatar frozen (as InstantAvatar and GART do)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline.avatar import Avatar
+from pipeline.avatar.gaussians import Posable
+from pipeline.body import BodyModel
+from pipeline.fit.data import Clip
+from pipeline.fit.objective import ImageTerms, PoseTerms, render
+from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.settings import FitSettings
+from pipeline.progress import track
+
+_COARSE_PART = 0.5  # of the steps, with half-size crops
+
+
+def fit_frozen(
+    frames: np.ndarray,
+    clip: Clip,
+    body: BodyModel,
+    avatar: Avatar,
+    rows: PoseRows,
+    fps: float,
+    settings: FitSettings,
+    description: str,
+) -> None:
+    """Fit the rows of `frames`, one frame after the other; they start from what they hold.
+
+    Everything shared (Gaussians, shape, knots) stays as it is, so that a frame's result depends on that frame, the
+    frozen avatar and its trained neighbours alone.
+    """
+    body = body.to(device=avatar.means.device)
+    values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
+    generator = torch.Generator().manual_seed(settings.seed + 1)
+    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, settings)
+    rest_pelvis = body.rest_joints(avatar.betas)[0]
+    with torch.no_grad():
+        poses = [rows.apply(frame, rows.correction(frame)) for frame in range(len(clip))]
+        rotmats = torch.stack([rotation for rotation, _ in poses])
+        transl = torch.stack([pelvis for _, pelvis in poses]) - rest_pelvis
+        joints_of_all = body.world_joints(rotmats, avatar.betas, transl)[..., :3, 3]
+    rows.params["rows"].requires_grad_(True)
+    rows.params["knots"].requires_grad_(False)
+    adam = rows.optimiser(settings.rates)
+    for frame in track(frames.tolist(), description, unit="frame"):
+        touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
+        for step in range(settings.steps.heldout):
+            level = 2 if step < _COARSE_PART * settings.steps.heldout else 1
+            view = clip.views[frame][level]
+            background = torch.rand(3, generator=generator).to(avatar.means.device)
+            correction = rows.correction(frame)
+            rotation, pelvis = rows.apply(frame, correction)
+            rendered, joints = render(
+                values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
+            )
+            terms = image_terms(frame, view, clip.views[frame][4], rendered, background, full=True)
+            terms |= pose_terms(frame, correction, joints, joints_of_all)
+            torch.stack(list(terms.values())).sum().backward()
+            adam.step(touched, factor=settings.rates.pose_final ** (step / settings.steps.heldout))
+            adam.zero_grad()

@@ -1,0 +1,163 @@
+"""The loss of one frame (equation 16), term by term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from pipeline.avatar import pose_gaussians
+from pipeline.avatar.gaussians import Posable
+from pipeline.body import BodyModel
+from pipeline.fit.data import View
+from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.settings import FitSettings
+from pipeline.losses.depth import back_project, depth_2d, depth_3d
+from pipeline.losses.image import photometric
+from pipeline.losses.priors import robust
+from pipeline.losses.silhouette import silhouette
+from pipeline.splatting import rasterization
+
+_VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
+_REFERENCE_FPS = 30.0  # the frame rate that smoothness scales are stated for
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A frame's crop as rendered."""
+
+    image: Tensor  # [h, w, 3]
+    alpha: Tensor  # [h, w]
+    depth: Tensor | None  # [h, w] metres
+    means: Tensor  # [N, 3] posed centres, metres in the camera frame
+    meta: dict[str, Any]
+
+
+def render(
+    values: Posable,
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rotmats: Tensor,  # [24, 3, 3]
+    pelvis: Tensor,  # [3]
+    view: View,
+    background: Tensor,  # [3]
+    with_depth: bool,
+    sh_degree: int,
+) -> tuple[Rendered, Tensor]:
+    """Render Gaussians in a pose; also the posed joints [24, 3]."""
+    rest = body.rest_joints(betas)
+    transforms = body.transforms(rotmats[None], betas, (pelvis - rest[0])[None])[0]
+    joints = (transforms[:, :3, :3] @ rest[..., None]).squeeze(-1) + transforms[:, :3, 3]
+    means, quats = pose_gaussians(values.means, values.quats, values.weights, transforms)
+    width, height = view.size
+    images, alphas, meta = rasterization(
+        means,
+        quats,
+        values.scales,
+        values.opacities,
+        values.sh,
+        torch.eye(4, device=means.device)[None],
+        view.K[None],
+        width,
+        height,
+        sh_degree=sh_degree,
+        backgrounds=background[None],
+        render_mode="RGB+ED" if with_depth else "RGB",
+    )
+    depth = images[0, ..., 3] if with_depth else None
+    return Rendered(images[0, ..., :3], alphas[0, ..., 0], depth, means, meta), joints
+
+
+class ImageTerms:
+    """Everything that compares a rendering with the video."""
+
+    def __init__(self, settings: FitSettings) -> None:
+        self._weights, self._margins = settings.weights, settings.margins
+        self._clouds: dict[int, tuple[Tensor, cKDTree]] = {}
+
+    def __call__(
+        self, frame: int, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
+    ) -> dict[str, Tensor]:
+        """Weighted terms of a frame.
+
+        Args:
+            frame: its index, under which the depth cloud is kept.
+            view, coarse_view: what was rendered, and a coarse view of the same frame for the depth cloud.
+            background: the colour [3] that was rendered behind; put behind the person of the video, too.
+            full: whether this is the full phase: SSIM counts, and the mask less.
+        """
+        weights = self._weights
+        mask = view.mask.float() / 255
+        target = view.image.float() / 255 * mask[..., None] + background * (1 - mask[..., None])
+        colour = photometric(rendered.image, target, weights.ssim) if full else l1(rendered.image, target)
+        terms = {
+            "colour": colour,
+            "mask": (weights.mask_full if full else weights.mask) * silhouette(rendered.alpha, mask),
+        }
+        if rendered.depth is not None:
+            keep = (view.depth > 0) & (view.mask > 127)
+            flat = weights.depth_2d * depth_2d(rendered.depth, view.depth, keep)
+            terms["depth"] = weights.depth * (flat + weights.depth_3d * self._depth_3d(frame, coarse_view, rendered))
+        return terms
+
+    def _depth_3d(self, frame: int, view: View, rendered: Rendered) -> Tensor:
+        if frame not in self._clouds:
+            cloud = back_project(view.depth, view.K, (view.depth > 0) & (view.mask > 127)).cpu()
+            self._clouds[frame] = cloud, cKDTree(cloud.numpy())
+        cloud, tree = self._clouds[frame]
+        visible = _visible(rendered)
+        points = rendered.means[visible]
+        if len(points) == 0 or len(cloud) == 0:
+            return points.sum()
+        index = tree.query(points.detach().cpu().numpy())[1]
+        return depth_3d(points, cloud[torch.as_tensor(index)].to(points.device), self._margins.depth_epsilon)
+
+
+def l1(rendered: Tensor, target: Tensor) -> Tensor:
+    return (rendered - target).abs().mean()
+
+
+@torch.no_grad()
+def _visible(rendered: Rendered) -> Tensor:  # [M]
+    """Indices of the Gaussians whose centre lies in the crop and not behind the rendered surface."""
+    height, width = rendered.alpha.shape
+    place = rendered.meta["means2d"][0].detach().floor().long()
+    inside = (place >= 0).all(-1) & (place[:, 0] < width) & (place[:, 1] < height)
+    place = torch.where(inside[:, None], place, torch.zeros_like(place))
+    surface = rendered.depth[place[:, 1], place[:, 0]]
+    return torch.nonzero(inside & (rendered.means[:, 2] < surface + _VISIBLE_WITHIN)).flatten()
+
+
+class PoseTerms:
+    """Everything that is believed of a pose without looking at the video."""
+
+    def __init__(self, rows: PoseRows, fps: float, settings: FitSettings) -> None:
+        self._rows, self._weights, self._margins = rows, settings.weights, settings.margins
+        self._frame_time = (_REFERENCE_FPS / fps) ** 2
+
+    def __call__(self, frame: int, correction: Tensor, joints: Tensor, all_joints: Tensor) -> dict[str, Tensor]:
+        """Weighted terms of a frame.
+
+        Args:
+            frame: its index.
+            correction: of this frame, differentiable. [75]
+            joints: the posed joints, differentiable, metres. [24, 3]
+            all_joints: the posed joints of all frames as last seen. [T, 24, 3]
+        """
+        weights, margins = self._weights, self._margins
+        turns, depthwise = correction[:-3].view(-1, 3), correction[-1]
+        stay = robust(turns.square().sum(-1), margins.initial_pose).sum()
+        terms = {"initial": weights.initial_pose * stay + weights.initial_distance * depthwise.square()}
+        expected = self._rows.expected(frame)
+        if expected is not None:
+            between, gaps = expected
+            terms["smooth"] = weights.smooth_correction * (correction - between).square().sum() / gaps
+            before, after = self._rows.neighbours(frame)
+            middle = torch.lerp(all_joints[before], all_joints[after], (frame - before) / (after - before))
+            bend = (joints - middle).square().sum(-1) / gaps**2
+            scale = margins.acceleration * self._frame_time
+            terms["acceleration"] = weights.acceleration * robust(bend, scale).sum() / scale**2
+        return terms

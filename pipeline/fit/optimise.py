@@ -1,0 +1,295 @@
+"""The joint optimisation of avatar and motion (section 3 of the paper; equation 16).
+
+Four phases, coarse to fine. While poses are wrong, free Gaussians fade where limbs disagree, and then nothing pulls the
+pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move:
+
+    colours   poses held, so that there is a texture to align to           crops at a quarter of the size
+    coarse    + poses, thickness                                           at a quarter
+    middle    the same                                                     at half
+    full      + places, shapes, opacities, harmonics; growth and pruning   at full size
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.avatar import Avatar
+from pipeline.avatar.binding import anchor
+from pipeline.avatar.densify import ImageGradients, densify
+from pipeline.avatar.gaussians import Gaussians
+from pipeline.avatar.seeding import seed_surface
+from pipeline.body import BodyModel
+from pipeline.fit.adam import RowAdam
+from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.fit.data import Clip
+from pipeline.fit.embedding import Embedding
+from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
+from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.pose import Pose
+from pipeline.progress import track
+
+_HISTORY_EVERY = 20
+_BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What the joint optimisation ends with. Frames that were not trained have interpolated poses."""
+
+    avatar: Avatar
+    rows: PoseRows
+    betas: Tensor  # [10]
+    history: list[dict[str, float]]
+
+
+class JointFit:
+    """The state of the optimisation, and its step."""
+
+    def __init__(self, clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings, device: torch.device) -> None:
+        self.clip, self.settings, self.device = clip, settings, device
+        self.body = body.to(device=device)
+        self.initial_betas = torch.as_tensor(pose.betas, dtype=torch.float32, device=device)
+        rest_pelvis = self.body.rest_joints(self.initial_betas)[0]
+        self.train_frames = np.flatnonzero(clip.train)
+        self.rows = PoseRows(pose, rest_pelvis, self.train_frames, settings.knot_spacing, device)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self._make_gaussians()
+        self.thickness = torch.zeros(len(self.gaussians.thickness), device=device, requires_grad=True)
+        self.gaussians.thickness = self.thickness
+        self.betas_change = torch.zeros(10, device=device, requires_grad=settings.refine_betas)
+
+        rates = settings.rates
+        self.pose_adam = self.rows.optimiser(rates)
+        shared = {"thickness": self.thickness} | ({"betas": self.betas_change} if settings.refine_betas else {})
+        self.shared_adam = RowAdam(shared, {"thickness": rates.thickness, "betas": rates.betas})
+        self.gaussian_adam = RowAdam(self.gaussians.params, self._gaussian_rates(0))
+        self.image_terms = ImageTerms(settings)
+        self.pose_terms = PoseTerms(self.rows, pose.fps, settings)
+        self.joints = self._initial_joints()
+        self.gradients = ImageGradients(len(self.gaussians), device)
+        self.order = torch.zeros(0, dtype=torch.int64)
+        self.step_number = 0
+        self.history: list[dict[str, float]] = []
+        self._sums: dict[str, float] = {}
+        self._seconds_before, self._started = 0.0, time.monotonic()
+
+    def _make_gaussians(self) -> None:
+        settings, body = self.settings, self.body
+        vertices = body.shaped(self.initial_betas).cpu().numpy()
+        faces = body.faces.cpu().numpy()
+        index, barycentric = seed_surface(vertices, faces, settings.gaussians, settings.seed)
+        anchors = anchor(
+            body,
+            self.initial_betas,
+            torch.as_tensor(index, device=self.device),
+            torch.as_tensor(barycentric, device=self.device),
+        )
+        corners = vertices[faces]
+        area = (
+            0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+        )
+        breadth = _BREADTH * math.sqrt(area / settings.gaussians)
+        self.gaussians = Gaussians.on_surface(
+            anchors, settings.binding, breadth, settings.opacity, settings.margins.flatness_ratio
+        )
+        self.embedding = Embedding(body, self.initial_betas, anchors, settings)
+
+    def _gaussian_rates(self, step: int) -> dict[str, float]:
+        """Rates of the Gaussians' parameters at a step; the places slow down exponentially, as in 3DGS."""
+        rates, steps = self.settings.rates, self.settings.steps
+        done = max(0, step - steps.surface) / max(1, steps.full)
+        return {
+            "offsets": rates.offsets * (rates.offsets_final / rates.offsets) ** done,
+            "quats": rates.quats,
+            "log_scales": rates.scales,
+            "logit_opacities": rates.opacities,
+            "sh0": rates.sh0 if step >= steps.surface else rates.sh0_surface,
+            "sh_rest": rates.sh_rest,
+            "weight_deltas": rates.skinning_weights,
+        }
+
+    def betas(self) -> Tensor:  # [10]
+        return self.initial_betas + self.betas_change if self.settings.refine_betas else self.initial_betas
+
+    def _change(self) -> Tensor | None:
+        return self.betas_change if self.settings.refine_betas else None
+
+    @torch.no_grad()
+    def _initial_joints(self) -> Tensor:  # [T, 24, 3]
+        pelvis = self.rows.initial_pelvis - self.body.rest_joints(self.initial_betas)[0]
+        return self.body.world_joints(self.rows.initial_rotmats, self.initial_betas, pelvis)[..., :3, 3].clone()
+
+    def run(self, checkpoint: Path | None, mark: str) -> FitResult:
+        """Optimise to the end, from the checkpoint where there is one with this fingerprint."""
+        total, every = self.settings.steps.total, self.settings.checkpoint_every
+        state = load_checkpoint(checkpoint, mark, self.device) if checkpoint else None
+        if state is not None:
+            self.load_state(state)
+        for _ in track(range(self.step_number, total), "fit", unit="step"):
+            self.step()
+            if checkpoint and (self.step_number % every == 0 or self.step_number == total):
+                save_checkpoint(checkpoint, mark, self.state())
+        betas = self.betas().detach()
+        avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
+        self.rows.fill(np.flatnonzero(~self.clip.train))
+        return FitResult(avatar, self.rows, betas, self.history)
+
+    def step(self) -> None:
+        """Draw one frame and move what the phase frees."""
+        settings, steps, number = self.settings, self.settings.steps, self.step_number
+        full = number >= steps.surface
+        poses_move = number >= steps.colours and settings.optimise_pose
+        level = 1 if full else 2 if number >= steps.colours + steps.coarse else 4
+        sh_degree = settings.sh_degree if full and self._progress_of_full() >= settings.sh_start else 0
+        self._free(full, poses_move, sh_degree)
+
+        frame = self._next_frame()
+        view = self.clip.views[frame][level]
+        background = torch.rand(3, generator=self.generator).to(self.device)
+        values = self.gaussians.posable(self._change(), sh_degree)
+        correction = self.rows.correction(frame)
+        rotmats, pelvis = self.rows.apply(frame, correction)
+        rendered, joints = render(
+            values, self.body, self.betas(), rotmats, pelvis, view, background, self.clip.has_depth, sh_degree
+        )
+        growing = full and self._densify_span()[0] <= number < self._densify_span()[1]
+        if growing:
+            rendered.meta["means2d"].retain_grad()
+
+        terms = self.image_terms(frame, view, self.clip.views[frame][4], rendered, background, full)
+        if poses_move:
+            terms |= self.pose_terms(frame, correction, joints, self.joints)
+        terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
+        if full and settings.binding == "camel":
+            if number % settings.neighbours_every == 0 or number == steps.surface:
+                self.embedding.refresh(values)
+            terms["camel"] = settings.weights.camel * self.embedding.loss(values, self.gaussians)
+        loss = torch.stack(list(terms.values())).sum()
+        loss.backward()
+
+        self._move(number, frame, poses_move)
+        self.joints[frame] = joints.detach()
+        self._record(terms, loss, rendered, view)
+        if growing:
+            self.gradients.add(rendered.meta["means2d"], rendered.meta["radii"], *view.size)
+        self.step_number += 1
+        if growing and (self.step_number - steps.surface) % settings.densify.every == 0:
+            self._grow()
+
+    def _free(self, full: bool, poses_move: bool, sh_degree: int) -> None:
+        """Let the gradient reach what this phase moves, and nothing else: the rest then costs nothing."""
+        for name, value in self.gaussians.params.items():
+            value.requires_grad_(name == "sh0" or (full and (name != "sh_rest" or sh_degree > 0)))
+        for value in self.rows.params.values():
+            value.requires_grad_(poses_move)
+        for value in self.shared_adam.params.values():
+            value.requires_grad_(poses_move)
+
+    def _move(self, number: int, frame: int, poses_move: bool) -> None:
+        settings = self.settings
+        self.gaussian_adam.rates = self._gaussian_rates(number)
+        self.gaussian_adam.step()
+        if poses_move:
+            begun = settings.steps.colours
+            done = (number - begun) / max(1, settings.steps.total - begun)
+            self.pose_adam.step(self.rows.touched(frame), factor=settings.rates.pose_final**done)
+            self.shared_adam.step()
+        with torch.no_grad():
+            largest = math.log(settings.margins.max_scale)
+            self.gaussians.params["log_scales"].clamp_(max=largest)
+        for adam in (self.gaussian_adam, self.pose_adam, self.shared_adam):
+            adam.zero_grad()
+
+    def _next_frame(self) -> int:
+        """Frames in random order, each once before any comes again."""
+        if len(self.order) == 0:
+            self.order = torch.randperm(len(self.train_frames), generator=self.generator)
+        chosen, self.order = int(self.order[0]), self.order[1:]
+        return int(self.train_frames[chosen])
+
+    def _progress_of_full(self) -> float:
+        return (self.step_number - self.settings.steps.surface) / max(1, self.settings.steps.full)
+
+    def _densify_span(self) -> tuple[int, int]:
+        steps, densify_ = self.settings.steps, self.settings.densify
+        return steps.surface + round(densify_.start * steps.full), steps.surface + round(densify_.stop * steps.full)
+
+    def _grow(self) -> None:
+        chosen = self.settings.densify
+        index, fresh = densify(
+            self.gaussians,
+            self.gradients.mean(),
+            chosen.gradient,
+            chosen.split_scale,
+            chosen.prune_opacity,
+            chosen.max_gaussians,
+            self.generator,
+        )
+        self.gaussian_adam.params = self.gaussians.params
+        self.gaussian_adam.select(index, fresh)
+        self.gradients = ImageGradients(len(self.gaussians), self.device)
+        self.embedding.refresh(self.gaussians.posable(self._change(), 0))
+
+    @torch.no_grad()
+    def _record(self, terms: dict[str, Tensor], loss: Tensor, rendered: Rendered, view) -> None:
+        values = {name: float(term) for name, term in terms.items()} | {"total": float(loss)}
+        if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
+            inside = view.mask > 127
+            error = (rendered.image - view.image.float() / 255)[inside].square().mean()
+            values["psnr_person"] = float(-10 * torch.log10(error + 1e-10))
+        for name, value in values.items():
+            self._sums.setdefault(name, 0.0)
+            self._sums[name] += value if name == "psnr_person" else value / _HISTORY_EVERY
+        if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
+            seconds = self._seconds_before + time.monotonic() - self._started
+            row = {"step": self.step_number + 1} | self._sums
+            self.history.append(row | {"n_gaussians": len(self.gaussians), "seconds": round(seconds, 2)})
+            self._sums = {}
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs to go on as if never stopped; neighbours are searched anew after either."""
+        anchors = {"faces": self.gaussians.anchors.faces, "barycentric": self.gaussians.anchors.barycentric}
+        return {
+            "step": self.step_number,
+            "anchors": anchors,
+            "gaussians": {name: value.detach() for name, value in self.gaussians.params.items()},
+            "gaussian_adam": self.gaussian_adam.state(),
+            "rows": {name: value.detach() for name, value in self.rows.params.items()},
+            "pose_adam": self.pose_adam.state(),
+            "shared": {name: value.detach() for name, value in self.shared_adam.params.items()},
+            "shared_adam": self.shared_adam.state(),
+            "joints": self.joints,
+            "gradients": {"total": self.gradients.total, "seen": self.gradients.seen},
+            "order": self.order,
+            "generator": self.generator.get_state(),
+            "history": self.history,
+            "sums": self._sums,
+            "seconds": self._seconds_before + time.monotonic() - self._started,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.step_number = state["step"]
+        self.gaussians.anchors = anchor(self.body, self.initial_betas, **state["anchors"])
+        self.gaussians.params = state["gaussians"]
+        self.gaussian_adam.params = self.gaussians.params
+        self.gaussian_adam.load_state(state["gaussian_adam"])
+        with torch.no_grad():
+            for params, stored in ((self.rows.params, "rows"), (self.shared_adam.params, "shared")):
+                for name, value in params.items():
+                    value.copy_(state[stored][name])
+        self.pose_adam.load_state(state["pose_adam"])
+        self.shared_adam.load_state(state["shared_adam"])
+        self.joints = state["joints"]
+        self.gradients.total, self.gradients.seen = state["gradients"]["total"], state["gradients"]["seen"]
+        self.order = state["order"].cpu()
+        self.generator.set_state(state["generator"].cpu())
+        self.history, self._sums, self._seconds_before = state["history"], state["sums"], state["seconds"]

@@ -1,0 +1,147 @@
+"""The motion while it is being fitted: the initial pose and a correction for every frame.
+
+A frame's correction is its own row plus a smooth part, linear between knots some frames apart. Errors of a pose
+estimator change slowly, and so a knot learns from every frame around it, and stands for those that are not drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.body import JOINT_NAMES
+from pipeline.fit.adam import RowAdam
+from pipeline.fit.settings import Rates
+from pipeline.formats.pose import Pose
+from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+_JOINTS = len(JOINT_NAMES)
+_COLUMNS = 3 * _JOINTS + 3  # a rotation vector a joint, then the place: two sideways, one depthwise
+
+
+class PoseRows:
+    """Corrections to a pose, and the pose that results.
+
+    A joint's rotation is the initial one times exp(correction), in the joint's own frame. The pelvis is moved sideways
+    by a part of its distance, and depthwise along its ray by a factor, so that the size in the image and the place in
+    the image are separate.
+
+    Attributes:
+        params: "rows" [T, 75] one a frame, and "knots" [M, 75].
+        frames: indices of the frames that are trained; the others follow by interpolation. [T']
+    """
+
+    def __init__(
+        self,
+        pose: Pose,
+        rest_pelvis: Tensor,  # [3]
+        frames: np.ndarray,  # [T']
+        knot_spacing: int,
+        device: torch.device,
+    ) -> None:
+        count = len(pose)
+        angles = np.concatenate([pose.global_orient, pose.body_pose], axis=1).reshape(count, _JOINTS, 3)
+        self.frames = torch.as_tensor(frames, device=device)
+        self.initial_rotmats = axis_angle_to_matrix(torch.as_tensor(angles, dtype=torch.float32, device=device))
+        transl = torch.as_tensor(pose.transl, dtype=torch.float32, device=device)
+        self.initial_pelvis = transl + rest_pelvis
+        self.basis = _hat_functions(count, knot_spacing).to(device)
+        self.params = {
+            "rows": torch.zeros(count, _COLUMNS, device=device, requires_grad=True),
+            "knots": torch.zeros(self.basis.shape[1], _COLUMNS, device=device, requires_grad=True),
+        }
+        self._neighbours = _neighbours(frames, count)
+
+    def optimiser(self, rates: Rates) -> RowAdam:
+        """An optimiser whose `step` takes the rows of `touched`."""
+        rate = torch.full((_COLUMNS,), rates.joint_rotations)
+        rate[:3] = rates.root_rotation
+        rate[-3:-1] = rates.sideways
+        rate[-1] = rates.depthwise
+        rate = rate.to(self.basis.device)
+        return RowAdam(self.params, {"rows": rate, "knots": rate * rates.knots})
+
+    def touched(self, frame: int) -> dict[str, Tensor]:
+        """The rows of each parameter that a frame's pose depends on."""
+        knots = torch.nonzero(self.basis[frame]).flatten()
+        return {"rows": torch.tensor([frame], device=self.basis.device), "knots": knots}
+
+    def correction(self, frame: int) -> Tensor:  # [75]
+        return self.params["rows"][frame] + self.basis[frame] @ self.params["knots"]
+
+    def apply(
+        self,
+        frame: int,
+        correction: Tensor,  # [75]
+    ) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3]
+        """Rotations of the joints, and the pelvis in metres in the camera frame."""
+        turn = axis_angle_to_matrix(correction[:-3].view(_JOINTS, 3))
+        start = self.initial_pelvis[frame]
+        sideways = torch.cat([correction[-3:-1], correction.new_zeros(1)]) * start[2]
+        return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[-1].exp()
+
+    def expected(self, frame: int) -> tuple[Tensor, float] | None:
+        """What the neighbours say of a frame's correction.
+
+        Returns:
+            The correction linearly between those of the trained frames before and after, without gradient [75], and the
+            product of the two gaps in frames; None at the ends of the clip.
+        """
+        before, after = self._neighbours[frame]
+        if before < 0 or after < 0:
+            return None
+        part = (frame - before) / (after - before)
+        with torch.no_grad():
+            value = torch.lerp(self.correction(before), self.correction(after), part)
+        return value, float((frame - before) * (after - frame))
+
+    def neighbours(self, frame: int) -> tuple[int, int]:
+        """The trained frames before and after; -1 where there is none."""
+        return self._neighbours[frame]
+
+    @torch.no_grad()
+    def fill(self, frames: np.ndarray) -> None:
+        """Give frames that were not trained the rows that lie between those of their neighbours."""
+        for frame in frames.tolist():
+            before, after = self._neighbours[frame]
+            ends = [index for index in (before, after) if index >= 0]
+            part = (frame - before) / (after - before) if len(ends) == 2 else 0.0
+            self.params["rows"][frame] = torch.lerp(self.params["rows"][ends[0]], self.params["rows"][ends[-1]], part)
+
+    @torch.no_grad()
+    def pose(self, initial: Pose, rest_pelvis: Tensor, betas: Tensor, source: str) -> Pose:
+        """The corrected motion, with all else as in `initial`."""
+        results = [self.apply(frame, self.correction(frame)) for frame in range(len(initial))]
+        angles = matrix_to_axis_angle(torch.stack([rotmats for rotmats, _ in results])).flatten(1).cpu().numpy()
+        transl = torch.stack([pelvis for _, pelvis in results]) - rest_pelvis
+        return Pose(
+            global_orient=angles[:, :3].astype(np.float64),
+            body_pose=angles[:, 3:].astype(np.float64),
+            betas=betas.cpu().numpy().astype(np.float64),
+            transl=transl.cpu().numpy().astype(np.float64),
+            valid=initial.valid,
+            bbox=initial.bbox,
+            K=initial.K,
+            fps=initial.fps,
+            body_model=initial.body_model,
+            source=source,
+        )
+
+
+def _hat_functions(count: int, spacing: int) -> Tensor:  # [count, M]
+    """Weights of linear interpolation between knots about `spacing` frames apart, the first and last frame included."""
+    knots = max(2, round((count - 1) / spacing) + 1)
+    place = torch.linspace(0, knots - 1, count)
+    return (1 - (place[:, None] - torch.arange(knots)).abs()).clamp(min=0)
+
+
+def _neighbours(frames: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """For every frame the nearest of `frames` strictly before and after it, -1 where there is none."""
+    ordered = np.sort(frames)
+    result = []
+    for frame in range(count):
+        before = ordered[ordered < frame]
+        after = ordered[ordered > frame]
+        result.append((int(before[-1]) if len(before) else -1, int(after[0]) if len(after) else -1))
+    return result

@@ -1,0 +1,138 @@
+"""Settings of the fit: the section `fit` of config/config.yaml, where each value is explained."""
+
+from dataclasses import dataclass
+
+from pipeline.avatar.binding import BINDINGS
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How many optimisation steps each phase takes."""
+
+    colours: int
+    coarse: int
+    middle: int
+    full: int
+    heldout: int
+
+    @property
+    def surface(self) -> int:
+        """Steps with opaque Gaussians on the surface."""
+        return self.colours + self.coarse + self.middle
+
+    @property
+    def total(self) -> int:
+        return self.surface + self.full
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates (Adam)."""
+
+    offsets: float
+    offsets_final: float
+    quats: float
+    scales: float
+    opacities: float
+    sh0: float
+    sh0_surface: float
+    sh_rest: float
+    skinning_weights: float
+    thickness: float
+    betas: float
+    root_rotation: float
+    joint_rotations: float
+    sideways: float
+    depthwise: float
+    knots: float
+    pose_final: float
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss terms."""
+
+    ssim: float
+    mask: float
+    mask_full: float
+    depth: float
+    depth_2d: float
+    depth_3d: float
+    camel: float
+    point_to_mesh: float
+    coverage: float
+    flatness: float
+    surface: float
+    initial_pose: float
+    initial_distance: float
+    smooth_correction: float
+    acceleration: float
+    thickness: float
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Margins and scales of the loss terms."""
+
+    cloth: float
+    flatness_ratio: float
+    depth_epsilon: float
+    initial_pose: float
+    acceleration: float
+    max_scale: float
+
+
+@dataclass(frozen=True)
+class Densify:
+    """Growth and pruning of the Gaussians during the full phase."""
+
+    start: float
+    stop: float
+    every: int
+    gradient: float
+    split_scale: float
+    prune_opacity: float
+    max_gaussians: int
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Everything that the fit can be told."""
+
+    binding: str
+    optimise_pose: bool
+    refine_betas: bool
+    use_depth: bool
+    gaussians: int
+    opacity: float
+    seed: int
+    device: str
+    holdout_every: int
+    sh_degree: int
+    sh_start: float
+    crop_padding: float
+    crop_longest: int
+    knot_spacing: int
+    neighbours_every: int
+    checkpoint_every: int
+    steps: Steps
+    rates: Rates
+    weights: Weights
+    margins: Margins
+    densify: Densify
+
+    def __post_init__(self) -> None:
+        if self.binding not in BINDINGS:
+            raise UserError(f"settings fit.binding: expected one of {', '.join(BINDINGS)}, found {self.binding!r}")
+        if self.sh_degree not in (0, 1):
+            raise UserError(f"settings fit.sh_degree: expected 0 or 1, found {self.sh_degree}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UserError(f"settings fit.device: expected auto, cpu or cuda, found {self.device!r}")
+        if self.checkpoint_every % self.neighbours_every:
+            raise UserError(
+                f"settings fit.checkpoint_every: expected a multiple of neighbours_every ({self.neighbours_every}), "
+                f"found {self.checkpoint_every}"
+            )
+        if self.holdout_every < 0 or self.holdout_every == 1:
+            raise UserError(f"settings fit.holdout_every: expected 0 (none) or 2 and more, found {self.holdout_every}")

@@ -1,0 +1,19 @@
+"""Losses between a rendered alpha and a mask."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def silhouette(
+    alpha: Tensor,  # [H, W]
+    mask: Tensor,  # [H, W]
+) -> Tensor:
+    """Area where silhouette and mask differ, over the area of the mask.
+
+    Dividing by the person's area rather than the image's gives the term the same weight whatever the crop is.
+
+    Args:
+        alpha, mask: coverage in [0, 1]. [H, W]
+    """
+    return (alpha - mask).abs().sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,102 @@
+"""`python -m pipeline fit`: refine motion and avatar together."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.body import load_body
+from pipeline.errors import UserError
+from pipeline.fit.checkpoint import fingerprint
+from pipeline.fit.data import load_clip
+from pipeline.fit.heldout import fit_frozen
+from pipeline.fit.optimise import JointFit
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.atomic import atomic_path
+from pipeline.formats.camera import Camera
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import Provenance
+from pipeline.settings import load_settings, parse_overrides
+from pipeline.threads import get_threads, set_threads
+
+HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
+
+Reads frames/, masks/, camera.json, pose_init.npz, and depth/ where there is one, of results/<video>/.
+Writes fit/avatar.npz, fit/pose_refined.npz, fit/history.csv and provenance/fit.json. A killed run goes on from
+fit/checkpoint.pt when it is started again with the same settings and inputs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+    parser.add_argument("--body-model", default="free", help='"free" or the path of an SMPL file (default: free)')
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the rasterizer (default: all processors)")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("fit", parse_overrides(args.settings), FitSettings)
+    provenance = Provenance("fit", settings, ("torch", "numba", "numpy"))
+    directory = VideoDir(args.directory)
+    device = choose_device(settings.device)
+    threads = args.threads or get_threads()
+    torch.set_num_threads(1)  # torch's spinning threads starve the rasterizer's (pipeline.threads)
+    set_threads(threads)
+
+    pose = Pose.load(directory.pose_init)
+    body = load_body(args.body_model)
+    if body.name != pose.body_model:
+        raise UserError(
+            f"{directory.pose_init}: made for the body {pose.body_model!r}, found --body-model {args.body_model!r}; "
+            "rerun the pose stage with the same body_model"
+        )
+    clip = load_clip(directory, pose, settings, device)
+    if not Camera.load(directory.camera).metric and not clip.has_depth:
+        provenance.warn("the focal length is a guess and there is no depth: distances hold only up to a factor")
+    if settings.holdout_every and not clip.heldout.any():
+        provenance.warn("the clip is too short to hold frames out: no novel-pose score")
+
+    fit = JointFit(clip, body, pose, settings, device)
+    result = fit.run(directory.checkpoint, fingerprint(settings, pose, clip.digest))
+    if settings.optimise_pose:
+        heldout = np.flatnonzero(clip.heldout)
+        fit_frozen(heldout, clip, body, result.avatar, result.rows, pose.fps, settings, "held-out poses")
+    refined = result.rows.pose(
+        pose, fit.body.rest_joints(result.betas)[0], result.betas, f"joint fit ({settings.binding}) of: {pose.source}"
+    )
+
+    provenance.facts |= {
+        "frames": len(clip),
+        "frames_trained": int(clip.train.sum()),
+        "frames_held_out": int(clip.heldout.sum()),
+        "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
+        "depth": clip.has_depth,
+        "gaussians": len(result.avatar.means),
+        "device": str(device),
+        "threads": threads,
+    }
+    result.avatar.to_file(fit.body, settings.binding, clip.train).save(directory.avatar)
+    refined.save(directory.pose_refined)
+    write_history(directory.history, result.history)
+    provenance.save(directory.provenance("fit"))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for the setting "auto", "cpu" or "cuda". Raises UserError where there is no CUDA."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("settings fit.device: cuda was asked for and torch finds none; set it to auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the rows as CSV; a term that a phase has not is left blank."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    last = ["total", "psnr_person", "n_gaussians", "seconds"]
+    columns = [name for name in columns if name not in last] + last
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(history)
