@@ -4,13 +4,13 @@ A folder with one map a frame: 16-bit PNG in millimetres, or .npy or .exr in met
 camera.json beside the folder, in this project's format, gives K.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
 from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, resize_nearest, user_path
 from pipeline.formats.camera import Camera
@@ -21,6 +21,7 @@ from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
 
 FARTHEST = 65.535  # metres that a 16-bit count of millimetres can tell
+NOTHING = 1e6  # metres: renderers write 1e10 where nothing was hit
 
 
 def check(settings: DepthSettings) -> None:
@@ -68,7 +69,7 @@ def _read(file: Path) -> np.ndarray:
     if depth.ndim != 2 or depth.size == 0 or depth.dtype.kind not in "fiu":
         raise UserError(f"{file}: expected a depth map (height, width), found {depth.dtype} {depth.shape}")
     depth = np.nan_to_num(depth.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    depth[depth < 0] = 0
+    depth[(depth < 0) | (depth > NOTHING)] = 0
     seen = depth[depth > 0]
     if len(seen) and np.median(seen) > FARTHEST:
         raise UserError(f"{file}: expected metres, found a median of {np.median(seen):.0f}; are these millimetres?")
@@ -93,19 +94,4 @@ def _read_npy(file: Path) -> np.ndarray:
         raise UserError(f"{file}: expected a .npy array of numbers, could not read it ({error})") from error
 
 
-def _read_exr(file: Path) -> np.ndarray:
-    os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"  # OpenCV reads it when the first .exr is opened
-    import cv2
-
-    try:
-        depth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise UserError(f"{file}: this OpenCV cannot read .exr; save the maps as .npy in metres") from error
-    if depth is None:
-        raise UserError(f"{file}: not a readable .exr image; save the maps as .npy in metres")
-    if depth.ndim == 3:  # renderers write the same depth to each channel
-        depth = depth[:, :, 0]
-    return depth
-
-
-_READERS = {".png": _read_png, ".npy": _read_npy, ".exr": _read_exr}
+_READERS = {".png": _read_png, ".npy": _read_npy, ".exr": read_exr_depth}
