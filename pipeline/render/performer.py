@@ -17,8 +17,8 @@ from pipeline.render.scene import Scene
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
 
-# px^2: rasterization widens each Gaussian by this in the image (eps2d), so a fit learns Gaussians thinner than they look;
-# enlarged without widening in proportion, they would come apart.
+# px^2: rasterization widens each Gaussian by this in the image (eps2d), and a fit learns Gaussians that are thinner
+# for it. Enlarged without widening in proportion, they would come apart.
 _WIDENING = 0.3
 _VISIBLE = 0.1  # opacity from which a Gaussian counts as part of the person
 _STRAY = 0.002  # share of the Gaussians that may lie outside what is framed on either side
@@ -92,11 +92,11 @@ class Performer:
 
     def perform(self, scene: Scene, pose: np.ndarray, trans: np.ndarray) -> np.ndarray:
         """uint8 (H, W, 3): the avatar in the scene, its pose (72,) and translation (3,) given in the scene's world."""
-        colour, alpha = self.drawn(*self._to_camera(scene, pose, trans), scene.K, scene.width, scene.height)
+        colour, alpha = self.drawn(*self.to_camera(scene, pose, trans), scene.K, scene.width, scene.height)
         background = scene.background(self.vertices(pose, trans))
         return draw.to_uint8(colour + (1 - alpha) * background)
 
-    def _to_camera(self, scene: Scene, pose: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def to_camera(self, scene: Scene, pose: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same pose and translation in the scene's camera frame. The root joint, not `trans`, is what turns."""
         rest_root = self.body.rest_joints(self.avatar.betas)[0].numpy()
         turned = Rotation.from_matrix(scene.world_to_camera[:3, :3]) * Rotation.from_rotvec(pose[:3])

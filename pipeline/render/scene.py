@@ -47,7 +47,7 @@ class Scene:
         return points[..., ::2], (rays[..., 1] < 0).astype(np.float32)
 
     @cached_property
-    def _backdrop(self) -> np.ndarray:
+    def backdrop(self) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1]: a lit paper roll, with no line where the wall becomes the floor."""
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         y, x = (y + 0.5) / self.height, ((x + 0.5) / self.width - 0.5) * self.width / self.height
@@ -68,7 +68,7 @@ class Scene:
             _shadow_map(vertices, origin), [cells[..., 0], cells[..., 1]], order=1, mode="constant", cval=0.0
         )
         shadow = (shadow * below)[..., None]
-        return self._backdrop * (1 - shadow * (1 - _SHADOW.astype(np.float32)))
+        return self.backdrop * (1 - shadow * (1 - _SHADOW.astype(np.float32)))
 
     def to_camera(
         self,

@@ -1,0 +1,257 @@
+"""What is installed, what is missing, and the one command or address that mends it, for each preset.
+
+Nothing here is imported that could itself be missing: a doctor must be able to come when the patient cannot.
+"""
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED, PAPER = "embedded", "paper"
+OK, MISSING, OPTIONAL = "ok", "missing", "optional"
+
+# Packages whose import can fail although they are installed (compiled parts, system libraries), and what to import.
+_IMPORTED = {"torch": "torch", "numba": "numba", "embreex": "embreex.rtcore_scene"}
+# As their owners state it; a package's metadata often holds whole texts, or nothing.
+_LICENCES = {
+    "torch": "BSD-3-Clause", "snakemake": "MIT", "mediapipe": "Apache-2.0", "numpy": "BSD-3-Clause",
+    "numba": "BSD-2-Clause", "scipy": "BSD-3-Clause", "pandas": "BSD-3-Clause", "ffmpeg-python": "Apache-2.0",
+    "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
+    "torchmetrics": "Apache-2.0", "plyfile": "GPL-3.0-or-later", "pygltflib": "MIT", "matplotlib": "PSF-based",
+    "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
+    "packaging": "Apache-2.0 or BSD-2-Clause",
+}  # fmt: skip
+# Estimators of the paper preset: part, estimator file, package, folder of the weights, licence, where to get it.
+_PAPER_ESTIMATORS = (
+    ("SAM 2 (masks)", "masks_sam2", "sam2", "models/sam2", "Apache-2.0", "https://github.com/facebookresearch/sam2"),
+    ("HMR2.0 (pose)", "pose_hmr2", "hmr2", "models/hmr2", "MIT code", "https://github.com/shubham-goel/4D-Humans"),
+    ("UniDepthV2 (depth)", "depth_unidepth", "unidepth", "models/unidepth", "CC BY-NC 4.0: non-commercial",
+     "https://github.com/lpiccinelli-eth/UniDepth"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that a preset needs, and whether it is there."""
+
+    preset: str  # EMBEDDED or PAPER
+    name: str
+    state: str  # OK, MISSING, or OPTIONAL: absent, and the preset runs without it
+    found: str  # version, path, or what is wrong
+    licence: str = ""
+    mend: str = ""  # a command or an address, when not OK
+
+
+def examine() -> list[Part]:
+    """Look at everything that the presets need, the embedded one first."""
+    return [*_embedded(), *_paper()]
+
+
+def _embedded() -> Iterator[Part]:
+    fits = sys.version_info[:2] in ((3, 11), (3, 12))
+    mend = "install Python 3.11 or 3.12, then make clean install PYTHON=/path/to/it"
+    yield Part(EMBEDDED, "Python", OK if fits else MISSING, platform.python_version(), "PSF-2.0", "" if fits else mend)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for line in project["dependencies"]:
+        yield _package(EMBEDDED, Requirement(line), _LICENCES.get(Requirement(line).name, "see its page"))
+    yield _opencv()
+    yield _pose_network()
+    yield _ffmpeg()
+    yield _fonts()
+    yield _free_body()
+    yield Part(EMBEDDED, "processor cores", OK, f"{_cores()} of {os.cpu_count()} may be used")
+    yield _gpu(EMBEDDED)
+    yield _lpips()
+
+
+def _paper() -> Iterator[Part]:
+    config = ROOT / "config" / "paper.yaml"
+    if config.is_file():
+        yield Part(PAPER, "configuration", OK, _short(config))
+    else:
+        mend = "use the embedded preset"
+        yield Part(PAPER, "configuration", MISSING, f"not built yet: no {_short(config)}", mend=mend)
+    yield _smpl()
+    yield _gpu(PAPER)
+    yield _package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0")
+    for name, estimator, package, folder, licence, address in _PAPER_ESTIMATORS:
+        if not (ROOT / "pipeline" / "estimators" / f"{estimator}.py").is_file():
+            stage = estimator.split("_")[0]
+            mend = f"use the embedded preset, or bring your own results: {stage}.backend: import"
+            yield Part(PAPER, name, MISSING, f"not built yet: no pipeline/estimators/{estimator}.py", licence, mend)
+            continue
+        yield _package(PAPER, Requirement(package), licence, f"see {address}", f"{name}: package")
+        weights = (
+            sorted(path for path in Path(folder).glob("*") if path.stat().st_size) if Path(folder).is_dir() else []
+        )
+        state, found = (OK, str(weights[0])) if weights else (MISSING, f"nothing in {folder}/")
+        yield Part(
+            PAPER, f"{name}: weights", state, found, licence, "" if weights else f"put them there; see {address}"
+        )
+
+
+def _package(preset: str, requirement: Requirement, licence: str, mend: str = "", label: str = "") -> Part:
+    """A distribution: there, of an admitted version, and importable where that can fail by itself."""
+    name = requirement.name
+    state, mend = MISSING, mend or f'pip install "{requirement}"'
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        found = "not installed"
+    else:
+        if not requirement.specifier.contains(found, prereleases=True):
+            found = f"{found}, expected {requirement.specifier}"
+        elif name in _IMPORTED and (problem := _import_problem(_IMPORTED[name])):
+            found, mend = f"{found}, cannot be imported: {problem}", f'pip install --force-reinstall "{requirement}"'
+        else:
+            state, mend = OK, ""
+    return Part(preset, label or name, state, found, licence, mend)
+
+
+def _opencv() -> Part:
+    problem = _import_problem("cv2")
+    if not problem:
+        return Part(EMBEDDED, "OpenCV import", OK, _import("cv2").__version__, "Apache-2.0")
+    mend = "make install, or pip install --no-deps --force-reinstall opencv-contrib-python-headless==4.11.0.86"
+    return Part(EMBEDDED, "OpenCV import", MISSING, problem, "Apache-2.0", mend)
+
+
+def _pose_network() -> Part:
+    """The networks inside mediapipe's wheel: since 0.10.30 they are no longer there."""
+    spec = importlib.util.find_spec("mediapipe")
+    files = ("pose_detection/pose_detection.tflite", "pose_landmark/pose_landmark_full.tflite")
+    folder = Path(spec.origin).parent / "modules" if spec and spec.origin else Path("mediapipe/modules")
+    lost = [name for name in files if not (folder / name).is_file()]
+    problem = f"{folder / lost[0]} is not there" if lost else _import_problem("mediapipe")
+    if problem:
+        return Part(EMBEDDED, "pose network", MISSING, problem, "Apache-2.0", "pip install mediapipe==0.10.21")
+    return Part(EMBEDDED, "pose network", OK, "inside mediapipe", "Apache-2.0")
+
+
+def _ffmpeg() -> Part:
+    licence = "GPL build, run as a program"
+    try:
+        binary = _import("imageio_ffmpeg").get_ffmpeg_exe()
+        shown = subprocess.run([binary, "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    except (ImportError, RuntimeError, OSError, subprocess.CalledProcessError, IndexError) as error:
+        mend = "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to an ffmpeg"
+        return Part(EMBEDDED, "ffmpeg binary", MISSING, _line(error), licence, mend)
+    return Part(EMBEDDED, "ffmpeg binary", OK, f"{shown}, {_short(binary)}", licence)
+
+
+def _fonts() -> Part:
+    """Labels are written with the font inside Pillow, which needs FreeType."""
+    try:
+        there = _import("PIL.features").check("freetype2")
+    except ImportError as error:
+        return Part(EMBEDDED, "label font", MISSING, _line(error), "OFL-1.1", "pip install pillow")
+    if there:
+        return Part(EMBEDDED, "label font", OK, "inside Pillow", "OFL-1.1")
+    mend = "pip install --force-reinstall --only-binary :all: pillow"
+    return Part(EMBEDDED, "label font", MISSING, "this Pillow has no FreeType", "OFL-1.1", mend)
+
+
+def _free_body() -> Part:
+    path = ROOT / "pipeline" / "body" / "data" / "free_body.npz"
+    if path.is_file():
+        return Part(EMBEDDED, "free body", OK, _short(path), "CC0-1.0")
+    return Part(
+        EMBEDDED, "free body", MISSING, f"{_short(path)} is not there", "CC0-1.0", f"git checkout {_short(path)}"
+    )
+
+
+def _smpl() -> Part:
+    folder = Path("models/smpl")
+    found = sorted([*folder.glob("*.npz"), *folder.glob("*.pkl")])
+    licence = "registration, non-commercial"
+    if found:
+        return Part(PAPER, "SMPL body model", OK, str(found[0]), licence)
+    mend = f"register at https://smpl.is.tue.mpg.de, put its neutral model at {folder}/SMPL_NEUTRAL.pkl"
+    return Part(PAPER, "SMPL body model", MISSING, f"nothing in {folder}/", licence, mend)
+
+
+def _gpu(preset: str) -> Part:
+    absent = OPTIONAL if preset == EMBEDDED else MISSING
+    try:
+        cuda = _import("torch").cuda
+    except (ImportError, OSError) as error:
+        return Part(preset, "GPU", absent, f"torch cannot be imported: {_line(error)}")
+    if cuda.is_available():
+        return Part(preset, "GPU", OK, cuda.get_device_name(0))
+    if preset == EMBEDDED:
+        return Part(preset, "GPU", absent, "none that torch can use; not needed")
+    driver = shutil.which("nvidia-smi")
+    mend = "install a CUDA build of torch: https://pytorch.org/get-started/locally" if driver else "an NVIDIA GPU"
+    return Part(preset, "GPU", absent, "none that torch can use", mend=mend)
+
+
+def _lpips() -> Part:
+    folder, files = Path("models/lpips"), ("alexnet-owt-7be5be79.pth", "alex.pth")
+    lost = [name for name in files if not (folder / name).is_file()]
+    if not lost:
+        return Part(EMBEDDED, "LPIPS weights", OK, str(folder), "BSD-2-Clause")
+    addresses = {
+        files[0]: f"https://download.pytorch.org/models/{files[0]}",
+        files[1]: "https://github.com/richzhang/PerceptualSimilarity (lpips/weights/v0.1)",
+    }
+    mend = f"put {addresses[lost[0]]} there"
+    found = f"{folder / lost[0]} is not there; the figure stays blank"
+    return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", mend)
+
+
+def _import(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+def _import_problem(name: str) -> str:
+    """Why a module cannot be imported, in one line; empty where it can."""
+    try:
+        _import(name)
+    except (ImportError, OSError) as error:
+        return _line(error)
+    return ""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _short(path: str | Path) -> str:
+    """The path from the working directory where that is shorter."""
+    path = Path(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def table(parts: list[Part], colours: bool) -> str:
+    """One line a part under a heading for each preset, in aligned columns."""
+    ansi = {OK: "\033[32m", MISSING: "\033[31m", OPTIONAL: "\033[33m", "end": "\033[0m"} if colours else {}
+    name_width = max(len(part.name) for part in parts)
+    licence_width = max(len(part.licence) for part in parts)
+    lines = []
+    for preset, about in ((EMBEDDED, "the default"), (PAPER, "GPU, more files to get")):
+        mine = [part for part in parts if part.preset == preset]
+        lost = sum(part.state == MISSING for part in mine)
+        verdict = "can run" if lost == 0 else f"cannot run: {lost} missing"
+        lines += ["", f"{preset} preset ({about}): {verdict}"]
+        for part in mine:
+            state = f"{ansi.get(part.state, '')}{part.state:8}{ansi.get('end', '')}"
+            mend = f" -> {part.mend}" if part.mend else ""
+            lines.append(f"  {state} {part.name:{name_width}}  {part.licence:{licence_width}}  {part.found}{mend}")
+    return "\n".join(lines[1:])

@@ -1,0 +1,146 @@
+"""The doctor: one line a part, the right verdict, and the one thing that mends each fault."""
+
+import importlib
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from pipeline import doctor
+from pipeline.__main__ import main
+from pipeline.doctor import EMBEDDED, MISSING, OK, OPTIONAL, PAPER, Part, examine, table
+
+REAL_IMPORT = importlib.import_module
+
+
+@pytest.fixture
+def healthy(monkeypatch):
+    """A machine on which all that pyproject.toml asks for is installed, whatever this one has."""
+    versions = {}
+    for line in tomllib.loads((doctor.ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        requirement = Requirement(line)
+        oldest = [s.version for s in requirement.specifier if s.operator in ("==", ">=")]
+        versions[requirement.name] = oldest[0]
+
+    def installed(name: str) -> str:
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(doctor, "version", installed)
+    return versions
+
+
+def parts(name: str) -> list[Part]:
+    return [part for part in examine() if part.name == name]
+
+
+def test_a_healthy_machine_can_run(healthy, capsys):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "embedded preset (the default): can run" in printed
+    assert "\033" not in printed  # no colour codes in a file
+
+
+def test_one_line_a_part(healthy):
+    found = examine()
+    lines = table(found, colours=False).splitlines()
+    for part in found:
+        assert sum(part.name in line and part.found in line for line in lines) >= 1
+    assert len(lines) == len(found) + 3  # two headings and the space between them
+
+
+def test_columns_are_aligned(healthy):
+    found = [part for part in examine() if part.preset == EMBEDDED]
+    lines = [line for line in table(found, colours=False).splitlines() if line.startswith("  ")]
+    at = {line.index(part.found, 20) for line, part in zip(lines, found)}
+    assert len(at) == 1
+
+
+def test_missing_package(healthy, capsys):
+    del healthy["mediapipe"]
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr()
+    (line,) = [line for line in shown.out.splitlines() if line.split()[:2] == ["missing", "mediapipe"]]
+    assert 'pip install "mediapipe==0.10.21"' in line
+    assert "cannot run: 1 missing" in shown.out
+    assert "lacks mediapipe" in shown.err
+    assert shown.err.strip().count("\n") == 0
+
+
+def test_wrong_version(healthy):
+    healthy["numpy"] = "2.4.0"
+    (part,) = parts("numpy")
+    assert part.state == MISSING
+    assert "2.4.0, expected" in part.found
+    assert part.mend.startswith("pip install")
+
+
+def test_opencv_that_wants_a_window_system(healthy, monkeypatch, capsys):
+    """On a headless server the cv2 that mediapipe brings cannot be imported."""
+
+    def without_libgl(name: str):
+        if name in ("cv2", "mediapipe"):
+            raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+        return REAL_IMPORT(name)
+
+    monkeypatch.setattr(doctor, "_import", without_libgl)
+    assert main(["doctor"]) == 1
+    (part,) = parts("OpenCV import")
+    assert "libGL.so.1" in part.found
+    assert "opencv-contrib-python-headless" in part.mend
+
+
+def test_broken_ffmpeg(healthy, monkeypatch, tmp_path):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    (part,) = parts("ffmpeg binary")
+    assert part.state == MISSING
+    assert "IMAGEIO_FFMPEG_EXE" in part.mend
+
+
+def test_paper_preset_is_honest(healthy, monkeypatch, tmp_path):
+    """An estimator without a file is not built; with one, its package and weights are asked for, with an address."""
+    root = tmp_path / "clone"
+    (root / "pipeline" / "estimators").mkdir(parents=True)
+    (root / "pyproject.toml").write_text((doctor.ROOT / "pyproject.toml").read_text())
+    (root / "pipeline" / "estimators" / "masks_sam2.py").touch()
+    monkeypatch.setattr(doctor, "ROOT", root)
+    monkeypatch.chdir(tmp_path)
+    healthy["sam2"] = "1.1.0"
+    by_name = {part.name: part for part in examine() if part.preset == PAPER}
+    assert by_name["HMR2.0 (pose)"].found.startswith("not built yet")
+    assert by_name["SAM 2 (masks): package"].state == OK
+    assert by_name["SAM 2 (masks): weights"].state == MISSING
+    assert "https://" in by_name["SAM 2 (masks): weights"].mend
+    weights = Path("models/sam2")
+    weights.mkdir(parents=True)
+    (weights / "sam2.1_hiera_tiny.pt").write_bytes(b"x")
+    by_name = {part.name: part for part in examine() if part.preset == PAPER}
+    assert by_name["SAM 2 (masks): weights"].state == OK
+
+
+def test_what_is_missing_says_what_mends_it():
+    for part in examine():
+        if part.state == MISSING:
+            assert part.mend, part.name
+
+
+def test_a_gpu_is_optional_for_the_embedded_preset(healthy, monkeypatch):
+    cuda = pytest.importorskip("torch").cuda
+    monkeypatch.setattr(cuda, "is_available", lambda: False)
+    states = {part.preset: part.state for part in parts("GPU")}
+    assert states == {EMBEDDED: OPTIONAL, PAPER: MISSING}
+
+
+def test_every_dependency_has_a_licence():
+    names = {part.name: part.licence for part in examine() if part.preset == EMBEDDED}
+    for line in tomllib.loads((doctor.ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        name = Requirement(line).name
+        assert names[name] not in ("", "see its page"), f"say the licence of {name} in pipeline/doctor.py"
+
+
+def test_versions_are_the_installed_ones():
+    (part,) = parts("numpy")
+    assert version("numpy") in part.found

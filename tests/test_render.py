@@ -1,0 +1,310 @@
+"""The render stage: what the pictures show, where, and what happens when its inputs do not fit."""
+
+import shutil
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from helpers_avatar import seeded_avatar
+from PIL import Image, ImageDraw
+from scipy.spatial.transform import Rotation
+
+from pipeline.__main__ import main
+from pipeline.body import load_body
+from pipeline.formats.images import FrameFolder, write_frame
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
+from pipeline.formats.video import VideoInfo
+from pipeline.motions import motion
+from pipeline.render import draw, stills
+from pipeline.render.novel_pose import novel_motion, novel_pose_scene
+from pipeline.render.overlay import mesh_layer, overlay_frames, panel_size, posed_vertices, scaled_K
+from pipeline.render.performer import Performer
+from pipeline.render.scene import framed
+from pipeline.render.turntable import standing, turntable_frames, turntable_scene
+
+WIDTH, HEIGHT, FRAMES = 121, 160, 6  # an odd width, which H.264 does not take
+SETTINGS = (
+    """{overlay_side: 160, avatar_height: 96, fps: 10, turntable_seconds: 0.8, novel_seconds: 0.6, still_frames: 2}"""
+)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("free")
+
+
+@pytest.fixture(scope="module")
+def walk(body) -> Pose:
+    """A walker 3 m in front of the camera."""
+    moving = motion("walk", FRAMES, 5.0, 1, body)
+    rest = body.rest_joints(torch.zeros(10))[0].numpy()
+    upright = Rotation.from_euler("x", 180, degrees=True)  # world y up -> camera y down
+    return Pose(
+        global_orient=(upright * Rotation.from_rotvec(moving.poses[:, :3])).as_rotvec(),
+        body_pose=moving.poses[:, 3:],
+        betas=np.zeros(10),
+        transl=upright.apply(rest + moving.trans - [0, 0.9, 0]) + np.array([0, 0, 3.0]) - rest,
+        valid=np.array([True] * (FRAMES - 1) + [False]),
+        bbox=np.tile([20.0, 10.0, 100.0, 150.0], (FRAMES, 1)),
+        K=np.array([[200, 0, WIDTH / 2], [0, 200, HEIGHT / 2], [0, 0, 1.0]]),
+        fps=12.5,
+        body_model="free",
+        source="test",
+    )
+
+
+@pytest.fixture(scope="module")
+def performer(body, walk) -> Performer:
+    return Performer.cast(seeded_avatar(body, frames=FRAMES), body, walk)
+
+
+def write_clip(paths: VideoDir, body, walk: Pose) -> None:
+    paths.fit.mkdir(parents=True)
+    paths.frames.mkdir()
+    for index in range(FRAMES):
+        write_frame(paths.frames / f"{index:06d}.jpg", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    VideoInfo("walk.mp4", "0", Fraction(25, 2), WIDTH, HEIGHT, FRAMES, 0).save(paths.video)
+    replace(walk, body_pose=walk.body_pose + 0.1).save(paths.pose_init)
+    walk.save(paths.pose_refined)
+    seeded_avatar(body, 2000, FRAMES).save(paths.avatar)
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory, body, walk) -> VideoDir:
+    paths = VideoDir(tmp_path_factory.mktemp("results") / "walk")
+    write_clip(paths, body, walk)
+    assert main(["render", str(paths.root), "--settings", SETTINGS]) == 0
+    return paths
+
+
+def read_video(path: Path) -> tuple[dict, np.ndarray]:
+    reader = imageio_ffmpeg.read_frames(path, pix_fmt="rgb24")
+    meta = next(reader)
+    width, height = meta["size"]
+    return meta, np.stack([np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader])
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_overlay_video_has_the_clips_frames_and_rate(rendered):
+    meta, frames = read_video(rendered.renders / "overlay.mp4")
+    assert len(frames) == FRAMES
+    assert meta["fps"] == pytest.approx(12.5)
+    wide, tall = panel_size(WIDTH, HEIGHT, 160)
+    assert abs(frames.shape[2] - (3 * wide + 4)) <= 1
+    assert frames.shape[1] == tall
+
+
+def test_overlay_panels_show_video_before_and_after(rendered):
+    """The video is untouched, and the tints of the two meshes are the ones that the labels promise."""
+    _, frames = read_video(rendered.renders / "overlay.mp4")
+    wide, _ = panel_size(WIDTH, HEIGHT, 160)
+    video, before, after = (frames[2][:, i * (wide + 2) : i * (wide + 2) + wide].astype(float) for i in range(3))
+    middle = (slice(40, 130), slice(None))  # below and above the labels
+    assert np.abs(video[middle] - 90).max() < 12
+    warm, cool = before[..., 0] - before[..., 2] > 60, after[..., 2] - after[..., 0] > 40
+    assert warm[middle].mean() > 0.1
+    assert cool[middle].mean() > 0.1
+    assert not (after[..., 0] - after[..., 2] > 40)[middle].any()
+
+
+@pytest.mark.parametrize("name, seconds", [("turntable", 0.8), ("novel_pose", 0.6)])
+def test_avatar_videos_have_the_length_asked_for(rendered, name, seconds):
+    meta, frames = read_video(rendered.renders / f"{name}.mp4")
+    assert meta["fps"] == pytest.approx(10)
+    assert len(frames) == round(seconds * 10)
+    assert frames.shape[1:3] == (96, 72 if name == "turntable" else 96)
+
+
+def test_stills_are_there_and_the_record_is_written(rendered):
+    names = {path.stem for path in (rendered.renders / "stills").glob("*.png")}
+    assert names == {"overlay", "close_up", "avatar", "held_out", "novel_pose"}
+    for path in (rendered.renders / "stills").glob("*.png"):
+        picture = np.asarray(Image.open(path))
+        assert picture.std() > 5, f"{path.name} is blank"
+    record = read_provenance(rendered.provenance("render"))
+    assert record["facts"] == {"frames": FRAMES, "frames interpolated": 1}
+
+
+def test_mesh_covers_the_projected_triangles(body, walk):
+    """Against polygons filled by Pillow, which shares no code with the ray caster."""
+    vertices, faces = posed_vertices(body, walk, 1), body.faces.numpy()
+    factor = 8
+    xy = vertices @ scaled_K(walk.K, WIDTH, HEIGHT, WIDTH * factor, HEIGHT * factor).T
+    xy = xy[:, :2] / xy[:, 2:] - 0.5  # Pillow's pixel centres are at whole numbers
+    canvas = Image.new("L", (WIDTH * factor, HEIGHT * factor))
+    pen = ImageDraw.Draw(canvas)
+    for triangle in xy[faces]:
+        pen.polygon([tuple(point) for point in triangle], fill=255)
+    wanted = np.asarray(canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX)) > 127
+    layer = mesh_layer(vertices, faces, walk.K, WIDTH, HEIGHT, draw.AFTER, 1.0, supersample=4)
+    assert overlap(layer.full_alpha(WIDTH, HEIGHT) > 0.5, wanted) > 0.97
+
+
+def test_mesh_partly_or_wholly_outside_the_image(body, walk):
+    faces = body.faces.numpy()
+    vertices = posed_vertices(body, walk, 0)
+    half = mesh_layer(vertices + np.float32([0.9, 0, 0]), faces, walk.K, WIDTH, HEIGHT, draw.AFTER, 0.7)
+    assert half.full_alpha(WIDTH, HEIGHT)[:, -8:].any()
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    outside = mesh_layer(vertices + np.float32([9, 0, 0]), faces, walk.K, WIDTH, HEIGHT, draw.AFTER, 0.7)
+    assert np.array_equal(outside.over(image), image)
+    behind = mesh_layer(vertices - np.float32([0, 0, 9]), faces, walk.K, WIDTH, HEIGHT, draw.AFTER, 0.7)
+    assert np.array_equal(behind.over(image), image)
+
+
+def test_overlay_says_which_frames_were_not_seen(rendered, body, walk):
+    frames = FrameFolder(rendered.frames)
+    seen, unseen = list(overlay_frames(frames, walk, walk, body, 160, 0.7))[-2:]
+    corner = (slice(-30, None), slice(panel_size(WIDTH, HEIGHT, 160)[0] + 6, -panel_size(WIDTH, HEIGHT, 160)[0] - 4))
+    assert (unseen[corner].min(axis=-1) > 200).any()  # white letters
+    assert not (seen[corner].min(axis=-1) > 200).any()
+
+
+def test_a_person_who_stands_still_leaves_no_difference(rendered, body, walk):
+    """The close-up's number is zero when nothing changed."""
+    assert np.allclose(stills._mean_change(walk, walk, body), 0)
+    moved = replace(walk, transl=walk.transl + 0.1)
+    assert np.allclose(stills._mean_change(walk, moved, body), 0, atol=1e-6)
+
+
+def test_turntable_loops(performer):
+    """From the last frame to the first is a step like all others."""
+    frames = np.stack(list(turntable_frames(performer, 72, 96, 36))).astype(float)
+    steps = np.abs(np.roll(frames, -1, axis=0) - frames).mean(axis=(1, 2, 3))
+    assert steps[-1] < 1.3 * np.median(steps)
+    assert np.abs(frames[0] - frames[9]).mean() > 3 * steps[-1]  # the side is not the front
+
+
+def test_turntable_person_is_centred_and_whole(performer):
+    scene = turntable_scene(performer, 144, 192)
+    turn = scene.world_to_camera
+    columns = []
+    for angle in np.linspace(0, 2 * np.pi, 8, endpoint=False):
+        _, alpha = performer.drawn(*performer.to_camera(scene, *standing(performer, angle)), scene.K, 144, 192)
+        seen = alpha[..., 0] > 0.02
+        assert not (seen[:3].any() or seen[-3:].any() or seen[:, :3].any() or seen[:, -3:].any())
+        rows = np.flatnonzero(seen.any(1))
+        assert 0.75 * 192 < rows[-1] - rows[0] < 0.95 * 192
+        columns.append((alpha[..., 0].sum(0) * np.arange(144)).sum() / alpha.sum())
+    assert np.mean(columns) == pytest.approx(71.5, abs=1.5)
+    assert np.allclose(turn[:3, :3] @ turn[:3, :3].T, np.eye(3))
+    assert np.linalg.det(turn[:3, :3]) == pytest.approx(1)
+
+
+def test_avatar_stands_where_its_mesh_stands(performer, body):
+    """Gaussians go through the scene's camera as the mesh does: their outlines agree."""
+    sharp = replace(performer, pixels_per_metre=1e4)
+    scene = turntable_scene(sharp, 480, 640)
+    pose, trans = standing(sharp, 0.6)
+    _, alpha = sharp.drawn(*sharp.to_camera(scene, pose, trans), scene.K, 480, 640)
+    vertices = scene.to_camera(sharp.vertices(pose, trans))
+    layer = mesh_layer(vertices.astype(np.float32), body.faces.numpy(), scene.K, 480, 640, draw.AFTER, 1.0)
+    assert overlap(alpha[..., 0] > 0.5, layer.full_alpha(480, 640) > 0.5) > 0.9
+
+
+def test_feet_touch_the_ground_at_their_shadow(performer):
+    scene = turntable_scene(performer, 144, 192)
+    pose, trans = standing(performer, 0.0)
+    vertices = performer.vertices(pose, trans)
+    assert vertices[:, 1].min() == pytest.approx(0, abs=1e-5)
+    shade = scene.backdrop - scene.background(vertices)
+    assert shade.min() > -1e-6  # a shadow never brightens
+    darkest = np.unravel_index(shade.sum(-1).argmax(), shade.shape[:2])
+    feet = scene.to_camera(vertices[vertices[:, 1] < 0.05]) @ scene.K.T
+    feet = feet[:, :2] / feet[:, 2:]
+    assert feet[:, 1].min() - 4 < darkest[0] < feet[:, 1].max() + 4
+    assert feet[:, 0].min() - 4 < darkest[1] < feet[:, 0].max() + 4
+
+
+def test_novel_pose_stays_in_the_picture(performer):
+    moving = novel_motion(performer, "dance", 2.0, 6.0, 7)
+    scene = novel_pose_scene(performer, moving, 128, 128)
+    for pose, trans in zip(moving.poses, moving.trans):
+        _, alpha = performer.drawn(*performer.to_camera(scene, pose, trans), scene.K, 128, 128)
+        seen = alpha[..., 0] > 0.02
+        assert seen.any()
+        assert not (seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any())
+
+
+def test_framed_fits_any_points():
+    rng = np.random.default_rng(3)
+    points = rng.uniform([-0.8, 0, -0.5], [0.6, 1.9, 0.7], (200, 3))
+    scene = framed(points, 100, 150)
+    xy = scene.to_camera(points) @ scene.K.T
+    xy = xy[:, :2] / xy[:, 2:] / (100, 150)
+    assert xy.min() == pytest.approx(0.07, abs=1e-6)  # one direction fills the picture up to its margin
+    assert xy.max() == pytest.approx(0.93, abs=1e-6)
+
+
+def test_crops_hold_the_person_and_stay_inside():
+    boxes = np.array([[0, 10, 40, 150], [60, 5, 115, 158.0]])
+    for crop, box in zip(stills.crops(boxes, WIDTH, HEIGHT, 300), boxes):
+        right, bottom = crop.left + crop.width / crop.scale, crop.top + crop.height / crop.scale
+        assert crop.left >= 0 and crop.top >= 0
+        assert right <= WIDTH + 0.5 and bottom <= HEIGHT + 0.5
+        assert crop.left <= box[0] and right >= box[2] - 0.5
+        tile = crop.of(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        assert tile.shape == (crop.height, crop.width, 3)
+
+
+def test_label_never_leaves_the_picture():
+    for width in (8, 20, 60, 200):
+        image = np.full((24, width, 3), 128, np.uint8)
+        draw.label(image, "not seen, interpolated", 14, draw.BEFORE, "bottom right")
+    assert image.min() < 60  # the chip is there
+
+
+def test_tints_differ_in_lightness_for_every_colour_vision():
+    """Orange and blue, and not red and green: blue minus red tells them apart without the long cones, too."""
+    before, after = np.array(draw.BEFORE, float), np.array(draw.AFTER, float)
+    assert (after - before)[2] > 150 and (after - before)[0] < -100
+
+
+@pytest.fixture
+def broken(tmp_path, rendered) -> VideoDir:
+    shutil.copytree(rendered.root, tmp_path / "walk", ignore=shutil.ignore_patterns("renders", "provenance"))
+    return VideoDir(tmp_path / "walk")
+
+
+def fails(paths: VideoDir, capsys, *expected: str) -> None:
+    """The stage ends with one line that says what is wrong, and leaves nothing behind."""
+    assert main(["render", str(paths.root), "--settings", SETTINGS]) == 1
+    message = capsys.readouterr().err.strip()
+    assert message.count("\n") == 0
+    for text in expected:
+        assert text in message
+    assert not paths.renders.exists()
+    assert not list(paths.root.glob(".*"))
+
+
+def test_missing_avatar(broken, capsys):
+    broken.avatar.unlink()
+    fails(broken, capsys, "avatar.npz", "not found")
+
+
+def test_lengths_that_do_not_match(broken, capsys):
+    (broken.frames / f"{FRAMES - 1:06d}.jpg").unlink()
+    fails(broken, capsys, "pose_init.npz", f"expected {FRAMES - 1} frames", f"found {FRAMES}")
+
+
+def test_another_body_model(broken, capsys):
+    replace(Pose.load(broken.pose_refined), body_model="smpl").save(broken.pose_refined)
+    fails(broken, capsys, "pose_refined.npz", "'smpl'", "--body-model")
+
+
+def test_unknown_motion_and_bad_settings(broken, capsys):
+    dancing = SETTINGS[:-1] + ", novel_motion: moonwalk}"
+    assert main(["render", str(broken.root), "--settings", dancing]) == 1
+    assert "moonwalk" in capsys.readouterr().err
+    assert main(["render", str(broken.root), "--settings", "overlay_opacity: 7"]) == 1
+    assert "render.overlay_opacity: expected 0 to 1, found 7" in capsys.readouterr().err
+    assert not broken.renders.exists()
