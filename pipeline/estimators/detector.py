@@ -66,7 +66,7 @@ def _import_mediapipe():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_stderr():
         import mediapipe
-        import mediapipe.python.solutions.pose  # noqa: F401
+        import mediapipe.python.solutions.pose
     return mediapipe
 
 

@@ -44,8 +44,8 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
     subject = find_subject(frames, settings.samples, settings.min_confidence)
     if subject is None:
         raise UserError(
-            f"{source}: no person was found in {min(settings.samples, len(frames))} frames spread over the video; use a "
-            "clip that shows one person from head to feet, or bring masks of your own (masks backend: import)"
+            f"{source}: no person was found in {min(settings.samples, len(frames))} frames spread over the video; use "
+            "a clip that shows one person from head to feet, or bring masks of your own (masks backend: import)"
         )
     if subject.crowded:
         provenance.warn(

@@ -1,11 +1,10 @@
 """The masks stage: where the person is in each frame."""
 
 import argparse
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 from pipeline.errors import UserError
+from pipeline.estimators import load_backend
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.images import FrameFolder, MaskFolder
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("masks", parse_overrides(args.settings), MasksSettings)
-    backend = load_backend(settings.backend)
+    backend = load_backend("masks", settings.backend)
     backend.check(settings)
     directory = VideoDir(args.directory)
     frames = FrameFolder(directory.frames)
@@ -39,13 +38,3 @@ def run(args: argparse.Namespace) -> None:
                 f"{directory.masks}: {len(frames)} masks expected, backend {settings.backend} gave {written}"
             )
     provenance.save(directory.provenance("masks"))
-
-
-def load_backend(name: str) -> ModuleType:
-    """The module of a backend, which has `check(settings)` and `estimate(directory, settings, out, provenance)`."""
-    module = f"pipeline.estimators.masks_{name}"
-    if not name.isidentifier() or importlib.util.find_spec(module) is None:
-        folder = Path(importlib.import_module("pipeline.estimators").__path__[0])
-        known = sorted(path.stem.removeprefix("masks_") for path in folder.glob("masks_*.py"))
-        raise UserError(f"settings masks.backend: {name!r} is not known; choose one of {', '.join(known)}")
-    return importlib.import_module(module)

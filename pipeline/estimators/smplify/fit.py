@@ -1,0 +1,195 @@
+"""The body fitted to a clip's landmarks: one shape, and a pose for each frame, all frames in one batch.
+
+After SMPLify (Bogo et al. 2016): robust 2D and 3D landmark terms, a pose prior and joint limits, a shape prior; with
+smoothness over time in place of its mixture prior, whose data is licensed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pipeline.body import BodyModel
+from pipeline.estimators.smplify.landmark_map import LandmarkMap, landmark_map
+from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
+from pipeline.estimators.smplify.settings import SmplifySettings
+from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
+from pipeline.progress import track
+from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Landmarks of the frames in which the person was found, mediapipe's 33 in its order."""
+
+    frames: Tensor  # [B] int, index of each in the clip, rising
+    xy: Tensor  # [B, 33, 2] px
+    visibility: Tensor  # [B, 33] in [0, 1]; 0 also where a landmark lies outside the image
+    world: Tensor  # [B, 33, 3] metres, camera axes; the origin does not matter
+    K: Tensor  # [3, 3] px
+    fps: float
+
+
+@dataclass(frozen=True)
+class FittedPose:
+    """What the fit found, a row for each observed frame."""
+
+    global_orient: Tensor  # [B, 3]
+    body_pose: Tensor  # [B, 69]
+    betas: Tensor  # [10]
+    transl: Tensor  # [B, 3] metres
+    residual: Tensor  # [B, L] px, distance of each used landmark from its pixel
+    weights: Tensor  # [B, L] how far each was trusted
+
+
+def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings) -> FittedPose:
+    """Fit shape, pose and translation to the landmarks of all frames at once, by Adam with a falling rate.
+
+    Args:
+        body: the body model, float32.
+        seen: the landmarks; left and right already put right.
+        settings: see config/config.yaml.
+    """
+    problem = _Problem(body, seen, settings)
+    variables = problem.start()
+    rate = settings.learning_rate
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [variables.turn, variables.body_pose], "lr": rate},
+            {"params": [variables.transl], "lr": rate},
+            {"params": [variables.betas], "lr": rate},
+            {"params": [variables.offsets], "lr": 0.1 * rate},
+        ],
+        betas=(0.9, 0.99),
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.iterations, eta_min=0.02 * rate)
+    for _ in track(range(settings.iterations), "fit landmarks", unit="step"):
+        optimizer.zero_grad()
+        problem.loss(variables).backward()
+        optimizer.step()
+        schedule.step()
+    return problem.result(variables)
+
+
+@dataclass(frozen=True)
+class _Variables:
+    turn: Tensor  # [B, 3] axis-angle on top of the first root orientation, so that it stays small in a turning clip
+    body_pose: Tensor  # [B, 69]
+    transl: Tensor  # [B, 3]
+    betas: Tensor  # [10]
+    offsets: Tensor  # [L, 3] metres, where this person's landmarks lie apart from the map's
+
+
+class _Problem:
+    """The loss of `fit_pose` and what it needs, made once."""
+
+    def __init__(self, body: BodyModel, seen: Observations, settings: SmplifySettings) -> None:
+        self.body, self.settings = body, settings
+        self.marks: LandmarkMap = landmark_map(body)
+        self.prior: PosePrior = pose_prior()
+        self.K = seen.K
+        self.xy = seen.xy[:, self.marks.index]
+        self.weights = seen.visibility[:, self.marks.index] * self.marks.trust
+        self.root = torso_rotation(seen.world)
+        self.limbs = limb_poses(seen.world, self.root)
+        world = seen.world[:, self.marks.index]
+        first, second = self.marks.bones.unbind(1)
+        self.bone_directions = normalize(world[:, second] - world[:, first], dim=-1)
+        self.bone_weights = torch.minimum(self.weights[:, first], self.weights[:, second])
+        # Runs of three frames in a row, for second differences; a gap breaks them.
+        consecutive = seen.frames[1:] - seen.frames[:-1] == 1
+        self.triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
+        self.rate_squared = seen.fps**2
+
+    def start(self) -> _Variables:
+        betas = torch.zeros(10)
+        frames = len(self.xy)
+        rotmats = self._rotmats(torch.zeros(frames, 3), self.limbs)
+        points = self._landmarks(rotmats, betas, torch.zeros(frames, 3), torch.zeros(len(self.marks.names), 3))[0]
+        transl = linear_translation(points, self.xy, self.weights + 1e-3, self.K)
+        variables = _Variables(
+            turn=torch.zeros(frames, 3),
+            body_pose=self.limbs + (self.limbs == 0) * self.prior.relaxed,
+            transl=transl,
+            betas=betas,
+            offsets=torch.zeros(len(self.marks.names), 3),
+        )
+        for value in vars(variables).values():
+            value.requires_grad_()
+        return variables
+
+    def loss(self, variables: _Variables) -> Tensor:
+        """Mean over frames of the squared distances in units of their sigmas, robust where outliers occur."""
+        use = self.settings
+        rotmats = self._rotmats(variables.turn, variables.body_pose)
+        points, joints = self._landmarks(rotmats, variables.betas, variables.transl, variables.offsets)
+        frames = len(points)
+
+        # Pixels are turned into metres at the person's distance, so that one sigma serves people near and far.
+        distance = variables.transl[:, 2].detach().clamp_min(0.1)
+        metres = (self._project(points) - self.xy) / self.K[0, 0] * distance[:, None, None]
+        in_2d = self.weights * _geman_mcclure(metres.square().sum(-1), use.sigma_2d, use.robust_2d)
+
+        first, second = self.marks.bones.unbind(1)
+        bones = points[:, second] - points[:, first]
+        # Only the directions of the landmarks' bones count: their lengths change from frame to frame.
+        length = bones.detach().norm(dim=-1, keepdim=True)
+        in_3d = (bones - length * self.bone_directions).square().sum(-1)
+        in_3d = self.bone_weights * _geman_mcclure(in_3d, use.sigma_3d, use.robust_3d)
+
+        relaxed = self.prior.stiffness * (variables.body_pose - self.prior.relaxed).square() / use.sigma_pose**2
+        limits = beyond_limits(variables.body_pose, self.prior).square() / use.sigma_limits**2
+
+        moving = torch.cat([points, joints], dim=1)
+        acceleration = self._second_difference(moving).square().sum(-1)
+        smooth = _geman_mcclure(acceleration, use.sigma_acceleration, use.robust_acceleration)
+        angular = self._second_difference(variables.body_pose).square() / use.sigma_angular**2
+
+        # Neighbouring frames tell the same of a body: a clip weighs as one tenth of its frames against its prior.
+        shape = 0.1 * frames * variables.betas.square().sum() / use.sigma_shape**2
+        offsets = variables.offsets
+        mirrored = offsets[self.marks.mirror] * offsets.new_tensor([-1.0, 1.0, 1.0])
+        strain = offsets.square().sum() + (offsets - mirrored).square().sum()
+        clip = shape + 0.1 * frames * strain / use.sigma_offsets**2
+
+        return (in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum() + smooth.sum() + angular.sum() + clip) / frames
+
+    def result(self, variables: _Variables) -> FittedPose:
+        with torch.no_grad():
+            rotmats = self._rotmats(variables.turn, variables.body_pose)
+            points, _ = self._landmarks(rotmats, variables.betas, variables.transl, variables.offsets)
+            return FittedPose(
+                global_orient=matrix_to_axis_angle(rotmats[:, 0]),
+                body_pose=variables.body_pose.detach(),
+                betas=variables.betas.detach(),
+                transl=variables.transl.detach(),
+                residual=(self._project(points) - self.xy).norm(dim=-1),
+                weights=self.weights,
+            )
+
+    def _rotmats(self, turn: Tensor, body_pose: Tensor) -> Tensor:  # [B, 24, 3, 3]
+        root = self.root @ axis_angle_to_matrix(turn)
+        return torch.cat([root[:, None], axis_angle_to_matrix(body_pose.unflatten(1, (23, 3)))], dim=1)
+
+    def _landmarks(self, rotmats: Tensor, betas: Tensor, transl: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Landmarks [B, L, 3] and joints [B, 24, 3] of the posed body."""
+        world = self.body.world_joints(rotmats, betas, transl)
+        points = self.marks.posed(world, self.body.rest_joints(betas), self.marks.rest(betas, offsets))
+        return points, world[..., :3, 3]
+
+    def _project(self, points: Tensor) -> Tensor:  # [B, L, 2] px
+        image = points @ self.K.T
+        return image[..., :2] / image[..., 2:].clamp_min(0.1)
+
+    def _second_difference(self, values: Tensor) -> Tensor:
+        """Acceleration of [B, ...] at the middle of each run of three frames, per second squared."""
+        middle = self.triples + 1
+        return (values[middle + 1] - 2 * values[middle] + values[middle - 1]) * self.rate_squared
+
+
+def _geman_mcclure(squared: Tensor, sigma: float, scale: float) -> Tensor:
+    """`r^2 s^2 / (r^2 + s^2) / sigma^2`: r^2 / sigma^2 for small residuals, levelling off beyond the scale s."""
+    return squared * scale**2 / (squared + scale**2) / sigma**2

@@ -1,0 +1,33 @@
+"""The pose stage: the initial motion, before refinement."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.estimators import load_backend
+from pipeline.estimators.settings import PoseSettings
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance
+from pipeline.settings import load_settings, parse_overrides
+
+HELP = """Estimate the initial motion of the person.
+
+Reads frames/, video.json, masks/ and camera.json of results/<video>/, writes pose_init.npz, landmarks.npz and
+provenance/pose.json. The backend is pipeline/estimators/pose_<backend>.py."""
+PACKAGES = ("mediapipe", "torch", "numpy", "scipy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+    parser.add_argument("--body-model", default="free", metavar="NAME|FILE", help='"free", or the path of an SMPL file')
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("pose", parse_overrides(args.settings), PoseSettings)
+    backend = load_backend("pose", settings.backend)
+    backend.check(settings)
+    directory = VideoDir(args.directory)
+    provenance = Provenance("pose", settings, PACKAGES)
+    pose, landmarks = backend.estimate(directory, settings, args.body_model, provenance)
+    landmarks.save(directory.landmarks)
+    pose.save(directory.pose_init)
+    provenance.save(directory.provenance("pose"))
