@@ -179,7 +179,7 @@ def _smpl() -> Part:
     licence = "registration, non-commercial"
     if found:
         return Part(PAPER, "SMPL body model", OK, str(found[0]), licence)
-    mend = f"register at https://smpl.is.tue.mpg.de, put its neutral model at {folder}/SMPL_NEUTRAL.pkl"
+    mend = f"register at https://smpl.is.tue.mpg.de, put its neutral model in {folder}/, give its path: body_model"
     return Part(PAPER, "SMPL body model", MISSING, f"nothing in {folder}/", licence, mend)
 
 

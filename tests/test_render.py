@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.formats.images import FrameFolder, write_frame
+from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
@@ -147,6 +147,23 @@ def test_mesh_covers_the_projected_triangles(body, walk):
     wanted = np.asarray(canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX)) > 127
     layer = mesh_layer(vertices, faces, walk.K, WIDTH, HEIGHT, draw.AFTER, 1.0, supersample=4)
     assert overlap(layer.full_alpha(WIDTH, HEIGHT) > 0.5, wanted) > 0.97
+
+
+def test_overlay_tints_the_person_of_a_studio_clip(studio_clip, body, tmp_path):
+    """With the true pose the tinted area is the true mask, up to the clothes."""
+    truth = Pose.load(studio_clip.truth / "pose.npz")
+    masks = MaskFolder(studio_clip.truth / "masks")
+    width, height = studio_clip.request.width, studio_clip.request.height
+    for index in range(len(truth)):
+        write_frame(tmp_path / f"{index:06d}.jpg", np.full((height, width, 3), 128, np.uint8))
+    panels = overlay_frames(FrameFolder(tmp_path), truth, truth, body, max(width, height), 0.7)
+    overlaps = []
+    for index, panel in enumerate(panels):
+        after = panel[:, -width:].astype(int)
+        tinted = after[..., 2] - after[..., 0] > 20
+        overlaps.append(overlap(tinted, masks[index] > 127))
+    assert np.mean(overlaps) > 0.75
+    assert np.min(overlaps) > 0.65
 
 
 def test_mesh_partly_or_wholly_outside_the_image(body, walk):
