@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +35,7 @@ def load_body(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> B
     Raises:
         UserError: naming the file, the key and the shape found, when the file is absent or is not in SMPL's layout.
     """
-    return _load_cached(FREE_BODY if name_or_path == "free" else Path(name_or_path), dtype)
-
-
-@lru_cache(maxsize=4)
-def _load_cached(path: Path, dtype: torch.dtype) -> BodyModel:
+    path = FREE_BODY if name_or_path == "free" else Path(name_or_path)
     return body_from_arrays(_read_arrays(path), str(path), dtype)
 
 

@@ -1,0 +1,11 @@
+"""Files that other tools open: the avatar as PLY, the motion as AMASS npz, BVH and GLB.
+
+Frames:
+    PLY: OpenCV axes as everywhere here (x right, y down, z forward), which is what splat viewers take a PLY for.
+        Posed files lie in the camera frame of their video frame; the canonical one faces the viewer at the origin.
+    BVH, GLB: y up, metres in GLB and centimetres in BVH, the person facing the camera looks along +z.
+    AMASS: z up, metres, the person facing the camera looks along -y.
+
+For the last three the camera is taken to be level, since one video does not tell its tilt; the feet stand on the ground
+plane, and the motion starts above the origin.
+"""

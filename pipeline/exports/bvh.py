@@ -1,0 +1,119 @@
+"""The motion as BVH: the 24-joint skeleton with offsets in centimetres, rotations as Euler angles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from pipeline.body import JOINT_NAMES, PARENTS
+from pipeline.exports.world import WorldMotion
+from pipeline.formats.atomic import atomic_path
+
+_CENTIMETRES = 100.0
+# Where the bones of the last joints end, metres from the joint in the rest pose. BVH wants one; nothing moves by it.
+_ENDS = {
+    "left_foot": (0, 0, 0.08),
+    "right_foot": (0, 0, 0.08),
+    "head": (0, 0.18, 0),
+    "left_hand": (0.08, 0, 0),
+    "right_hand": (-0.08, 0, 0),
+}
+
+
+def write_bvh(path: str | Path, motion: WorldMotion, rest_joints: np.ndarray) -> None:
+    """Write `motion` (y up), whole or not at all.
+
+    Each joint has the channels Zrotation Xrotation Yrotation (R = Rz Rx Ry, degrees), the root Xposition Yposition
+    Zposition before them (centimetres).
+
+    Args:
+        motion: in a world with y up.
+        rest_joints: joints of the person in the rest pose, metres. (24, 3)
+    """
+    frames = len(motion.poses)
+    positions = (rest_joints[0] + motion.transl) * _CENTIMETRES
+    order = _depth_first()
+    angles = continuous_euler(motion.poses)[:, order].reshape(frames, -1)
+    rows = np.concatenate([positions, angles], axis=1)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        file.write("HIERARCHY\n" + "\n".join(_hierarchy(0, rest_joints, "")) + "\n")
+        file.write(f"MOTION\nFrames: {frames}\nFrame Time: {1 / motion.fps:.8f}\n")
+        np.savetxt(file, rows, fmt="%.5f")
+
+
+def continuous_euler(
+    poses: np.ndarray,  # (T, J, 3)
+) -> np.ndarray:  # (T, J, 3)
+    """Axis-angle -> degrees about z, x, y (R = Rz Rx Ry), without jumps from one frame to the next.
+
+    A rotation has two such triples, (z, x, y) and (z + 180, 180 - x, y + 180), each up to full turns. The one nearest
+    to the frame before is taken, so that curves stay smooth where a hip bends beyond 90 degrees.
+    """
+    angles = _euler(Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix()).reshape(poses.shape)
+    other = np.stack([angles[..., 0] + 180, 180 - angles[..., 1], angles[..., 2] + 180], axis=-1)
+    chosen = angles.copy()
+    for frame in range(1, len(poses)):
+        before = chosen[frame - 1]
+        choices = np.stack([angles[frame], other[frame]])
+        choices -= 360 * np.round((choices - before) / 360)
+        best = np.abs(choices - before).sum(-1).argmin(0)
+        chosen[frame] = np.take_along_axis(choices, best[None, :, None], 0)[0]
+    return chosen
+
+
+def _euler(matrix: np.ndarray) -> np.ndarray:
+    """Degrees about z, x, y (N, 3) of matrices Rz Rx Ry (N, 3, 3).
+
+    At x = +-90 only z and y together are determined; y is 0 there. scipy's `as_euler` does so too, but warns each time.
+    """
+    cosine = np.hypot(matrix[:, 0, 1], matrix[:, 1, 1])
+    locked = cosine < 1e-7
+    x = np.arctan2(matrix[:, 2, 1], cosine)
+    z = np.where(locked, np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0]), np.arctan2(-matrix[:, 0, 1], matrix[:, 1, 1]))
+    y = np.where(locked, 0.0, np.arctan2(-matrix[:, 2, 0], matrix[:, 2, 2]))
+    return np.rad2deg(np.stack([z, x, y], axis=-1))
+
+
+def _children(joint: int) -> list[int]:
+    return [child for child, parent in enumerate(PARENTS) if parent == joint]
+
+
+def _depth_first() -> list[int]:
+    """The order in which joints stand in the file, and their channels in a frame's line."""
+    order, waiting = [], [0]
+    while waiting:
+        order.append(joint := waiting.pop())
+        waiting.extend(reversed(_children(joint)))
+    return order
+
+
+def _hierarchy(joint: int, rest_joints: np.ndarray, indent: str) -> list[str]:
+    name, parent = JOINT_NAMES[joint], PARENTS[joint]
+    inner = indent + "  "
+    rotations = "Zrotation Xrotation Yrotation"
+    if parent < 0:
+        head, offset, channels = "ROOT", np.zeros(3), f"6 Xposition Yposition Zposition {rotations}"
+    else:
+        head, offset, channels = "JOINT", rest_joints[joint] - rest_joints[parent], f"3 {rotations}"
+    lines = [
+        f"{indent}{head} {name}",
+        f"{indent}{{",
+        f"{inner}OFFSET {_centimetres(offset)}",
+        f"{inner}CHANNELS {channels}",
+    ]
+    for child in _children(joint):
+        lines += _hierarchy(child, rest_joints, inner)
+    if name in _ENDS:
+        lines += [
+            f"{inner}End Site",
+            f"{inner}{{",
+            f"{inner}  OFFSET {_centimetres(np.array(_ENDS[name]))}",
+            f"{inner}}}",
+        ]
+    return [*lines, f"{indent}}}"]
+
+
+def _centimetres(metres: np.ndarray) -> str:
+    return " ".join(f"{value:.6f}" for value in metres * _CENTIMETRES)

@@ -1,0 +1,8 @@
+"""Settings of the export stage, section `export` of config/config.yaml."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    posed_frames: int  # files avatar_posed_%06d.ply, of frames evenly spread over the clip; 0 = none
