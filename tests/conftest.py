@@ -1,0 +1,59 @@
+"""Fixtures that many tests share."""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pipeline.sources import sources
+from pipeline.studio.clip import ClipRequest, make_clip
+
+
+@dataclass(frozen=True)
+class StudioClip:
+    """A tiny clip: `video`, and its `truth` beside it (see pipeline/studio/clip.py). Do not write there."""
+
+    video: Path
+    truth: Path
+    request: ClipRequest
+
+
+TINY = ClipRequest(
+    seed=3,
+    frames=14,
+    fps=Fraction(10),
+    width=128,
+    height=160,
+    motion="walk",
+    outfit="shirt",
+    moving=False,
+    views=2,
+)
+
+
+@pytest.fixture(scope="session")
+def studio_clip(pytestconfig: pytest.Config) -> StudioClip:
+    """A person walks once round a circle: 14 frames, 128 x 160, all sides seen, found by mediapipe in every frame.
+
+    Rendered once and kept in pytest's cache until a source of the studio changes.
+    """
+    folder = pytestconfig.cache.mkdir("studio") / _digest()
+    if not folder.exists():
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+        make_clip(temporary, "tiny", TINY)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another test process was faster
+            shutil.rmtree(temporary)
+    return StudioClip(folder / "tiny.mp4", folder / "tiny.truth", TINY)
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(repr(TINY).encode())
+    for file in sources("pipeline.studio.clip"):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
