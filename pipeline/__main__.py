@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="write plain log lines there too")
     args = parser.parse_args(argv[1:])
-    setup_logging(args.log)
     try:
+        setup_logging(args.log)
         module.run(args)
     except UserError as error:
         return _fail(stage, str(error))

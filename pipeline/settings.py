@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -51,24 +52,30 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - set(fields))
+    if not isinstance(values, Mapping):
+        raise UserError(f"settings {where}: expected KEY: VALUE pairs, found {values!r}")
+    types = get_type_hints(cls)
+    fields = [f.name for f in dataclasses.fields(cls)]
+    unknown = [key for key in values if key not in fields]
     missing = sorted(set(fields) - set(values))
     if unknown:
         raise UserError(f"settings {where}: unknown key {unknown[0]!r}; known keys are {', '.join(fields)}")
     if missing:
         raise UserError(f"settings {where}: key {missing[0]!r} is missing; see config/config.yaml")
-    built = {}
-    for name, value in values.items():
-        kind = fields[name].type
-        if dataclasses.is_dataclass(kind):
-            value = _build(kind, value, f"{where}.{name}")
-        elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            value = float(value)
-        elif kind in (int, bool, str, float) and type(value) is not kind:
-            raise UserError(f"settings {where}.{name}: expected {kind.__name__}, found {value!r}")
-        built[name] = value
-    return cls(**built)
+    return cls(**{name: _convert(types[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the type of its field: a dataclass, a plain type or several joined by |; others pass unchecked."""
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, where)
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in kinds and type(value) is int and int not in kinds:
+        value = float(value)
+    if set(kinds) <= {int, float, bool, str, NoneType} and type(value) not in kinds:
+        names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise UserError(f"settings {where}: expected {names}, found {value!r}")
+    return value
 
 
 def parse_overrides(text: str | None) -> dict[str, Any]:

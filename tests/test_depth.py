@@ -92,7 +92,7 @@ def test_a_known_focal_length_is_no_guess(directory: VideoDir) -> None:
     ("settings", "told"),
     [
         ("focal: -3", "settings depth.focal: expected a number above 0, found -3"),
-        ("focal: wide", "settings depth.focal: expected a number above 0, found 'wide'"),
+        ("focal: wide", "settings depth.focal: expected float or null, found 'wide'"),
         ("focal_diagonals: 0", "settings depth.focal_diagonals: expected a number above 0, found 0.0"),
         ("backend: magic", "'magic' is not known; choose one of import, none"),
         ("backend: ../none", "'../none' is not known"),

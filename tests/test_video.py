@@ -157,7 +157,7 @@ def test_a_part_is_decoded(tmp_path: Path, options: list[str], frames: list[int]
         (["--start", "3", "--stop", "2"], "stop (2) should be after start (3)"),
         (["--start", "-1"], "expected a frame such as 90, or seconds such as 3s, found -1"),
         (["--stop", "2 min"], "expected a frame such as 90, or seconds such as 3s, found '2 min'"),
-        (["--step", "0"], "video.step: expected a whole number from 1 on, found 0"),
+        (["--step", "0"], "video.step: expected 1 or more, found 0"),
         (["--settings", "longest_side: 2"], "video.longest_side: expected 16 px or more, found 2"),
         (["--settings", "longest_sied: 2"], "unknown key 'longest_sied'"),
     ],

@@ -22,8 +22,7 @@ class DepthSettings:
 
     def __post_init__(self) -> None:
         for name, value in (("focal", self.focal), ("focal_diagonals", self.focal_diagonals)):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (number and 0 < value < math.inf):
+            if value is not None and not 0 < value < math.inf:
                 raise UserError(f"settings depth.{name}: expected a number above 0, found {value!r}")
 
 

@@ -22,9 +22,11 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: not found; run the stage that writes it first")
     try:
+        with zipfile.ZipFile(path):  # np.load takes other files, too
+            pass
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file can raise nearly anything in numpy and zipfile
         raise UserError(f"{path}: expected an npz file of plain arrays, could not read it ({error})") from error
 
 
@@ -66,3 +68,13 @@ def check_arrays(where: str | Path, arrays: Mapping[str, np.ndarray], shapes: Ma
         if values.dtype.kind not in "fiub":
             raise UserError(f"{where}: key {key!r} should hold numbers, found {values.dtype}")
     return sizes
+
+
+def read_text(where: str | Path, arrays: Mapping[str, np.ndarray], key: str) -> str:
+    """The text under a key. Raises UserError naming the file where it is missing or no text."""
+    if key not in arrays:
+        raise UserError(f"{where}: key {key!r} is missing; found {', '.join(sorted(arrays)) or 'nothing'}")
+    value = np.asarray(arrays[key])
+    if value.dtype.kind != "U" or value.ndim != 0:
+        raise UserError(f"{where}: key {key!r} should be a text, found {value.dtype} {value.shape}")
+    return str(value)

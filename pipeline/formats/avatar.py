@@ -1,11 +1,11 @@
 """fit/avatar.npz: the Gaussians of a person in canonical space."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.formats.arrays import check_arrays, read_npz, write_npz
+from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
 
 _SHAPES = {
     "means": ("N", 3),
@@ -46,5 +46,5 @@ class AvatarFile:
     def load(path: str | Path) -> "AvatarFile":
         arrays = read_npz(path)
         check_arrays(path, arrays, _SHAPES)
-        values = {f.name: arrays[f.name] for f in fields(AvatarFile)}
-        return AvatarFile(**values | {key: str(values[key]) for key in ("body_model", "binding")})
+        texts = {key: read_text(path, arrays, key) for key in ("body_model", "binding")}
+        return AvatarFile(**{key: arrays[key] for key in _SHAPES} | texts)

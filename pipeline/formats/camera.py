@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays
-from pipeline.formats.records import read_json, write_json
+from pipeline.formats.records import check_types, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Camera:
     @staticmethod
     def load(path: str | Path) -> "Camera":
         values = read_json(path, ("K", "width", "height", "source", "metric"))
-        K = np.array(values["K"], dtype=np.float64)
+        check_types(path, values, {"width": int, "height": int, "source": str, "metric": bool})
+        try:
+            K = np.array(values["K"], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}: key 'K' should be 3 x 3 numbers, found {values['K']!r}") from error
         check_arrays(path, {"K": K}, {"K": (3, 3)})
-        return Camera(K, int(values["width"]), int(values["height"]), values["source"], bool(values["metric"]))
+        return Camera(K, values["width"], values["height"], values["source"], values["metric"])

@@ -42,7 +42,10 @@ class FrameFolder(ImageFolder):
     suffix = ".jpg"
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._read(index)
+        frame = self._read(index)
+        if frame.ndim != 3 or frame.shape[2] != 3:
+            raise UserError(f"{self.files[index]}: expected an RGB image, found {frame.dtype} {frame.shape}")
+        return frame
 
 
 class MaskFolder(ImageFolder):

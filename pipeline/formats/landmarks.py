@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays, read_npz, write_npz
 
 _SHAPES = {"xy": ("T", "L", 2), "visibility": ("T", "L"), "world": ("T", "L", 3)}
@@ -31,5 +32,9 @@ class Landmarks:
     def load(path: str | Path) -> "Landmarks":
         arrays = read_npz(path)
         check_arrays(path, arrays, _SHAPES)
-        names = tuple(str(name) for name in arrays["names"])
-        return Landmarks(names, arrays["xy"], arrays["visibility"], arrays["world"])
+        names = arrays.get("names", np.empty(0))
+        if names.ndim != 1 or names.dtype.kind != "U":
+            raise UserError(f"{path}: key 'names' should be texts (L,), found {names.dtype} {names.shape}")
+        if len(names) != arrays["xy"].shape[1]:
+            raise UserError(f"{path}: key 'names' holds {len(names)} names, 'xy' {arrays['xy'].shape[1]} landmarks")
+        return Landmarks(tuple(names.tolist()), arrays["xy"], arrays["visibility"], arrays["world"])

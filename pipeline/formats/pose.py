@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.formats.arrays import check_arrays, read_npz, write_npz
+from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
 
 _SHAPES = {
     "global_orient": ("T", 3),
@@ -62,10 +62,7 @@ class Pose:
         """Read a pose file. Raises UserError naming the file and the key that is wrong."""
         arrays = read_npz(path)
         check_arrays(path, arrays, _SHAPES)
-        missing = [f.name for f in fields(Pose) if f.name not in arrays]
-        if missing:
-            raise UserError(f"{path}: key {missing[0]!r} is missing")
-        texts = {key: str(arrays[key]) for key in ("body_model", "source")}
+        texts = {key: read_text(path, arrays, key) for key in ("body_model", "source")}
         pose = Pose(**{f.name: arrays[f.name] for f in fields(Pose)} | texts | {"fps": float(arrays["fps"])})
         pose.check(path)
         return pose

@@ -1,6 +1,7 @@
 """Checked reading and writing of small JSON files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,10 @@ def read_json(path: str | Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:
         if key not in values:
             raise UserError(f"{path}: key {key!r} is missing; found {', '.join(values) or 'nothing'}")
     return values
+
+
+def check_types(path: str | Path, values: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """Raise a UserError where the value of a key is not of its type; a bool is no int."""
+    for key, kind in types.items():
+        if type(values[key]) is not kind:
+            raise UserError(f"{path}: key {key!r} should be {kind.__name__}, found {values[key]!r}")

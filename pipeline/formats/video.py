@@ -1,10 +1,11 @@
 """video.json: what was decoded."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.formats.records import read_json, write_json
+from pipeline.errors import UserError
+from pipeline.formats.records import check_types, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,13 @@ class VideoInfo:
 
     @staticmethod
     def load(path: str | Path) -> "VideoInfo":
-        keys = tuple(VideoInfo.__dataclass_fields__)
-        values = read_json(path, keys)
-        return VideoInfo(**{key: values[key] for key in keys} | {"fps": Fraction(values["fps"])})
+        types = {field.name: field.type for field in fields(VideoInfo)} | {"fps": str}
+        values = read_json(path, tuple(types))
+        check_types(path, values, types)
+        try:
+            fps = Fraction(values["fps"])
+        except (ValueError, ZeroDivisionError) as error:
+            raise UserError(f"{path}: key 'fps' should be a fraction, found {values['fps']!r}") from error
+        if min(fps, values["width"], values["height"], values["frames"]) <= 0:
+            raise UserError(f"{path}: fps, width, height and frames should be above 0; decode the video again")
+        return VideoInfo(**{key: values[key] for key in types} | {"fps": fps})

@@ -30,10 +30,10 @@ class DecodeSettings:
         _check_time("start", self.start)
         if self.stop is not None:
             _check_time("stop", self.stop)
-        if not _is_count(self.step) or self.step < 1:
-            raise UserError(f"settings video.step: expected a whole number from 1 on, found {self.step!r}")
-        if self.longest_side is not None and (not _is_count(self.longest_side) or self.longest_side < 16):
-            raise UserError(f"settings video.longest_side: expected 16 px or more, found {self.longest_side!r}")
+        if self.step < 1:
+            raise UserError(f"settings video.step: expected 1 or more, found {self.step}")
+        if self.longest_side is not None and self.longest_side < 16:
+            raise UserError(f"settings video.longest_side: expected 16 px or more, found {self.longest_side}")
 
 
 def selected_frames(source: VideoSource, settings: DecodeSettings) -> tuple[int, int]:
@@ -143,13 +143,8 @@ def _read_ppm(stream: IO[bytes]) -> np.ndarray | None:
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check_time(name: str, value: object) -> None:
-    seconds = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value)
-    if not seconds and not (_is_count(value) and value >= 0):
+def _check_time(name: str, value: int | str) -> None:
+    if not (re.fullmatch(r"\d+(\.\d+)?s", value) if isinstance(value, str) else value >= 0):
         raise UserError(f"settings video.{name}: expected a frame such as 90, or seconds such as 3s, found {value!r}")
 
 
