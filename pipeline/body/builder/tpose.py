@@ -117,7 +117,7 @@ def _dual_quaternion_skin(
     vertices: np.ndarray, weights: np.ndarray, rotations: np.ndarray, shifts: np.ndarray
 ) -> np.ndarray:
     """Kavan et al. 2007: unlike linear blending it keeps the volume of the shoulders at such large turns."""
-    real = Rotation.from_matrix(rotations).as_quat(canonical=True, scalar_first=True)
+    real = np.roll(Rotation.from_matrix(rotations).as_quat(), 1, axis=1)  # w first
     real[real @ real[0] < 0] *= -1
     dual = 0.5 * _multiply(_pure(shifts), real)
     real, dual = weights @ real, weights @ dual

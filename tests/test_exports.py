@@ -1,0 +1,457 @@
+"""Exports, each read back by another reader or by maths written here, against the body's own joints and vertices."""
+
+import json
+import re
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from plyfile import PlyData
+from scipy.spatial.transform import Rotation
+
+from pipeline.__main__ import main
+from pipeline.avatar import Avatar, render_avatar
+from pipeline.body import JOINT_NAMES, BodyModel, BodyOutput, load_body
+from pipeline.exports.amass import write_amass
+from pipeline.exports.bvh import continuous_euler, write_bvh
+from pipeline.exports.colors import vertex_colors
+from pipeline.exports.glb import write_glb
+from pipeline.exports.ply import write_ply
+from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, to_world
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.pose import Pose
+from pipeline.motion_files import load_motion_file
+from pipeline.splatting import rasterization
+
+FRAMES, FPS = 9, 25.0
+PELVIS_TO_FLOOR = 0.98  # metres, of the mean body
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return load_body("free")
+
+
+@pytest.fixture(scope="module")
+def pose() -> Pose:
+    """Someone who walks past the camera, turning, with bent hips and arms; the camera is 1 m above the floor."""
+    rng = np.random.default_rng(0)
+    turn = Rotation.from_rotvec(np.deg2rad(np.linspace(-40, 200, FRAMES))[:, None] * [0.0, 1.0, 0.0])
+    upright = Rotation.from_euler("x", 180, degrees=True)
+    body_pose = 0.2 * np.cumsum(rng.normal(size=(FRAMES, 69)), axis=0) / np.sqrt(FRAMES)
+    body_pose[:, 0] -= np.linspace(0, 2.0, FRAMES)  # the left thigh, beyond 90 degrees
+    return Pose(
+        global_orient=(upright * turn).as_rotvec(),
+        body_pose=body_pose,
+        betas=0.7 * rng.normal(size=10),
+        transl=np.stack([np.linspace(-0.5, 0.5, FRAMES), np.full(FRAMES, 0.4), np.full(FRAMES, 3.0)], axis=1),
+        valid=np.ones(FRAMES, bool),
+        bbox=np.tile([0.0, 0.0, 64.0, 96.0], (FRAMES, 1)),
+        K=np.array([[90.0, 0, 32], [0, 90, 48], [0, 0, 1]]),
+        fps=FPS,
+        body_model="free",
+        source="test",
+    )
+
+
+def posed(pose: Pose, body: BodyModel) -> BodyOutput:
+    motion = [torch.as_tensor(a, dtype=torch.float32) for a in (pose.global_orient, pose.body_pose)]
+    betas, transl = (torch.as_tensor(a, dtype=torch.float32) for a in (pose.betas, pose.transl))
+    return body(*motion, betas, transl)
+
+
+def moved(points: torch.Tensor, transform: np.ndarray) -> np.ndarray:
+    return points.numpy() @ transform[:3, :3].T + transform[:3, 3]
+
+
+@pytest.fixture(scope="module")
+def avatar_file(body: BodyModel, pose: Pose) -> AvatarFile:
+    """Gaussians on vertices of the body: red on its left half, blue on its right, with some view dependence."""
+    rng = np.random.default_rng(1)
+    count = 1500
+    chosen = torch.from_numpy(rng.choice(len(body.v_template), count, replace=False))
+    betas = torch.as_tensor(pose.betas, dtype=torch.float32)
+    means = body.shaped(betas)[chosen]
+    sh = torch.zeros(count, 4, 3)
+    left = means[:, 0] > 0
+    sh[:, 0] = torch.where(left[:, None], torch.tensor([1.7, -1.7, -1.7]), torch.tensor([-1.7, -1.7, 1.7]))
+    sh[:, 1:] = 0.1 * torch.from_numpy(rng.normal(size=(count, 3, 3))).float()
+    avatar = Avatar(
+        means=means,
+        quats=torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(count, 4))).float(), dim=-1),
+        scales=torch.from_numpy(rng.uniform(0.005, 0.03, (count, 3))).float(),
+        opacities=torch.from_numpy(rng.uniform(0.3, 0.99, count)).float(),
+        sh=sh,
+        weights=body.weights[chosen],
+        betas=betas,
+    )
+    return avatar.to_file(body, "camel", np.ones(FRAMES, bool))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, pose: Pose, avatar_file: AvatarFile) -> Path:
+    """results/<video>/ after `python -m pipeline export`."""
+    folder = tmp_path_factory.mktemp("results") / "clip ä"
+    (folder / "fit").mkdir(parents=True)
+    pose.save(folder / "fit" / "pose_refined.npz")
+    avatar_file.save(folder / "fit" / "avatar.npz")
+    assert main(["export", str(folder), "--settings", "posed_frames: 2"]) == 0
+    return folder
+
+
+# ----------------------------------------------------------------------------------------------------- world
+
+
+@pytest.mark.parametrize(("axes", "up"), [(CAMERA_TO_Y_UP, 1), (CAMERA_TO_Z_UP, 2)])
+def test_the_world_stands_on_the_ground(pose: Pose, body: BodyModel, axes: np.ndarray, up: int) -> None:
+    assert np.linalg.det(axes) == pytest.approx(1)
+    motion = to_world(pose, body, axes)
+    output = posed(pose, body)
+    joints = moved(output.joints, motion.world_from_camera)
+    vertices = moved(output.vertices, motion.world_from_camera)
+    assert (joints[:, JOINT_NAMES.index("head"), up] > joints[:, JOINT_NAMES.index("pelvis"), up]).all()
+    lowest = vertices[..., up].min(1)
+    assert np.quantile(lowest, 0.1) == pytest.approx(0, abs=1e-5) and lowest.max() < 0.6
+    across = [axis for axis in range(3) if axis != up]
+    np.testing.assert_allclose(joints[0, 0, across], 0, atol=1e-5)
+    again = posed(replace(pose, global_orient=motion.poses[:, 0], transl=motion.transl), body)
+    np.testing.assert_allclose(again.vertices.numpy(), vertices, atol=2e-5)
+
+
+# ----------------------------------------------------------------------------------------------------- AMASS
+
+
+def test_amass_gives_the_joints_back(results: Path, pose: Pose, body: BodyModel) -> None:
+    with np.load(results / "exports" / "motion_amass.npz", allow_pickle=False) as data:
+        amass = dict(data)
+    assert {"poses", "trans", "betas", "dmpls", "gender", "mocap_framerate"} <= set(amass)
+    assert amass["poses"].shape == (FRAMES, 156) and amass["betas"].shape == (16,)
+    assert str(amass["gender"]) == "neutral" and float(amass["mocap_framerate"]) == FPS
+    read = replace(
+        pose,
+        global_orient=amass["poses"][:, :3],
+        body_pose=np.concatenate([amass["poses"][:, 3:66], np.zeros((FRAMES, 6))], axis=1),
+        betas=amass["body_betas"],
+        transl=amass["trans"],
+    )
+    expected = moved(posed(pose, body).joints, amass["world_from_camera"])
+    np.testing.assert_allclose(posed(read, body).joints.numpy(), expected, atol=2e-5)
+    assert expected[0, 0, 2] == pytest.approx(PELVIS_TO_FLOOR, abs=0.25)  # z is up
+
+
+def test_betas_go_to_amass_only_where_they_mean_the_same(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
+    motion = to_world(pose, body, CAMERA_TO_Z_UP)
+    for name, expected in (("smpl", pose.betas), ("free", np.zeros(10))):
+        write_amass(tmp_path / f"{name}.npz", motion, pose.betas, name)
+        with np.load(tmp_path / f"{name}.npz") as data:
+            np.testing.assert_array_equal(data["betas"], [*expected, *np.zeros(6)])
+
+
+def test_the_studio_reads_the_amass_file(results: Path, pose: Pose, body: BodyModel) -> None:
+    pelvis = body.rest_joints(torch.as_tensor(pose.betas, dtype=torch.float32))[0].numpy()
+    poses, trans = load_motion_file(results / "exports" / "motion_amass.npz", (), FRAMES, FPS, pelvis)
+    expected = to_world(pose, body, CAMERA_TO_Y_UP)
+    np.testing.assert_allclose(poses[:, 3:66], expected.poses.reshape(FRAMES, 72)[:, 3:66], atol=1e-6)
+    turned = Rotation.from_rotvec(poses[:, :3]) * Rotation.from_rotvec(expected.poses[:, 0]).inv()
+    assert turned.magnitude().max() < 1e-5
+    np.testing.assert_allclose(np.diff(trans, axis=0), np.diff(expected.transl, axis=0), atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- BVH
+
+
+def bvh_joints(text: str) -> tuple[dict[str, np.ndarray], float]:
+    """Positions (T, 3) of each joint in centimetres by forward kinematics, and the frame time, of any BVH text."""
+    tokens = iter(re.findall(r"\S+", text.split("MOTION")[0]))
+    joints: list[dict] = []
+    stack: list[dict] = []
+    for token in tokens:
+        if token in ("ROOT", "JOINT"):
+            joint = {"name": next(tokens), "parent": stack[-1] if stack else None}
+            joints.append(joint)
+        elif token == "End":
+            joint = {"name": next(tokens)}
+        elif token == "{":
+            stack.append(joint)
+        elif token == "}":
+            stack.pop()
+        elif token == "OFFSET":
+            stack[-1]["offset"] = np.array([float(next(tokens)) for _ in range(3)])
+        elif token == "CHANNELS":
+            stack[-1]["channels"] = [next(tokens) for _ in range(int(next(tokens)))]
+    head, *lines = text.split("Frame Time:")[1].strip().splitlines()
+    rows = np.array([[float(word) for word in line.split()] for line in lines])
+    assert len(rows) == int(re.search(r"Frames:\s*(\d+)", text)[1])
+    column, found = 0, {}
+    for joint in joints:
+        rotation, position = np.tile(np.eye(3), (len(rows), 1, 1)), np.tile(joint["offset"], (len(rows), 1))
+        for channel in joint["channels"]:
+            axis, kind = channel[0].lower(), channel[1:]
+            if kind == "position":
+                position[:, "xyz".index(axis)] += rows[:, column]
+            else:
+                rotation = rotation @ Rotation.from_euler(axis, rows[:, column, None], degrees=True).as_matrix()
+            column += 1
+        if (parent := joint["parent"]) is not None:
+            position = parent["position"] + (parent["rotation"] @ position[..., None])[..., 0]
+            rotation = parent["rotation"] @ rotation
+        joint |= {"position": position, "rotation": rotation}
+        found[joint["name"]] = position
+    assert column == rows.shape[1]
+    return found, float(head)
+
+
+def test_bvh_kinematics_give_the_joints_back(results: Path, pose: Pose, body: BodyModel) -> None:
+    found, frame_time = bvh_joints((results / "exports" / "motion.bvh").read_text())
+    expected = moved(posed(pose, body).joints, to_world(pose, body, CAMERA_TO_Y_UP).world_from_camera)
+    assert set(found) == set(JOINT_NAMES)
+    for index, name in enumerate(JOINT_NAMES):
+        np.testing.assert_allclose(found[name], 100 * expected[:, index], atol=5e-3)
+    assert frame_time == pytest.approx(1 / FPS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float64, (4, 2, 3), elements=st.floats(-3.2, 3.2) | st.sampled_from([0.0, np.pi / 2, -np.pi / 2])))
+def test_euler_angles_are_the_same_rotations(poses: np.ndarray) -> None:
+    angles = continuous_euler(poses).reshape(-1, 3)
+    again = Rotation.from_euler("ZXY", angles, degrees=True)
+    assert (again * Rotation.from_rotvec(poses.reshape(-1, 3)).inv()).magnitude().max() < 1e-6
+
+
+def test_euler_angles_do_not_jump_when_a_hip_passes_90_degrees() -> None:
+    bend = Rotation.from_euler(
+        "XYZ", np.stack([np.linspace(0, -130, 40), np.full(40, 9), np.full(40, 4)], 1), degrees=True
+    )
+    angles = continuous_euler(bend.as_rotvec()[:, None])[:, 0]
+    assert np.abs(np.diff(angles, axis=0)).max() < 60  # the curve is steep there, for any such angles
+    assert np.abs(np.diff(bend.as_euler("ZXY", degrees=True), axis=0)).max() > 150  # as they come, they jump
+
+
+# ------------------------------------------------------------------------------------------------------- GLB
+
+
+class Glb:
+    """The parts of a GLB that this test needs, read by the specification."""
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        magic, version, length = struct.unpack_from("<4sII", data)
+        assert (magic, version, length) == (b"glTF", 2, len(data))
+        size, kind = struct.unpack_from("<I4s", data, 12)
+        assert kind == b"JSON"
+        self.json = json.loads(data[20 : 20 + size])
+        self.binary = data[20 + size + 8 :]
+
+    def accessor(self, index: int) -> np.ndarray:
+        accessor = self.json["accessors"][index]
+        view = self.json["bufferViews"][accessor["bufferView"]]
+        kind = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}[accessor["componentType"]]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
+        values = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
+        return values.reshape(-1, width).astype(float)
+
+    def world_matrices(self, key: int) -> np.ndarray:
+        """(joints, 4, 4) of the skin's joints at one key of the animation."""
+        nodes = self.json["nodes"]
+        local = [
+            {"translation": np.array(node.get("translation", [0, 0, 0])), "rotation": [0, 0, 0, 1]} for node in nodes
+        ]
+        animation = self.json["animations"][0]
+        for channel in animation["channels"]:
+            sampler = animation["samplers"][channel["sampler"]]
+            local[channel["target"]["node"]][channel["target"]["path"]] = self.accessor(sampler["output"])[key]
+        world: dict[int, np.ndarray] = {}
+
+        def visit(index: int, above: np.ndarray) -> None:
+            matrix = np.eye(4)
+            matrix[:3, :3] = Rotation.from_quat(local[index]["rotation"]).as_matrix()
+            matrix[:3, 3] = local[index]["translation"]
+            world[index] = above @ matrix
+            for child in nodes[index].get("children", []):
+                visit(child, world[index])
+
+        for root in self.json["scenes"][0]["nodes"]:
+            visit(root, np.eye(4))
+        return np.stack([world[joint] for joint in self.json["skins"][0]["joints"]])
+
+
+def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> None:
+    glb = Glb(results / "exports" / "motion.glb")
+    world = to_world(pose, body, CAMERA_TO_Y_UP).world_from_camera
+    output = posed(pose, body)
+    joints, vertices = moved(output.joints, world), moved(output.vertices, world)
+    attributes = glb.json["meshes"][0]["primitives"][0]["attributes"]
+    rest = glb.accessor(attributes["POSITION"])
+    weights, ids = glb.accessor(attributes["WEIGHTS_0"]), glb.accessor(attributes["JOINTS_0"]).astype(int)
+    bind = glb.accessor(glb.json["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    for frame in (0, 4, FRAMES - 1):
+        matrices = glb.world_matrices(frame)
+        np.testing.assert_allclose(matrices[:, :3, 3], joints[frame], atol=2e-5)
+        blended = np.einsum("vk,vkij->vij", weights, (matrices @ bind)[ids])
+        skinned = np.einsum("vij,vj->vi", blended[:, :3, :3], rest) + blended[:, :3, 3]
+        distance = np.linalg.norm(skinned - vertices[frame], axis=1)
+        assert distance.max() < 0.02 and distance.mean() < 1e-4  # only the fifth and later weights are lost
+    animation = glb.json["animations"][0]
+    times = glb.accessor(animation["samplers"][0]["input"])
+    np.testing.assert_allclose(times[:, 0], np.arange(FRAMES) / FPS, atol=1e-6)
+    for sampler in animation["samplers"][1:]:
+        keys = glb.accessor(sampler["output"])
+        assert ((keys[1:] * keys[:-1]).sum(1) >= 0).all()  # the short way between keys
+
+
+def open_mesh(path: Path) -> trimesh.Trimesh:
+    (mesh,) = trimesh.load_scene(path, process=False).geometry.values()
+    return mesh
+
+
+def test_glb_opens_in_trimesh_with_the_avatars_colours(results: Path, body: BodyModel) -> None:
+    mesh = open_mesh(results / "exports" / "motion.glb")
+    assert mesh.faces.shape == tuple(body.faces.shape)
+    assert 1.4 < mesh.extents[1] < 2.1 and mesh.volume > 0.04
+    rgb = mesh.visual.vertex_attributes["color"][:, :3].astype(float)
+    left, right = (np.abs(mesh.vertices[:, 0]) > 0.1) & (np.sign(mesh.vertices[:, 0])[None] == [[1], [-1]])
+    assert (rgb[left, 0] > 180).mean() > 0.99 and (rgb[left, 2] < 20).mean() > 0.99
+    assert (rgb[right, 2] > 180).mean() > 0.99 and (rgb[right, 0] < 20).mean() > 0.99
+
+
+def test_glb_without_an_avatar_is_grey(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
+    write_glb(tmp_path / "grey.glb", to_world(pose, body, CAMERA_TO_Y_UP), body, pose.betas, None)
+    rgb = open_mesh(tmp_path / "grey.glb").visual.vertex_attributes["color"][:, :3]
+    assert np.ptp(rgb) == 0 and rgb[0, 0] == round(255 * ((0.6 + 0.055) / 1.055) ** 2.4)
+
+
+def test_vertex_colours_prefer_near_and_opaque_gaussians() -> None:
+    def avatar(opacities: list[float]) -> Avatar:
+        sh = torch.tensor([[[1.7, -1.7, -1.7]], [[-1.7, -1.7, 1.7]]])
+        means = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.01, 0.0]])
+        blank = torch.zeros(2, 1)
+        return Avatar(means, blank, blank, torch.tensor(opacities), sh, blank, torch.zeros(10))
+
+    points = np.array([[0.0, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 5.0, 0.0]])
+    even = vertex_colors(points, avatar([0.9, 0.9]))
+    assert even[0, 0] > even[0, 2] and even[1, 2] > even[1, 0]
+    assert np.isfinite(even).all() and even[2].sum() > 0.5
+    np.testing.assert_allclose(vertex_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------- PLY
+
+
+def read_ply(path: Path) -> dict[str, torch.Tensor]:
+    """Gaussians as the original viewer reads them."""
+    vertex = PlyData.read(str(path))["vertex"]
+
+    def columns(*names: str) -> np.ndarray:
+        return np.stack([vertex[name] for name in names], axis=1).astype(np.float64)
+
+    rest = columns(*(f"f_rest_{i}" for i in range(45))).reshape(-1, 3, 15).transpose(0, 2, 1)
+    sh = np.concatenate([columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None], rest], axis=1)
+    arrays = {
+        "means": columns("x", "y", "z"),
+        "quats": columns("rot_0", "rot_1", "rot_2", "rot_3"),
+        "scales": np.exp(columns("scale_0", "scale_1", "scale_2")),
+        "opacities": 1 / (1 + np.exp(-columns("opacity")[:, 0])),
+        "sh": sh,
+    }
+    return {name: torch.from_numpy(values).float() for name, values in arrays.items()}
+
+
+def test_ply_has_the_standard_properties_in_order(results: Path) -> None:
+    ply = PlyData.read(str(results / "exports" / "avatar.ply"))
+    expected = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *(f"f_rest_{i}" for i in range(45))]
+    expected += ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
+    assert [prop.name for prop in ply["vertex"].properties] == expected
+    assert not ply.text and ply.byte_order == "<"
+    assert {prop.val_dtype for prop in ply["vertex"].properties} == {"f4"}
+
+
+def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, avatar_file: AvatarFile) -> None:
+    read = read_ply(results / "exports" / "avatar.ply")
+    np.testing.assert_allclose(read["means"].numpy(), avatar_file.means * [1, -1, -1], atol=1e-6)
+    np.testing.assert_allclose(read["scales"].numpy(), avatar_file.scales, rtol=1e-5)
+    np.testing.assert_allclose(read["opacities"].numpy(), avatar_file.opacities, atol=1e-5)
+    np.testing.assert_allclose(read["sh"][:, :4].numpy(), avatar_file.sh, atol=1e-6)
+    assert read["sh"][:, 4:].abs().max() == 0
+    turned = Rotation.from_quat(np.roll(read["quats"].numpy(), -1, axis=1))
+    expected = Rotation.from_euler("x", 180, degrees=True) * Rotation.from_quat(np.roll(avatar_file.quats, -1, axis=1))
+    assert (turned * expected.inv()).magnitude().max() < 1e-5
+
+
+def test_posed_ply_renders_to_the_same_picture(
+    results: Path, pose: Pose, avatar_file: AvatarFile, body: BodyModel
+) -> None:
+    files = sorted((results / "exports").glob("avatar_posed_*.ply"))
+    assert [path.name for path in files] == ["avatar_posed_000003.ply", "avatar_posed_000005.ply"]
+    K = torch.as_tensor(pose.K, dtype=torch.float32)
+    for path, frame in zip(files, (3, 5)):
+        read = read_ply(path)
+        picture, alpha, _ = rasterization(
+            read["means"],
+            read["quats"],
+            read["scales"],
+            read["opacities"],
+            read["sh"][:, :4],
+            torch.eye(4)[None],
+            K[None],
+            64,
+            96,
+            sh_degree=1,
+        )
+        motion = (
+            torch.as_tensor(a[frame], dtype=torch.float32) for a in (pose.global_orient, pose.body_pose, pose.transl)
+        )
+        expected, expected_alpha = render_avatar(Avatar.from_file(avatar_file, body), body, *motion, K, 64, 96)
+        assert expected_alpha.max() > 0.9
+        torch.testing.assert_close(picture[0], expected, atol=2e-4, rtol=0)
+        torch.testing.assert_close(alpha[0, ..., 0], expected_alpha, atol=2e-4, rtol=0)
+
+
+def test_ply_keeps_extreme_opacities_finite(tmp_path: Path) -> None:
+    points, opacities = np.zeros((2, 3)), np.array([0.0, 1.0])
+    write_ply(tmp_path / "a.ply", points, np.ones((2, 4)), points + 0.1, opacities, np.zeros((2, 1, 3)))
+    read = read_ply(tmp_path / "a.ply")
+    assert all(torch.isfinite(values).all() for values in read.values())
+    np.testing.assert_allclose(read["opacities"].numpy(), opacities, atol=1e-5)
+    np.testing.assert_allclose(read["quats"].numpy(), 0.5)
+
+
+# ----------------------------------------------------------------------------------------------------- stage
+
+
+def test_the_stage_records_what_it_wrote(results: Path) -> None:
+    record = json.loads((results / "provenance" / "export.json").read_text())
+    assert set(record["facts"]["bytes"]) == {path.name for path in (results / "exports").iterdir()}
+    assert {"avatar.ply", "motion_amass.npz", "motion.bvh", "motion.glb"} <= set(record["facts"]["bytes"])
+
+
+def test_the_stage_refuses_another_body(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with np.load(Path(__file__).parent.parent / "pipeline/body/data/free_body.npz") as data:
+        np.savez(tmp_path / "other.npz", **dict(data) | {"name": np.array("smpl")})
+    before = {path: path.stat().st_mtime_ns for path in (results / "exports").iterdir()}
+    assert main(["export", str(results), "--body-model", str(tmp_path / "other.npz")]) == 1
+    assert "pose_refined.npz: was made with the body model 'free'" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in (results / "exports").iterdir()}
+
+
+def test_the_stage_needs_a_fit(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["export", str(tmp_path)]) == 1
+    assert "pose_refined.npz: not found" in capsys.readouterr().err
+    assert not (tmp_path / "exports").exists()
+
+
+def test_a_clip_of_one_frame_is_exported(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
+    first = {key: getattr(pose, key)[:1] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
+    motion = to_world(replace(pose, **first), body, CAMERA_TO_Y_UP)
+    write_bvh(tmp_path / "one.bvh", motion, body.rest_joints(torch.as_tensor(pose.betas).float()).double().numpy())
+    found, _ = bvh_joints((tmp_path / "one.bvh").read_text())
+    assert found["head"].shape == (1, 3)
+    write_glb(tmp_path / "one.glb", motion, body, pose.betas, None)
+    assert Glb(tmp_path / "one.glb").world_matrices(0).shape == (24, 4, 4)
