@@ -24,6 +24,8 @@ STAGES = {
     "aggregate": "gather the metrics of all videos",
     "doctor": "say what is installed, what is missing and what mends it",
 }
+# Errors of the system that a user can do something about: no space, no permission, a file where a folder should be.
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 log = logging.getLogger("pipeline")
 
 
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return _fail(stage, str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in _MENDABLE:
             raise
         return _fail(stage, f"{error.filename or 'output'}: {error.strerror}; free some space or choose another folder")
     except KeyboardInterrupt:

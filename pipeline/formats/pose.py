@@ -1,7 +1,9 @@
 """A person's motion as SMPL parameters: pose_init.npz, fit/pose_refined.npz, and the studio's truth."""
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,32 +39,31 @@ class Pose:
     source: str  # what made it, for people
 
     def __post_init__(self) -> None:
-        self.check(f"pose from {self.source}")
+        _check(f"pose from {self.source}", vars(self))
 
     def __len__(self) -> int:
         return len(self.global_orient)
 
-    def check(self, where: str | Path) -> None:
-        """Raise a UserError naming `where`, the key and the shape or value found, if anything is wrong."""
-        sizes = check_arrays(where, asdict(self), _SHAPES)
-        if sizes["T"] == 0:
-            raise UserError(f"{where}: holds no frame")
-        if self.valid.dtype != bool:
-            raise UserError(f"{where}: key 'valid' should be bool, found {self.valid.dtype}")
-        if self.body_model not in BODY_MODELS:
-            raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {self.body_model!r}")
-        if self.fps <= 0:
-            raise UserError(f"{where}: fps should be above 0, found {self.fps}")
-
     def save(self, path: str | Path) -> None:
-        write_npz(path, asdict(self))
+        write_npz(path, vars(self))
 
     @staticmethod
     def load(path: str | Path) -> "Pose":
         """Read a pose file. Raises UserError naming the file and the key that is wrong."""
         arrays = read_npz(path)
-        check_arrays(path, arrays, _SHAPES)
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "source")}
-        pose = Pose(**{f.name: arrays[f.name] for f in fields(Pose)} | texts | {"fps": float(arrays["fps"])})
-        pose.check(path)
-        return pose
+        _check(path, arrays | texts)
+        return Pose(**{key: arrays[key] for key in _SHAPES} | texts | {"fps": float(arrays["fps"])})
+
+
+def _check(where: str | Path, values: Mapping[str, Any]) -> None:
+    """Raise a UserError naming `where`, the key and the shape or value found, if anything of a pose is wrong."""
+    sizes = check_arrays(where, values, _SHAPES)
+    if sizes["T"] == 0:
+        raise UserError(f"{where}: holds no frame")
+    if values["valid"].dtype != bool:
+        raise UserError(f"{where}: key 'valid' should be bool, found {values['valid'].dtype}")
+    if values["body_model"] not in BODY_MODELS:
+        raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")
+    if values["fps"] <= 0:
+        raise UserError(f"{where}: fps should be above 0, found {values['fps']}")
