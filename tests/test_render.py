@@ -22,8 +22,9 @@ from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.motions import motion
 from pipeline.render import draw, stills
+from pipeline.render.crop import clip_crop, person_boxes, posed_vertices, tiles_of
 from pipeline.render.novel_pose import novel_motion, novel_pose_scene
-from pipeline.render.overlay import mesh_layer, overlay_frames, panel_size, posed_vertices, scaled_K
+from pipeline.render.overlay import GAP, mesh_layer, overlay_crop, overlay_frames
 from pipeline.render.performer import Performer
 from pipeline.render.scene import framed
 from pipeline.render.turntable import standing, turntable_frames, turntable_scene
@@ -83,6 +84,12 @@ def rendered(tmp_path_factory, body, walk) -> VideoDir:
     return paths
 
 
+@pytest.fixture(scope="module")
+def crop(rendered, body):
+    before, after = Pose.load(rendered.pose_init), Pose.load(rendered.pose_refined)
+    return overlay_crop(FrameFolder(rendered.frames), before, after, body, 160)
+
+
 def read_video(path: Path) -> tuple[dict, np.ndarray]:
     reader = imageio_ffmpeg.read_frames(path, pix_fmt="rgb24")
     meta = next(reader)
@@ -94,20 +101,19 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return (a & b).sum() / (a | b).sum()
 
 
-def test_overlay_video_has_the_clips_frames_and_rate(rendered):
+def test_overlay_video_has_the_clips_frames_and_rate(rendered, crop):
     meta, frames = read_video(rendered.renders / "overlay.mp4")
     assert len(frames) == FRAMES
     assert meta["fps"] == pytest.approx(12.5)
-    wide, tall = panel_size(WIDTH, HEIGHT, 160)
-    assert abs(frames.shape[2] - (3 * wide + 4)) <= 1
-    assert frames.shape[1] == tall
+    assert frames.shape[1] == max(crop.height, crop.width) == 160
+    assert frames.shape[2] == 3 * crop.width + 2 * GAP
 
 
-def test_overlay_panels_show_video_before_and_after(rendered):
+def test_overlay_panels_show_video_before_and_after(rendered, crop):
     """The video is untouched, and the tints of the two meshes are the ones that the labels promise."""
     _, frames = read_video(rendered.renders / "overlay.mp4")
-    wide, _ = panel_size(WIDTH, HEIGHT, 160)
-    video, before, after = (frames[2][:, i * (wide + 2) : i * (wide + 2) + wide].astype(float) for i in range(3))
+    step = crop.width + GAP
+    video, before, after = (frames[2][:, i * step : i * step + crop.width].astype(float) for i in range(3))
     middle = (slice(40, 130), slice(None))  # below and above the labels
     assert np.abs(video[middle] - 90).max() < 12
     warm, cool = before[..., 0] - before[..., 2] > 60, after[..., 2] - after[..., 0] > 40
@@ -138,7 +144,7 @@ def test_mesh_covers_the_projected_triangles(body, walk):
     """Against polygons filled by Pillow, which shares no code with the ray caster."""
     vertices, faces = posed_vertices(body, walk, 1), body.faces.numpy()
     factor = 8
-    xy = vertices @ scaled_K(walk.K, WIDTH, HEIGHT, WIDTH * factor, HEIGHT * factor).T
+    xy = vertices @ (np.diag([factor, factor, 1]) @ walk.K).T
     xy = xy[:, :2] / xy[:, 2:] - 0.5  # Pillow's pixel centres are at whole numbers
     canvas = Image.new("L", (WIDTH * factor, HEIGHT * factor))
     pen = ImageDraw.Draw(canvas)
@@ -156,12 +162,13 @@ def test_overlay_tints_the_person_of_a_studio_clip(studio_clip, body, tmp_path):
     width, height = studio_clip.request.width, studio_clip.request.height
     for index in range(len(truth)):
         write_frame(tmp_path / f"{index:06d}.jpg", np.full((height, width, 3), 128, np.uint8))
-    panels = overlay_frames(FrameFolder(tmp_path), truth, truth, body, max(width, height), 0.7)
+    frames = FrameFolder(tmp_path)
+    crop = overlay_crop(frames, truth, truth, body, 240)
     overlaps = []
-    for index, panel in enumerate(panels):
-        after = panel[:, -width:].astype(int)
-        tinted = after[..., 2] - after[..., 0] > 20
-        overlaps.append(overlap(tinted, masks[index] > 127))
+    for index, panels in enumerate(overlay_frames(frames, truth, truth, body, 240, 0.7)):
+        after = panels[:, -crop.width :].astype(int)
+        mask = crop.of(np.repeat(masks[index][..., None], 3, axis=-1))[..., 0]
+        overlaps.append(overlap(after[..., 2] - after[..., 0] > 20, mask > 127))
     assert np.mean(overlaps) > 0.75
     assert np.min(overlaps) > 0.65
 
@@ -181,7 +188,8 @@ def test_mesh_partly_or_wholly_outside_the_image(body, walk):
 def test_overlay_says_which_frames_were_not_seen(rendered, body, walk):
     frames = FrameFolder(rendered.frames)
     seen, unseen = list(overlay_frames(frames, walk, walk, body, 160, 0.7))[-2:]
-    corner = (slice(-30, None), slice(panel_size(WIDTH, HEIGHT, 160)[0] + 6, -panel_size(WIDTH, HEIGHT, 160)[0] - 4))
+    wide = overlay_crop(frames, walk, walk, body, 160).width
+    corner = (slice(-30, None), slice(wide + GAP, 2 * wide + GAP))
     assert (unseen[corner].min(axis=-1) > 200).any()  # white letters
     assert not (seen[corner].min(axis=-1) > 200).any()
 
@@ -262,15 +270,56 @@ def test_framed_fits_any_points():
     assert xy.max() == pytest.approx(0.93, abs=1e-6)
 
 
-def test_crops_hold_the_person_and_stay_inside():
-    boxes = np.array([[0, 10, 40, 150], [60, 5, 115, 158.0]])
-    for crop, box in zip(stills.crops(boxes, WIDTH, HEIGHT, 300), boxes):
-        right, bottom = crop.left + crop.width / crop.scale, crop.top + crop.height / crop.scale
-        assert crop.left >= 0 and crop.top >= 0
-        assert right <= WIDTH + 0.5 and bottom <= HEIGHT + 0.5
-        assert crop.left <= box[0] and right >= box[2] - 0.5
-        tile = crop.of(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-        assert tile.shape == (crop.height, crop.width, 3)
+BOXES = np.array([[0, 10, 40, 150], [60, 5, 115, 158.0]])
+
+
+def test_tiles_hold_the_person_and_stay_inside():
+    tiles = tiles_of(BOXES, WIDTH, HEIGHT, 300)
+    assert len({(tile.width, tile.height, tile.scale) for tile in tiles}) == 1
+    for tile, box in zip(tiles, BOXES):
+        check_crop(tile, box)
+    with_margin = tiles_of(np.array([[50, 60, 70, 100.0]]), WIDTH, HEIGHT, 300)[0]
+    assert with_margin.top < 60 - 5 and with_margin.top + 300 / with_margin.scale > 100 + 5
+
+
+@pytest.mark.parametrize("side", [77, 160, 2000])
+def test_clip_crop_holds_all_boxes_and_suits_a_video(side):
+    crop = clip_crop(BOXES, WIDTH, HEIGHT, side)
+    for box in BOXES:
+        check_crop(crop, box)
+    assert crop.width % 2 == 0 and crop.height % 2 == 0
+    assert max(crop.width, crop.height) <= side
+    assert crop.scale <= 2
+
+
+def check_crop(crop, box):
+    """It holds the box, and is inside the frame up to a pixel of rounding."""
+    right, bottom = crop.left + crop.width / crop.scale, crop.top + crop.height / crop.scale
+    assert crop.left >= 0 and crop.top >= 0
+    assert right <= WIDTH + 1 and bottom <= HEIGHT + 1
+    assert crop.left <= box[0] and right >= box[2] - 1.5 / crop.scale
+    assert crop.top <= box[1] and bottom >= box[3] - 2 / crop.scale
+    tile = crop.of(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    assert tile.shape == (crop.height, crop.width, 3)
+
+
+def test_crop_shows_a_point_where_its_camera_sees_it(walk):
+    """A white pixel of the frame, and the point in space behind its centre seen through the crop's K."""
+    crop = tiles_of(np.array([[30, 20, 90, 150.0]]), WIDTH, HEIGHT, 300)[0]
+    frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    frame[70, 66] = 255
+    point = np.linalg.inv(walk.K) @ [66.5, 70.5, 1]
+    u, v, _ = crop.K(walk.K) @ point
+    bright = np.argwhere(crop.of(frame)[..., 0] > 128).mean(0)
+    assert bright == pytest.approx([v - 0.5, u - 0.5], abs=0.6)
+
+
+def test_person_box_is_the_whole_image_when_nobody_is_in_it(body, walk):
+    away = replace(walk, transl=walk.transl + np.array([50.0, 0, 0]))
+    boxes = person_boxes((away,), body, [0, 1], WIDTH, HEIGHT)
+    assert boxes.tolist() == [[0, 0, WIDTH, HEIGHT]] * 2
+    (box,) = person_boxes((walk,), body, [0], WIDTH, HEIGHT)
+    assert 0 < box[0] < WIDTH / 2 < box[2] < WIDTH
 
 
 def test_label_never_leaves_the_picture():

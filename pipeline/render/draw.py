@@ -117,9 +117,3 @@ def _joined(images: list[np.ndarray], gap: int, colour: Colour, axis: int) -> np
     for image in images[1:]:
         parts += [between, image]
     return np.concatenate(parts, axis=axis)
-
-
-def even(image: np.ndarray) -> np.ndarray:
-    """The image with its last row and column repeated where that makes its size even, which video encoders want."""
-    height, width = image.shape[:2]
-    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from pipeline.body import BodyModel
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.pose import Pose
 from pipeline.raycast import box_downsample, cast, interpolate, smooth_normals
 from pipeline.render import draw
+from pipeline.render.crop import Crop, clip_crop, person_boxes, posed_vertices
 
-# A small clip is shown at most this much enlarged: enough to judge a thin mesh edge, without a blurred wall of pixels.
-MAX_ENLARGEMENT = 2.0
+GAP = 2  # px between the panels
+_SAMPLES = 60  # frames over the clip at which is looked where the person is
 _NEAR = 0.05  # metres: a mesh with a vertex nearer than that is cast over the whole image
 _LIGHT = np.array([-0.35, -0.65, -0.68])  # towards the light, camera axes: from the upper left behind the camera
 
@@ -78,26 +78,6 @@ def mesh_layer(
     return MeshLayer(left, top, box_downsample(colour, supersample), box_downsample(alpha, supersample)[..., 0])
 
 
-def posed_vertices(body: BodyModel, pose: Pose, frame: int) -> np.ndarray:
-    """(V, 3) float32 vertices of one frame, metres in the camera frame."""
-    one = slice(frame, frame + 1)
-    tensors = [torch.from_numpy(np.asarray(a, np.float32)) for a in (
-        pose.global_orient[one], pose.body_pose[one], pose.betas, pose.transl[one],
-    )]  # fmt: skip
-    return body(*tensors).vertices[0].numpy()
-
-
-def panel_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """Width and height, both even, of a frame shown with this longest side, at most `MAX_ENLARGEMENT` enlarged."""
-    factor = min(longest_side / max(width, height), MAX_ENLARGEMENT)
-    return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
-
-
-def scaled_K(K: np.ndarray, width: int, height: int, new_width: int, new_height: int) -> np.ndarray:
-    """Intrinsics of the same camera with another number of pixels."""
-    return np.diag([new_width / width, new_height / height, 1.0]) @ K
-
-
 def overlay_frames(
     frames: FrameFolder,
     before: Pose,
@@ -106,24 +86,53 @@ def overlay_frames(
     longest_side: int,
     opacity: float,
 ) -> Iterator[np.ndarray]:
-    """For each frame, uint8 (h, 3 w + gaps, 3): the video, the mesh before and the mesh after, side by side."""
-    height, width = frames[0].shape[:2]
-    shown = panel_size(width, height, longest_side)
-    size = draw.label_size(min(shown))
+    """For each frame, uint8 (h, 3 w + gaps, 3): the video, the mesh before and the mesh after, side by side.
+
+    All frames are cropped to where the person goes in the clip.
+    """
+    crop = overlay_crop(frames, before, after, body, longest_side)
+    size = draw.label_size(min(crop.width, crop.height))
     for index in range(len(frames)):
-        video = draw.resized(frames[index], *shown)
-        panels, quiet = [video.copy()], draw.muted(video)
-        for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
-            K = scaled_K(pose.K, width, height, *shown)
-            layer = mesh_layer(posed_vertices(body, pose, index), body.faces.numpy(), K, *shown, tint, opacity)
-            panels.append(layer.over(quiet))
-        draw.label(panels[0], "video", size)
-        draw.label(panels[1], "before", size, draw.BEFORE)
-        draw.label(panels[2], "after", size, draw.AFTER)
+        panels = before_after(frames[index], before, after, body, index, crop, opacity)
+        label_panels(panels, size)
         draw.label(panels[0], f"{index / before.fps:.1f} s", size, corner="bottom left")
         if not before.valid[index]:
             draw.label(panels[1], "not seen, interpolated", size, corner="bottom left")
-        yield draw.even(draw.row(panels, gap=2, colour=draw.INK))
+        yield draw.row(panels, gap=GAP, colour=draw.INK)
+
+
+def overlay_crop(frames: FrameFolder, before: Pose, after: Pose, body: BodyModel, longest_side: int) -> Crop:
+    """The part of the frames that the panels show."""
+    height, width = frames[0].shape[:2]
+    looked_at = np.unique(np.linspace(0, len(frames) - 1, _SAMPLES).astype(int))
+    return clip_crop(person_boxes((before, after), body, looked_at, width, height), width, height, longest_side)
+
+
+def before_after(
+    frame: np.ndarray,
+    before: Pose,
+    after: Pose,
+    body: BodyModel,
+    index: int,
+    crop: Crop,
+    opacity: float,
+    supersample: int = 2,
+) -> list[np.ndarray]:
+    """Three tiles of frame `index`: the video, the mesh before, the mesh after."""
+    video = crop.of(frame)
+    quiet = draw.muted(video)
+    tiles = [video]
+    for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
+        vertices, K = posed_vertices(body, pose, index), crop.K(pose.K)
+        layer = mesh_layer(vertices, body.faces.numpy(), K, crop.width, crop.height, tint, opacity, supersample)
+        tiles.append(layer.over(quiet))
+    return tiles
+
+
+def label_panels(tiles: list[np.ndarray], size: int) -> None:
+    """Write what each of the three tiles of `before_after` is into its corner."""
+    for tile, (name, swatch) in zip(tiles, (("video", None), ("before", draw.BEFORE), ("after", draw.AFTER))):
+        draw.label(tile, name, size, swatch)
 
 
 def _window(vertices: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pipeline.body import BodyModel
@@ -13,56 +12,17 @@ from pipeline.formats.images import FrameFolder
 from pipeline.formats.pose import Pose
 from pipeline.motions import Motion
 from pipeline.render import draw
+from pipeline.render.crop import Crop, person_boxes, posed_vertices, tiles_of
 from pipeline.render.novel_pose import novel_pose_scene
-from pipeline.render.overlay import mesh_layer, posed_vertices
+from pipeline.render.overlay import before_after, label_panels, mesh_layer
 from pipeline.render.performer import Performer
 from pipeline.render.turntable import standing, turntable_scene
 
 _TILE = 360  # px: height of a tile of a strip
 _CLOSE_UP = 620  # px: height of a tile of the close-up
 _GAP = 4
-_MARGIN = 0.18  # of the person's size, kept around the person in a crop
-_WIDEST, _NARROWEST = 1.3, 0.6  # width over height of a crop
+_SUPERSAMPLE = 3  # rays a pixel side
 _PLAIN = 0.9  # grey behind the avatar where it is set beside the video
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A part of a frame shown as a tile: pixels of the frame from (left, top), `scale` times enlarged."""
-
-    left: float
-    top: float
-    scale: float
-    width: int  # px of the tile
-    height: int
-
-    def of(self, frame: np.ndarray) -> np.ndarray:
-        """The tile, uint8 (height, width, 3)."""
-        box = (self.left, self.top, self.left + self.width / self.scale, self.top + self.height / self.scale)
-        resample = Image.Resampling.LANCZOS
-        return np.array(Image.fromarray(frame).resize((self.width, self.height), resample, box=box))
-
-    def K(self, K: np.ndarray) -> np.ndarray:
-        """Intrinsics of the tile, for the frame's `K`."""
-        moved = np.array([[1, 0, -self.left], [0, 1, -self.top], [0, 0, 1.0]]) @ K
-        return np.diag([self.scale, self.scale, 1.0]) @ moved
-
-
-def crops(boxes: np.ndarray, width: int, height: int, tile_height: int) -> list[Crop]:
-    """Crops of one size and scale that hold each of the boxes (B, 4) xyxy px with a margin, inside the frame."""
-    sizes = (boxes[:, 2:] - boxes[:, :2]).max(0) * (1 + 2 * _MARGIN)
-    tall = min(max(sizes[1], sizes[0] / _WIDEST), height)
-    wide = min(max(sizes[0], tall * _NARROWEST), width)
-    scale = tile_height / tall
-    tile_width = round(wide * scale)
-    wide = tile_width / scale
-    out = []
-    for box in boxes:
-        centre = (box[:2] + box[2:]) / 2
-        left = np.clip(centre[0] - wide / 2, 0, max(0, width - wide))
-        top = np.clip(centre[1] - tall / 2, 0, height - tall)
-        out.append(Crop(float(left), float(top), min(scale, tile_height / tall), tile_width, tile_height))
-    return out
 
 
 def overlay_strip(
@@ -71,10 +31,10 @@ def overlay_strip(
     """Columns are `count` frames across the clip; rows are the video, the mesh before and the mesh after."""
     chosen = spread(np.flatnonzero(before.valid), count)
     columns = []
-    for index, crop in zip(chosen, _person_crops(frames, (before, after), body, chosen, _TILE)):
-        tiles = _before_after(frames[index], before, after, body, index, crop, opacity)
+    for index, crop in zip(chosen, _person_tiles(frames, (before, after), body, chosen, _TILE)):
+        tiles = before_after(frames[index], before, after, body, index, crop, opacity, _SUPERSAMPLE)
         if not columns:
-            _name(tiles, _TILE)
+            label_panels(tiles, draw.label_size(_TILE))
         columns.append(draw.headed(draw.column(tiles, _GAP), _when(index, before.fps), draw.label_size(_TILE)))
     return draw.row(columns, _GAP)
 
@@ -83,15 +43,15 @@ def close_up(frames: FrameFolder, before: Pose, after: Pose, body: BodyModel, op
     """The frame that the refinement changed most: the mesh before, after, and both outlines over the video."""
     change = _mean_change(before, after, body)
     index = int(np.where(before.valid, change, -1).argmax())
-    (crop,) = _person_crops(frames, (before, after), body, [index], _CLOSE_UP)
-    tiles = _before_after(frames[index], before, after, body, index, crop, opacity)
+    (crop,) = _person_tiles(frames, (before, after), body, [index], _CLOSE_UP)
+    tiles = before_after(frames[index], before, after, body, index, crop, opacity, _SUPERSAMPLE)
     outlines = (tiles[0].astype(np.float32) * 0.6).astype(np.uint8)
     for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
         K = crop.K(pose.K)
         layer = mesh_layer(posed_vertices(body, pose, index), body.faces.numpy(), K, crop.width, crop.height, tint, 1.0)
         outlines = _outlined(outlines, layer.full_alpha(crop.width, crop.height), tint)
     size = draw.label_size(_CLOSE_UP)
-    _name(tiles, _CLOSE_UP)
+    label_panels(tiles, draw.label_size(_CLOSE_UP))
     draw.label(outlines, "outlines of both", size)
     heading = f"{_when(index, before.fps)}: the pose that the refinement changed most, by {change[index] * 1000:.0f} mm"
     return draw.headed(draw.row([*tiles, outlines], _GAP), heading, size)
@@ -123,7 +83,7 @@ def video_and_avatar(
     held_out = np.flatnonzero(~train_frames & refined.valid)
     chosen = spread(held_out if len(held_out) else np.flatnonzero(refined.valid), count)
     columns = []
-    for index, crop in zip(chosen, _person_crops(frames, (refined,), performer.body, chosen, _TILE)):
+    for index, crop in zip(chosen, _person_tiles(frames, (refined,), performer.body, chosen, _TILE)):
         video = crop.of(frames[index])
         pose = np.concatenate([refined.global_orient[index], refined.body_pose[index]])
         colour, alpha = performer.drawn(pose, refined.transl[index], crop.K(refined.K), crop.width, crop.height)
@@ -144,38 +104,12 @@ def spread(indices: np.ndarray, count: int) -> list[int]:
     return [int(indices[int(position)]) for position in positions]
 
 
-def _before_after(
-    frame: np.ndarray, before: Pose, after: Pose, body: BodyModel, index: int, crop: Crop, opacity: float
-) -> list[np.ndarray]:
-    video = crop.of(frame)
-    tiles = [video.copy()]
-    for pose, tint in ((before, draw.BEFORE), (after, draw.AFTER)):
-        vertices = posed_vertices(body, pose, index)
-        layer = mesh_layer(vertices, body.faces.numpy(), crop.K(pose.K), crop.width, crop.height, tint, opacity, 3)
-        tiles.append(layer.over(draw.muted(video)))
-    return tiles
-
-
-def _name(tiles: list[np.ndarray], height: int) -> None:
-    for tile, (name, swatch) in zip(tiles, (("video", None), ("before", draw.BEFORE), ("after", draw.AFTER))):
-        draw.label(tile, name, draw.label_size(height), swatch)
-
-
-def _person_crops(
+def _person_tiles(
     frames: FrameFolder, poses: tuple[Pose, ...], body: BodyModel, chosen: list[int], tile_height: int
 ) -> list[Crop]:
-    """Crops that hold the body in each of the poses, for each chosen frame."""
+    """Crops of one size about the body in each of the chosen frames."""
     height, width = frames[0].shape[:2]
-    boxes = []
-    for index in chosen:
-        points = []
-        for pose in poses:
-            vertices = posed_vertices(body, pose, index)
-            seen = vertices[vertices[:, 2] > 0.05] @ pose.K.T
-            points.append(np.clip(seen[:, :2] / seen[:, 2:], 0, (width, height)))
-        xy = np.concatenate(points) if sum(map(len, points)) else np.array([[0, 0], [width, height]], float)
-        boxes.append([*xy.min(0), *xy.max(0)])
-    return crops(np.array(boxes, float), width, height, tile_height)
+    return tiles_of(person_boxes(poses, body, chosen, width, height), width, height, tile_height)
 
 
 def _mean_change(before: Pose, after: Pose, body: BodyModel) -> np.ndarray:
