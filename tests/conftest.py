@@ -1,8 +1,10 @@
 """Fixtures that many tests share."""
 
 import hashlib
+import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,6 +52,18 @@ def studio_clip(pytestconfig: pytest.Config) -> StudioClip:
         except OSError:  # another test process was faster
             shutil.rmtree(temporary)
     return StudioClip(folder / "tiny.mp4", folder / "tiny.truth", TINY)
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    """Undo what a command run inside a test did to the package's logger, which `caplog` listens to."""
+    log = logging.getLogger("pipeline")
+    handlers, propagate, level = log.handlers[:], log.propagate, log.level
+    yield
+    for handler in set(log.handlers) - set(handlers):
+        handler.close()
+    log.handlers[:], log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 def _digest() -> str:
