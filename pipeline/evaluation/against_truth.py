@@ -47,7 +47,7 @@ class Truth:
 
     @property
     def name(self) -> str:
-        return f"truth of the {STUDIO}" if self.footage == STUDIO else f"truth of {self.pose.source}"
+        return "studio truth (synthetic)" if self.footage == STUDIO else f"truth: {self.pose.source}"
 
 
 def source_frames(video: VideoInfo, decode: Mapping[str, Any]) -> np.ndarray:
@@ -131,7 +131,7 @@ def pose_errors(table: MetricTable, clip: Clip, truth: Truth) -> None:
         add("translation_error", pelvis * _MM, f"pelvis in the camera frame, {scale}")
         if len(frames) == len(clip) > 2:
             errors = acceleration_errors(joints, true_joints, pose.fps)
-            protocol = f"{base}; second differences x fps^2, 24 joints in the camera frame, {pose.fps:g} frames/s"
+            protocol = f"{base}; second differences times fps², 24 joints in the camera frame, {pose.fps:g} frames/s"
             table.add_motion("acceleration_error", when, protocol, errors, frames[1:-1])
         if truth.body is clip.body:
             aligned, unaligned = _vertex_errors(clip, pose, truth, frames, when)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.body import BodyModel, BodyOutput, load_body
 from pipeline.errors import UserError
-from pipeline.evaluation.table import HELD_OUT, TRAIN
+from pipeline.evaluation.table import HELD_OUT, TRAIN, UNSEEN
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import FrameFolder, MaskFolder
@@ -42,8 +42,9 @@ class Clip:
 
     @property
     def splits(self) -> np.ndarray:
-        """(T,) str: TRAIN or HELD_OUT."""
-        return np.where(self.avatar.train_frames, TRAIN, HELD_OUT)
+        """(T,) str: TRAIN; HELD_OUT, kept from the avatar on purpose; or UNSEEN, where the pose is interpolated."""
+        held_out = np.where(self.initial.valid, HELD_OUT, UNSEEN)
+        return np.where(self.avatar.train_frames, TRAIN, held_out)
 
     def poses(self) -> tuple[tuple[str, Pose], tuple[str, Pose]]:
         return ("initial", self.initial), ("refined", self.refined)

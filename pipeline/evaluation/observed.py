@@ -145,10 +145,14 @@ def add_smoothness(table: MetricTable, when: str, joints: np.ndarray, fps: float
     frames = np.arange(len(joints))
     where = f"24 joints in the camera frame, {fps:g} frames/s"
     if len(joints) > 3:
-        table.add_motion("jitter", when, f"mean |third difference| x fps^3, {where}", jitter(joints, fps), frames[1:-2])
+        table.add_motion(
+            "jitter", when, f"mean length of third differences times fps³, {where}", jitter(joints, fps), frames[1:-2]
+        )
     if len(joints) > 2:
         values = np.linalg.norm(accelerations(joints, fps), axis=-1)
-        table.add_motion("acceleration", when, f"mean |second difference| x fps^2, {where}", values, frames[1:-1])
+        table.add_motion(
+            "acceleration", when, f"mean length of second differences times fps², {where}", values, frames[1:-1]
+        )
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import UserError
-from pipeline.evaluation.table import ALL, HELD_OUT, METRICS, REAL, STUDIO, TRAIN, read_metrics
+from pipeline.evaluation.table import ALL, HELD_OUT, METRICS, REAL, STUDIO, TRAIN, UNSEEN, read_metrics
 from pipeline.formats.atomic import atomic_path
 
 WHENS = ("initial", "refined", "avatar", "input", "truth")
@@ -37,7 +37,7 @@ def summarise(table: pd.DataFrame, video: str) -> pd.DataFrame:
         video: the clip's name.
     """
     overall = table[table["scope"] == "all"].assign(video=video)
-    order = {name: index for index, name in enumerate(METRICS)} | {ALL: 0, TRAIN: 1, HELD_OUT: 2}
+    order = {name: index for index, name in enumerate(METRICS)} | {ALL: 0, TRAIN: 1, HELD_OUT: 2, UNSEEN: 3}
     wide = overall.pivot(index=KEYS, columns="when", values="value").reindex(columns=WHENS).reset_index()
     wide.columns.name = None
     wide["change"] = wide["refined"] - wide["initial"]
@@ -130,9 +130,18 @@ def _block(title: str, rows: pd.DataFrame, last: str | None) -> str:
         label = f"{metric.label}, {row.unit}" if row.unit else metric.label
         before = row.initial
         after = row.avatar if pd.isna(row.refined) else row.refined
-        change = "" if pd.isna(before) or not before else f"{(after - before) / before:+.0%}"
+        change = change_text(row.metric, before, after)
         lines.append(f"  {label:34}{number(before):>9}{number(after):>9}{change:>8}   {row.split}")
     return "\n".join([*lines, *([last] if last else [])])
+
+
+def change_text(metric: str, before: float, after: float) -> str:
+    """The change in percent, or as a difference where the metric has no unit; empty where one of both is missing."""
+    if pd.isna(before) or pd.isna(after):
+        return ""
+    if not METRICS[metric].unit:
+        return f"{after - before:+.3f}"
+    return f"{(after - before) / before:+.0%}" if before else ""
 
 
 def number(value: float) -> str:

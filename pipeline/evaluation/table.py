@@ -12,7 +12,7 @@ from pipeline.formats.atomic import atomic_path
 
 COLUMNS = ("metric", "unit", "when", "scope", "key", "split", "protocol", "value", "footage")
 STUDIO, REAL = "studio (synthetic)", "real video"
-TRAIN, HELD_OUT, ALL = "train", "held-out", "all"
+TRAIN, HELD_OUT, UNSEEN, ALL = "train", "held-out", "not seen", "all"
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ METRICS = {
         "True-mask IoU, masks", "", True, "Overlap of the masks that the pipeline found with the true ones."
     ),
     "reprojection": Metric(
-        "Landmark reprojection",
+        "Reprojection",
         "px",
         False,
-        "Distance in the image between the detected landmarks and the same points of the body. The first pose was "
+        "Distance in the image between the landmarks found and the same points of the body. The first pose was "
         "fitted to these landmarks, so it has the advantage here.",
     ),
     "reprojection_percent": Metric(
-        "Landmark reprojection",
+        "Reprojection",
         "% of height",
         False,
         "The same, as a share of the person's height in the image.",
@@ -91,7 +91,8 @@ METRICS = {
         "Jitter",
         "m/s³",
         False,
-        "Mean jerk of the joints in the camera frame: third difference of positions times fps³.",
+        "Mean jerk of the joints in the camera frame: third difference of positions times fps³. "
+        "Far below the truth's own it means that motion was smoothed away.",
     ),
     "acceleration": Metric(
         "Acceleration", "m/s²", False, "Mean acceleration of the joints: second difference of positions times fps²."
@@ -106,7 +107,7 @@ class MetricTable:
         """
         Args:
             footage: STUDIO or REAL; stands in every row, so that nobody averages the two unawares.
-            splits: TRAIN or HELD_OUT for each frame of the clip. (T,) str
+            splits: TRAIN, HELD_OUT or UNSEEN for each frame of the clip. (T,) str
         """
         self.footage = footage
         self.splits = np.asarray(splits)
@@ -138,7 +139,7 @@ class MetricTable:
             sizes = f"{values.shape}, {len(frames)} frames, {len(points)} points"
             raise ValueError(f"{metric}: values, frames and points do not fit: {sizes}")
         splits = self.splits[np.asarray(frames, int)]
-        present = [name for name in (TRAIN, HELD_OUT) if (splits == name).any()]
+        present = [name for name in (TRAIN, HELD_OUT, UNSEEN) if (splits == name).any()]
         whole = ALL if set(present) == set(self.splits) else " and ".join(present)
         if whole == ALL:
             self._row(metric, when, "all", "", ALL, protocol, values)

@@ -1,0 +1,253 @@
+"""What the page says: each section's contents, read from a clip's results folder."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.errors import UserError
+from pipeline.evaluation.summary import change_text, number
+from pipeline.evaluation.table import ALL, HELD_OUT, METRICS, TRAIN
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import read_provenance
+
+STAGES = ("decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export")
+CARDS = ("mpjpe", "pa_mpjpe", "v2v", "iou_body", "reprojection", "jitter", "psnr_crop", "ssim_crop")
+_CARDS_SHOWN = 6
+_GROUPS = (
+    (
+        "Pose, against the truth",
+        ("mpjpe", "pa_mpjpe", "v2v", "mpjpe_global", "v2v_global", "translation_error", "acceleration_error"),
+    ),
+    ("Body over the video", ("iou_body", "iou_body_truth", "reprojection", "reprojection_percent")),
+    ("Smoothness", ("jitter", "acceleration")),
+)
+_PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
+_SAME = 0.005  # a relative change below it is shown as none
+# What a file is for, by the pattern of its name, the first that fits.
+_EXPORTS = (
+    ("avatar.ply", "The avatar in its canonical pose, as 3D Gaussians in the usual attribute layout. Opens in splat "
+     "viewers (SuperSplat, antimatter15/splat) and in Blender with a splat add-on."),
+    ("avatar_posed_*.ply", "The avatar in the pose of one frame, in the same layout."),
+    ("motion_amass.npz", "The refined motion in AMASS's keys (poses, trans, betas, mocap_framerate): numpy, and the "
+     "SMPL add-on for Blender."),
+    ("motion*.glb", "Skinned mesh with the refined motion. Blender: File > Import > glTF 2.0; also Unity, Unreal, "
+     "Godot, three.js."),
+    ("motion*.bvh", "Skeleton with the refined motion. Blender: File > Import > Motion Capture (.bvh); also Maya, "
+     "MotionBuilder."),
+    ("*.ply", "3D Gaussians in the usual attribute layout, for splat viewers."),
+    ("*.npz", "Arrays for numpy."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric before and after, ready to print."""
+
+    metric: str
+    label: str
+    unit: str
+    before: str
+    after: str
+    change: str
+    verdict: str  # "better", "worse" or "same"
+    before_share: float  # of the bar's length, 0 to 1
+    after_share: float
+    frames: str
+    protocol: str
+    notes: tuple[str, ...]  # the splits, and the truth's own value
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    label: str
+    unit: str
+    train: str
+    held_out: str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class StageRun:
+    name: str
+    seconds: float
+    share: float  # of the longest stage, 0 to 1
+    settings: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    name: str
+    size: str
+    use: str
+
+
+def cards(summary: pd.DataFrame) -> list[Change]:
+    """The few figures for the top of the page."""
+    found = [_picture_card(summary, name) if name in _PICTURES else _change(summary, name) for name in CARDS]
+    return [card for card in found if card is not None][:_CARDS_SHOWN]
+
+
+def comparisons(summary: pd.DataFrame) -> list[tuple[str, list[Change]]]:
+    """Groups of metrics before and after; a group of which nothing was measured is left out."""
+    groups = [(title, [_change(summary, name) for name in names]) for title, names in _GROUPS]
+    groups = [(title, [row for row in rows if row is not None]) for title, rows in groups]
+    return [(title, rows) for title, rows in groups if rows]
+
+
+def pictures(summary: pd.DataFrame) -> list[PictureRow]:
+    """How near the avatar's pictures are to the frames, for training and held-out frames."""
+    rows = []
+    for name in _PICTURES:
+        found = summary[(summary["metric"] == name) & summary["split"].isin([TRAIN, HELD_OUT])]
+        if len(found):
+            values = {row.split: number(row.avatar) for row in found.itertuples()}
+            protocol = "; ".join(dict.fromkeys(part for text in found["protocol"] for part in text.split("; ")))
+            metric = METRICS[name]
+            rows.append(
+                PictureRow(metric.label, metric.unit, values.get(TRAIN, ""), values.get(HELD_OUT, ""), protocol)
+            )
+        elif name == "lpips":
+            rows.append(
+                PictureRow(METRICS[name].label, "", "", "", "not measured: its weights are not on this machine")
+            )
+    return rows
+
+
+def _change(summary: pd.DataFrame, name: str) -> Change | None:
+    """A metric measured before and after, over all frames; None if it was not."""
+    rows = summary[(summary["metric"] == name) & summary["initial"].notna() & summary["refined"].notna()]
+    whole = rows[rows["split"] == ALL]
+    if whole.empty:
+        return None
+    row = whole.iloc[0]
+    notes = [
+        f"{other.split} {number(other.initial)} → {number(other.refined)}"
+        for other in rows.itertuples()
+        if other.split != ALL
+    ]
+    if pd.notna(row.truth):
+        notes.append(f"the truth itself {number(row.truth)}")
+    longest = max(row.initial, row.refined) or 1.0
+    return Change(
+        metric=name,
+        label=METRICS[name].label,
+        unit=METRICS[name].unit,
+        before=number(row.initial),
+        after=number(row.refined),
+        change=change_text(name, row.initial, row.refined),
+        verdict=_verdict(name, row.initial, row.refined, row.truth),
+        before_share=row.initial / longest,
+        after_share=row.refined / longest,
+        frames="all frames",
+        protocol=row.protocol,
+        notes=tuple(notes),
+    )
+
+
+def _picture_card(summary: pd.DataFrame, name: str) -> Change | None:
+    """A figure of the avatar's pictures in held-out frames, else in training frames; it has no before."""
+    for split in (HELD_OUT, TRAIN):
+        rows = summary[(summary["metric"] == name) & (summary["split"] == split) & summary["avatar"].notna()]
+        if len(rows):
+            row, metric = rows.iloc[0], METRICS[name]
+            value = number(row.avatar)
+            frames = f"{split} frames"
+            return Change(name, metric.label, metric.unit, "", value, "", "same", 0, 0, frames, row.protocol, ())
+    return None
+
+
+def _verdict(name: str, before: float, after: float, truth: float) -> str:
+    """Whether the change is an improvement; where the truth has a value of its own, whether it is nearer to that."""
+    if truth > 0:
+        before, after = abs(math.log(before / truth)), abs(math.log(after / truth))
+    if abs(after - before) <= _SAME * abs(before):
+        return "same"
+    return "better" if (after > before) == METRICS[name].higher_is_better else "worse"
+
+
+def glossary(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Label, unit and meaning of the metrics that the page shows."""
+    measured = set(table["metric"])
+    return [(m.label, m.unit, m.meaning) for name, m in METRICS.items() if name in measured]
+
+
+def stage_runs(paths: VideoDir) -> list[StageRun]:
+    """What each stage ran with, of those that left a record."""
+    records = [read_provenance(path) for path in map(paths.provenance, STAGES) if path.is_file()]
+    longest = max((record["seconds"] for record in records), default=0) or 1.0
+    return [
+        StageRun(
+            name=record["stage"],
+            seconds=record["seconds"],
+            share=record["seconds"] / longest,
+            settings=tuple(flat(record["settings"])),
+            facts=tuple(flat(record["facts"])),
+            versions=tuple(flat(record["versions"])),
+            warnings=tuple(record["warnings"]),
+        )
+        for record in records
+    ]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested settings as "section.key", value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def export_list(folder: Path) -> list[Export]:
+    """The files of exports/, what each is for; a run of posed avatars is one entry."""
+    if not folder.is_dir():
+        return []
+    exports, files = [], sorted(path for path in folder.rglob("*") if path.is_file())
+    for pattern, use in _EXPORTS:
+        fitting = [path for path in files if path.match(pattern)]
+        files = [path for path in files if path not in fitting]
+        if len(fitting) > 1:
+            name = f"{fitting[0].name} … {fitting[-1].name} ({len(fitting)} files)"
+            exports.append(Export(name, file_size(sum(path.stat().st_size for path in fitting)), use))
+        else:
+            exports += [Export(path.name, file_size(path.stat().st_size), use) for path in fitting]
+    return exports + [Export(path.name, file_size(path.stat().st_size), "") for path in files]
+
+
+def file_size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 0.1):.1f} kB"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """fit/history.csv. Raises UserError if it is missing or is no table with the column `step`."""
+    if not path.is_file():
+        raise UserError(f"{path}: not found; run the stage fit first")
+    try:
+        history = pd.read_csv(path)
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a table, could not read it ({error})") from error
+    if "step" not in history.columns:
+        raise UserError(f"{path}: column 'step' is missing; run the stage fit again")
+    return history

@@ -1,0 +1,29 @@
+"""report: one page about a video."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pipeline.formats.atomic import atomic_path
+from pipeline.formats.paths import VideoDir
+from pipeline.report.page import ReportSettings, build_page
+from pipeline.settings import load_settings, parse_overrides
+
+HELP = """Put everything about a video on one page that needs no other file and no network.
+
+reads   DIRECTORY/metrics.csv, video.json, camera.json, fit/history.csv, renders/, exports/, provenance/*.json
+writes  DIRECTORY/report.html"""
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, help="results/<video>")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = load_settings("report", parse_overrides(args.settings), ReportSettings)
+    page = build_page(args.directory, settings)
+    path = VideoDir(args.directory).report
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
