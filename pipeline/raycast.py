@@ -125,8 +125,10 @@ def interpolate(
     attribute: np.ndarray,  # (V, C) a value for each vertex
 ) -> np.ndarray:
     """The attribute at each pixel that sees the mesh: (M, C), M = hits.mask.sum(), in row-major pixel order."""
-    corners = faces[hits.face[hits.mask]]  # (M, 3)
-    return np.einsum("mk,mkc->mc", hits.bary[hits.mask], np.asarray(attribute)[corners])
+    seen = hits.mask
+    corners, bary = faces[hits.face[seen]], hits.bary[seen]
+    attribute = np.asarray(attribute)
+    return sum(bary[:, k, None] * attribute[corners[:, k]] for k in range(3))
 
 
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -171,9 +173,9 @@ def supersampled(K: np.ndarray, factor: int) -> np.ndarray:
 
 def box_downsample(image: np.ndarray, factor: int) -> np.ndarray:
     """Mean of each factor x factor block: (H*factor, W*factor, ...) to (H, W, ...) float."""
-    height, width = image.shape[0] // factor, image.shape[1] // factor
-    blocks = image.reshape(height, factor, width, factor, *image.shape[2:])
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+    corners = [(row, column) for row in range(factor) for column in range(factor)]
+    total = sum(image[row::factor, column::factor].astype(np.float32) for row, column in corners)
+    return total / np.float32(factor**2)
 
 
 def lift(points: np.ndarray, normals: np.ndarray, distance: float = 1e-3) -> np.ndarray:

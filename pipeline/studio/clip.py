@@ -90,7 +90,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     video = out / f"{name}.mp4"
     with atomic_directory(out / f"{name}.truth") as truth, VideoWriter(video, request.fps, _CRF) as writer:
         boxes = []
-        for image, frame_boxes in _drawn(Renderer, (subject, scene, cameras), transforms, truth, request):
+        for image, frame_boxes in _drawn((subject, scene, cameras, transforms, float(request.fps)), truth, request):
             writer.write(image)
             boxes.append(frame_boxes)
         boxes = np.array(boxes, float)  # (T, cameras, 4)
@@ -157,34 +157,35 @@ def _centre(viewmat: np.ndarray) -> np.ndarray:
 _worker: Renderer | None = None  # of this process
 
 
-def _drawn(
-    make: type[Renderer], parts: tuple, transforms: np.ndarray, truth: Path, request: ClipRequest
-) -> Iterator[tuple[np.ndarray, list]]:
-    """Each frame's main image and the boxes in all cameras, in order; the other pictures go to files."""
+def _drawn(parts: tuple, truth: Path, request: ClipRequest) -> Iterator[tuple[np.ndarray, list]]:
+    """Each frame's main image and the boxes in all cameras, in order; the other pictures go to files.
+
+    `parts` are the arguments of the Renderer.
+    """
     for k in range(request.views + 1):
         folder = truth if k == 0 else truth / "views" / f"{k - 1}"
         for kind in ("masks", "depth" if k == 0 else "frames"):
             (folder / kind).mkdir(parents=True)
-    jobs = [(index, transforms[index], truth) for index in range(len(transforms))]
+    jobs = [(index, truth) for index in range(len(parts[3]))]
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers == 1 or len(jobs) * request.width * request.height * (1 + request.views) < _WORTH_A_PROCESS:
-        _start(make, parts)
+        _start(parts)
         yield from track(map(_draw, jobs), "studio", total=len(jobs), unit="frame")
         return
     # Workers are spawned: a fork of a process with threads (torch's) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(make, parts)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(parts,)) as pool:
         yield from track(pool.map(_draw, jobs), "studio", total=len(jobs), unit="frame")
 
 
-def _start(make: type[Renderer], parts: tuple) -> None:
+def _start(parts: tuple) -> None:
     global _worker
-    _worker = make(*parts)
+    _worker = Renderer(*parts)
 
 
-def _draw(job: tuple[int, np.ndarray, Path]) -> tuple[np.ndarray, list]:
-    index, transforms, truth = job
-    pictures = _worker.draw(index, transforms)
+def _draw(job: tuple[int, Path]) -> tuple[np.ndarray, list]:
+    index, truth = job
+    pictures = _worker.draw(index)
     for k, picture in enumerate(pictures):
         folder = truth if k == 0 else truth / "views" / f"{k - 1}"
         write_mask(folder / "masks" / f"{index:06d}.png", picture.mask)

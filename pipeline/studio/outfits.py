@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.studio import patterns as paint
-from pipeline.studio.sheets import Field, Sheet, clip, inflate, keep_faces, subdivide, tube
+from pipeline.studio.sheets import Field, Sheet, clip, fitted_sheet, inflate, keep_faces, subdivide, tube
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Template:
     faces: np.ndarray  # (F, 3)
     weights: np.ndarray  # (V, 24)
     skin: Sheet
+    feet: tuple[np.ndarray, np.ndarray]  # vertices and faces of feet without toes, a little larger: for shoes
 
     @property
     def ground(self) -> float:
@@ -42,6 +43,7 @@ class Template:
         return self.weights[:, [12, 15]].sum(1) > 0.5
 
 
+WAIST = -0.19  # y of the top of trousers, under the hem of any top
 CROTCH = -0.36  # y where the legs of the template part
 ARM = 0.19  # |x| where its arms begin
 
@@ -50,13 +52,16 @@ ARM = 0.19  # |x| where its arms begin
 
 
 def top_field(hem: float, sleeve: float, neckline: float) -> Field:
-    """From `hem` (y) to the neck, sleeves to |x| = `sleeve`; `neckline` metres lower in front than a crew neck."""
+    """From `hem` (y) to the neck, sleeves to |x| = `sleeve`; the neck is left out of an ellipsoid around its root.
+
+    `neckline` makes the ellipsoid wider and, above all, deeper; 0 is a crew neck.
+    """
+    radii = np.array([0.083 + 0.5 * neckline, 0.07 + 1.2 * neckline, 0.125 + 0.5 * neckline])
 
     def field(points: np.ndarray) -> np.ndarray:
-        across, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-        neck = 0.238 - (0.035 + neckline) * paint.smoothstep(z, -0.04, 0.07) - 0.15 * np.clip(across - 0.09, 0, None)
-        neck = np.where(across > 0.13, 9.0, neck)
-        return np.minimum(np.minimum(y - hem, sleeve - across), neck - y)
+        across, y = np.abs(points[:, 0]), points[:, 1]
+        neck = 0.07 * (np.linalg.norm((points - [0, 0.262, -0.012]) / radii, axis=1) - 1)
+        return np.minimum.reduce([y - hem, sleeve - across, neck, 0.262 - y])
 
     return field
 
@@ -77,10 +82,11 @@ def hair_field(fringe: float, length: float) -> Field:
     def field(points: np.ndarray) -> np.ndarray:
         across, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
         line = np.interp(z, [-0.1, -0.03, 0.0, 0.03, 0.055, 0.08, 0.13], [0.305, 0.31, 0.36, 0.395, 0.43, 0.46, 0.473])
-        line = line - np.where(z < 0.03, length, 0) - fringe * (z > 0.06)
+        line = line - np.where(z < 0.03, length, 0) - fringe * paint.smoothstep(z, 0.05, 0.1)
         line = line - 0.012 * np.cos(across * 45) * (z > 0.07)
+        uneven = 0.004 * paint.noise(points * np.array([1, 0.3, 1]), (35, 90, 160), 3)
         ear = (across > 0.076) & (z > -0.03) & (y < 0.425) & (y > 0.34)
-        return np.where(ear, np.minimum(y - line, -0.001), y - line)
+        return np.where(ear, np.minimum(y - line, -0.001), y - line + uneven)
 
     return field
 
@@ -109,8 +115,8 @@ def wrinkled(base: Callable[[np.ndarray], np.ndarray], size: float, seed: int) -
         bends = [(y + 0.16) / 0.09, (y + 0.36) / 0.07, (y + 0.72) / 0.09, (y + 1.08) / 0.07]
         near = sum(np.exp(-(b**2)) for b in bends) * (across < 0.3) + np.exp(-(((across - 0.44) / 0.08) ** 2))
         near = near + 0.6 * np.exp(-(((across - 0.22) / 0.06) ** 2)) * (y > 0)
-        folds = paint.noise(points * np.array([0.8, 1.5, 0.8]), (6, 13, 24), seed)
-        return np.clip(base(points) + size * (0.35 + 0.65 * near) * folds, 0.003, None)
+        folds = paint.noise(points * np.array([0.7, 1.6, 0.7]), (6, 13, 24), seed)
+        return np.clip(base(points) + size * (0.3 + 0.7 * near) * folds, 0.001, None)
 
     return thickness
 
@@ -123,37 +129,42 @@ def top(template: Template, hem: float, sleeve: float, neckline: float, loose: f
         hang = np.where(across > ARM, 0.75 * paint.smoothstep(across, ARM, sleeve), paint.smoothstep(-y, -0.16, 0.15))
         return 0.005 + loose * (0.25 + 0.75 * hang)
 
-    return garment(template, top_field(hem, sleeve, neckline), wrinkled(thickness, 0.004 + 0.25 * loose, seed), 14)
+    return garment(template, top_field(hem, sleeve, neckline), wrinkled(thickness, 0.004 + 0.15 * loose, seed), 14)
 
 
 def trousers(template: Template, ankle: float, loose: float, seed: int) -> Sheet:
     def thickness(points: np.ndarray) -> np.ndarray:
-        return 0.005 + loose * paint.smoothstep(-points[:, 1], 0.2, 0.85)
+        y = points[:, 1]
+        return 0.001 + 0.004 * paint.smoothstep(-y, -WAIST, 0.3) + loose * paint.smoothstep(-y, 0.25, 0.85)
 
-    return garment(template, trouser_field(-0.11, ankle), wrinkled(thickness, 0.004 + 0.2 * loose, seed), 12)
+    return garment(template, trouser_field(WAIST, ankle), wrinkled(thickness, 0.004 + 0.1 * loose, seed), 12)
 
 
 def shoes(template: Template, height: float, sole: float) -> Sheet:
-    """Shoes that enclose the toes, with a flat sole `sole` metres under the foot."""
-    field = shoe_field(height)
-    sheet = keep_faces(template.skin, (field(template.vertices)[template.faces] > -0.03).any(1))
-    sheet = clip(sheet, field(sheet.points(template.vertices)))
-    sheet = inflate(sheet, template.vertices, np.full(len(sheet.offset), 0.011), 60, hug=False)
+    """Shoes up to `height` (y), with a toe box and a flat sole `sole` metres under the foot."""
+    feet, faces = template.feet
+    sheet = fitted_sheet(feet, faces, template.vertices, reach=0.012)
+    sheet = keep_faces(sheet, (feet[faces][:, :, 1] < height + 0.06).any(1))
+    sheet = subdivide(subdivide(sheet))
+    sheet = clip(sheet, shoe_field(height)(sheet.points(template.vertices)))
+    sheet = inflate(sheet, template.vertices, np.full(len(sheet.offset), 0.010), 12)
     points = sheet.points(template.vertices)
     ground = template.ground
-    flat = paint.smoothstep(-points[:, 1], -(ground + 0.03), -(ground + 0.004))
-    lowered = points[:, 1] + flat * (ground - sole - points[:, 1])
-    offset = sheet.offset.copy()
-    offset[:, 1] += lowered - points[:, 1]
-    return Sheet(sheet.anchor, offset, sheet.faces)
+    low = paint.smoothstep(-points[:, 1], -(ground + 0.045), -(ground + 0.004))
+    toes = paint.smoothstep(points[:, 2], 0.1, 0.17) * (1 - low)
+    raised = low * (ground - sole - points[:, 1]) + 0.012 * toes
+    return Sheet(sheet.anchor, sheet.offset + raised[:, None] * [0, 1, 0], sheet.faces)
 
 
 def hair(template: Template, fringe: float, length: float, volume: float, seed: int) -> Sheet:
+    field = hair_field(fringe, length)
+
     def thickness(points: np.ndarray) -> np.ndarray:
         crown = paint.smoothstep(points[:, 1], 0.36, 0.5)
-        return 0.004 + volume * (0.45 + 0.55 * crown) * (1 + 0.3 * paint.noise(points, (9, 25, 50), seed))
+        locks = 1 + 0.35 * paint.noise(points * np.array([1, 0.4, 1]), (9, 25, 50), seed)
+        return 0.002 + volume * paint.smoothstep(field(points), -0.004, 0.03) * (0.5 + 0.5 * crown) * locks
 
-    return garment(template, hair_field(fringe, length), thickness, 6)
+    return garment(template, field, thickness, 6)
 
 
 def bun(template: Template) -> Sheet:
@@ -186,17 +197,9 @@ def pleats(size: float, count: int, seed: int) -> Field:
     return fold
 
 
-def skirt(template: Template, waist: float, hem: float, flare: float, gap: float, folds: Field) -> Sheet:
-    """Cloth hanging from the waist; `flare` metres wider for each metre down."""
-    heights = np.linspace(waist, hem, 34)
-    return tube(
-        template.vertices,
-        template.trunk_and_legs(),
-        heights,
-        gap + flare * (waist - heights),
-        reach=0.07,
-        folds=folds,
-    )
+def skirt(template: Template, heights: np.ndarray, gap: np.ndarray, folds: Field | None = None) -> Sheet:
+    """Cloth that hangs around trunk and legs; `gap` metres off their hull at each height (y, from the top down)."""
+    return tube(template.vertices, template.trunk_and_legs(), heights, gap, reach=0.07, folds=folds)
 
 
 def long_hair(template: Template, end: float, seed: int) -> Sheet:

@@ -49,6 +49,13 @@ def along_limbs(points: np.ndarray) -> np.ndarray:
     return np.where(arm, across, points[:, 1])
 
 
+def around_limbs(points: np.ndarray) -> np.ndarray:
+    """(N,) metres around trunk and legs, or around the arms: the other coordinate of a pattern on cloth."""
+    x, y, z = points.T
+    arm = (np.abs(x) > 0.19) & (y > -0.05)
+    return np.where(arm, 0.055 * np.arctan2(y - 0.18, z), 0.16 * np.arctan2(x, z))
+
+
 @dataclass(frozen=True)
 class Plain:
     """One colour with a fabric's unevenness."""
@@ -86,9 +93,8 @@ class Plaid:
     period: float
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        across = np.where(np.abs(points[:, 0]) > 0.19, points[:, 1], points[:, 0]) + 0.35 * points[:, 2]
         out = self.base(points)
-        for at in (along_limbs(points) / self.period, across / self.period):
+        for at in (along_limbs(points) / self.period, around_limbs(points) / self.period):
             wave = np.mod(at, 1)
             out = mix(out, self.color, 0.5 * (wave < 0.4))
             out = mix(out, self.line, 0.8 * (np.abs(wave - 0.7) < 0.03))
@@ -113,15 +119,14 @@ class Print:
 
 @dataclass(frozen=True)
 class Dots:
-    """Round dots on a hexagonal grid, seen from the front and the back."""
+    """Round dots on a hexagonal grid."""
 
     base: Pattern
     color: Color
     spacing: float
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        side = np.where(np.abs(points[:, 0]) > 0.19, points[:, 2], points[:, 0] + 0.5 * np.abs(points[:, 2]))
-        u, v = side / self.spacing, along_limbs(points) / (0.866 * self.spacing)
+        u, v = around_limbs(points) / self.spacing, along_limbs(points) / (0.866 * self.spacing)
         row = np.floor(v)
         du, dv = np.mod(u + 0.5 * np.mod(row, 2), 1) - 0.5, np.mod(v, 1) - 0.5
         return mix(self.base(points), self.color, du**2 + dv**2 < 0.075)
@@ -185,10 +190,9 @@ class Buttoned:
 
 @dataclass(frozen=True)
 class Denim:
-    """Trousers: worn thighs, side seams, pockets, a waistband, a fly."""
+    """Trousers: worn thighs, side seams, pockets, a fly."""
 
     color: Color
-    waist: float  # y of the top
     crotch: float  # y
     seed: int = 0
     base: Plain = field(init=False)
@@ -266,10 +270,10 @@ class Skin:
         out = mix(out, self.lips, mouth & (z > 0.1))
         out = mix(out, (0.08, 0.02, 0.02), mouth & (np.abs(y - lip_line) < 0.0011))
         eye_x, eye_y = side - 0.0305, y - 0.3985
-        lid = 0.0066 * np.sqrt(np.clip(1 - (eye_x / 0.0145) ** 2, 0, 1))
+        lid = 0.0056 * np.sqrt(np.clip(1 - (eye_x / 0.0145) ** 2, 0, 1))
         eye = face & (np.abs(eye_y) < lid)
         out = mix(out, (0.06, 0.03, 0.02), face & (np.abs(eye_y - lid) < 0.0016) & (np.abs(eye_x) < 0.0155))
-        out = mix(out, (0.75, 0.73, 0.7), eye)
+        out = mix(out, (0.6, 0.57, 0.54), eye)
         out = mix(out, self.iris, eye & (np.hypot(eye_x, eye_y) < 0.0058))
         out = mix(out, (0.01, 0.01, 0.01), eye & (np.hypot(eye_x, eye_y) < 0.0027))
         arch = 0.4175 + 0.006 * np.sin(np.clip((side - 0.012) / 0.045, 0, 1) * 2.2)

@@ -13,9 +13,9 @@ from pipeline.studio.scene import FLOOR, Scene
 from pipeline.studio.subject import Subject
 
 SAMPLES = 2  # rays a pixel and side, of the subject and of the room
-_AMBIENT_RAYS = 14
-_SHADOW_RAYS = 2  # towards the key light, for each sample on the subject
-_PATCH, _PATCH_CELLS = 3.2, 96  # metres and cells a side of the ground on which the subject's shadow is computed
+_AMBIENT_RAYS = 12
+_SCATTER = 65537  # random points of the key light, used round and round
+_PATCH, _PATCH_CELLS = 3.2, 84  # metres and cells a side of the ground on which the subject's shadow is computed
 _SENSOR_NOISE = 0.006  # standard deviation, in display units
 
 
@@ -35,19 +35,29 @@ class _Backdrop:
     radiance: np.ndarray  # (H, W, 3) linear
     depth: np.ndarray  # (H, W) metres
     ground: np.ndarray  # (H, W) bool
+    points: np.ndarray  # (ground.sum(), 3) what these pixels show of the ground, metres
 
 
 class Renderer:
     """Draws a subject in a scene. Deterministic: the same arguments give the same pictures."""
 
-    def __init__(self, subject: Subject, scene: Scene, cameras: list[ClipCamera]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        scene: Scene,
+        cameras: list[ClipCamera],
+        transforms: np.ndarray,  # (T, 24, 4, 4) motions of the joints, rest pose to world
+        fps: float,
+    ) -> None:
         self.subject, self.scene, self.cameras = subject, scene, cameras
+        self.transforms, self.fps = transforms, fps
         self._room = scene.caster()
         self._static = {k: self._backdrop(c, c.viewmats[0]) for k, c in enumerate(cameras) if c.is_static}
 
-    def draw(self, index: int, transforms: np.ndarray) -> list[Picture]:
-        """Frame `index` of all cameras, the subject posed by the joints' motions (24, 4, 4) in the world."""
-        lit = _LitSubject(self.subject, self.scene, transforms, index)
+    def draw(self, index: int) -> list[Picture]:
+        """Frame `index` of all cameras."""
+        now, before = self.transforms[index], self.transforms[max(index - 1, 0)]
+        lit = _LitSubject(self.subject, self.scene, self.subject.posed(now, before, 1 / self.fps), index)
         pictures = []
         for k, camera in enumerate(self.cameras):
             viewmat = camera.viewmats[index]
@@ -64,25 +74,28 @@ class Renderer:
         points = origin + directions * hits.depth.reshape(-1, 1)
         rectangle = hits.face.ravel() // 2
         radiance = self.scene.radiance(rectangle, points).reshape(size[1], size[0], 3)
-        corner = slice(None, None, SAMPLES)
+        ground = hits.face[::SAMPLES, ::SAMPLES] // 2 == FLOOR
         return _Backdrop(
             radiance=raycast.box_downsample(radiance, SAMPLES),
             depth=raycast.box_downsample(hits.depth, SAMPLES),
-            ground=(hits.face // 2 == FLOOR)[corner, corner],
+            ground=ground,
+            points=points.reshape(size[1], size[0], 3)[::SAMPLES, ::SAMPLES][ground],
         )
 
 
 class _LitSubject:
     """The posed subject with what light reaches it, and its shadow on the ground: the same for all cameras."""
 
-    def __init__(self, subject: Subject, scene: Scene, transforms: np.ndarray, index: int) -> None:
+    def __init__(self, subject: Subject, scene: Scene, vertices: np.ndarray, index: int) -> None:
         self.subject, self.scene = subject, scene
-        self.vertices = subject.posed(transforms)
-        self.normals = raycast.smooth_normals(self.vertices, subject.faces)
+        self.vertices = vertices.astype(np.float32)
+        self.normals = raycast.smooth_normals(self.vertices, subject.faces).astype(np.float32)
         self.caster = raycast.MeshCaster(self.vertices, subject.faces)
         self.rng = np.random.default_rng([index, 5])
+        spread = 0.6 * scene.light.radius * self.rng.normal(size=(_SCATTER, 3))
+        self.light_points = (scene.light.center + spread).astype(np.float32)
         self.ambient = self._ambient(self.vertices, self.normals)
-        self.patch_center = np.array([*self.vertices.mean(0)]) * [1, 0, 1]
+        self.patch_center = self.vertices.mean(0) * np.float32([1, 0, 1])
         self.patch = self._ground_patch()
 
     def _ambient(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -94,33 +107,34 @@ class _LitSubject:
         return np.where(blocked[..., None], 0.12 * light, light).mean(1)
 
     def key(self, points: np.ndarray, normals: np.ndarray, rays: int) -> np.ndarray:
-        """(N, 3) light from the key light, with soft shadows."""
-        light = self.scene.light
-        full = self.scene.key_light(points, normals)
-        starts = np.repeat(raycast.lift(points, normals, 2e-3), rays, 0)
-        targets = light.center + light.radius * self.rng.normal(size=(len(starts), 3)) * 0.6
-        blocked = self.caster.occluded(starts, targets - starts, reach=1.0)
-        return full * (1 - blocked.reshape(-1, rays).mean(1))[:, None]
+        """(N, 3) light from the key light, with soft shadows: `rays` to random points of its disc."""
+        lit = self.scene.key_light(points, normals)
+        facing = np.flatnonzero(lit[:, 0] > 0)
+        starts = np.repeat(raycast.lift(points[facing], normals[facing], 6e-3), rays, 0)
+        scattered = self.light_points[(np.arange(len(starts)) + self.rng.integers(len(self.light_points))) % _SCATTER]
+        blocked = self.caster.occluded(starts, scattered - starts, reach=1.0)
+        lit[facing] *= 1 - blocked.reshape(-1, rays).mean(1, dtype=np.float32)[:, None]
+        return lit
 
     def _ground_patch(self) -> np.ndarray:
         """(cells, cells, 3): how much of its light each cell of the ground around the subject still gets."""
         axis = (np.arange(_PATCH_CELLS) + 0.5) / _PATCH_CELLS * _PATCH - _PATCH / 2
         x, z = np.meshgrid(axis, axis)
-        points = np.stack([x, np.zeros_like(x), z], -1).reshape(-1, 3) + self.patch_center
-        normals = np.tile([0.0, 1.0, 0.0], (len(points), 1))
-        lit = self.key(points, normals, 10) + self._ambient(points, normals)
+        points = (np.stack([x, np.zeros_like(x), z], -1).reshape(-1, 3) + self.patch_center).astype(np.float32)
+        normals = np.tile(np.float32([0, 1, 0]), (len(points), 1))
+        lit = self.key(points, normals, rays=10) + self._ambient(points, normals)
         share = lit / self.scene.irradiance(points, normals)
         # Unblocked ambient rays do not average to `irradiance` exactly; the far border tells by how much.
         share = share.reshape(_PATCH_CELLS, _PATCH_CELLS, 3)
         share = share / np.median(share[[0, -1]].reshape(-1, 3), 0)
         for axis_ in (0, 1):
             share = (np.roll(share, 1, axis_) + 2 * share + np.roll(share, -1, axis_)) / 4
-        return np.minimum(share, 1)
+        return np.minimum(share, 1).astype(np.float32)
 
     def ground_share(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) the patch, interpolated at ground points; 1 outside it."""
         at = (points - self.patch_center)[:, [2, 0]] / _PATCH * _PATCH_CELLS + _PATCH_CELLS / 2 - 0.5
-        out = np.ones((len(points), 3))
+        out = np.ones((len(points), 3), np.float32)
         inside = ((at >= 0) & (at < _PATCH_CELLS - 1)).all(1)
         cell = np.floor(at[inside]).astype(int)
         part = (at[inside] - cell)[:, :, None]
@@ -148,30 +162,28 @@ class _LitSubject:
         inside = (normals * to_eye).sum(1) < -0.1  # the inner side of a hem
         normals = np.where(inside[:, None], -normals, normals)
         piece = subject.piece[hits.face[hits.mask]]
-        albedo, gloss = np.zeros_like(points), np.asarray(subject.gloss)[piece]
+        albedo, gloss = np.zeros_like(points), np.asarray(subject.gloss, np.float32)[piece]
         for k, pattern in enumerate(subject.patterns):
             chosen = piece == k
             if chosen.any():
                 albedo[chosen] = np.clip(pattern(template[chosen]), 0.01, 0.9)
-        key = self.key(points, normals, _SHADOW_RAYS)
+        key = self.key(points, normals, rays=1)
         to_light = self.scene.light.center - points
         half = to_light / np.linalg.norm(to_light, axis=1, keepdims=True) + to_eye
         half /= np.linalg.norm(half, axis=1, keepdims=True)
         highlight = gloss * np.clip((half * normals).sum(1), 0, 1) ** 28
         fresnel = 0.05 * (1 - np.clip((normals * to_eye).sum(1), 0, 1)) ** 4
-        dim = np.where(inside, 0.45, 1.0)[:, None]
+        dim = np.where(inside, np.float32(0.45), np.float32(1))[:, None]
         return dim * (albedo * (key + ambient) + highlight[:, None] * key + fresnel[:, None] * ambient)
 
 
 def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int) -> Picture:
     height, width = backdrop.depth.shape
     eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
+    eye = eye.astype(np.float32)
     image = backdrop.radiance.copy()
-    origin, directions = raycast.pinhole_rays(camera.K, viewmat, width, height)
     ground = backdrop.ground
-    on_ground = directions.reshape(height, width, 3)[ground]
-    points = origin + on_ground * (-origin[1] / np.minimum(on_ground[:, 1:2], -1e-6))
-    image[ground] *= lit.ground_share(points)
+    image[ground] *= lit.ground_share(backdrop.points)
     mask, depth = np.zeros((height, width), np.float32), backdrop.depth.copy()
     top, bottom, left, right = _window(lit.vertices, camera.K, viewmat, width, height)
     shifted = camera.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
@@ -205,7 +217,7 @@ def _developed(radiance: np.ndarray, seed: int) -> np.ndarray:
     light = np.clip(radiance, 0, None)
     light = np.where(light < 0.6, light, 0.6 + 0.4 * np.tanh((light - 0.6) / 0.4))
     display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    noise = np.random.default_rng(seed).normal(scale=_SENSOR_NOISE, size=display.shape)
+    noise = np.float32(_SENSOR_NOISE) * np.random.default_rng(seed).standard_normal(display.shape, np.float32)
     return np.clip(np.round(255 * (display + noise)), 0, 255).astype(np.uint8)
 
 
@@ -213,8 +225,8 @@ def _cosine_directions(normals: np.ndarray, count: int) -> np.ndarray:
     """(N, count, 3) fixed directions over each normal's hemisphere, distributed by the cosine (a sunflower spiral)."""
     k = np.arange(count) + 0.5
     radius, angle = np.sqrt(k / count), k * np.pi * (3 - np.sqrt(5))
-    local = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], 1)
-    helper = np.where(np.abs(normals[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]])
+    local = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - radius**2)], 1).astype(np.float32)
+    helper = np.where(np.abs(normals[:, 1:2]) < 0.9, np.float32([[0, 1, 0]]), np.float32([[1, 0, 0]]))
     tangent = np.cross(helper, normals)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
     frame = np.stack([tangent, np.cross(normals, tangent), normals], 1)  # (N, 3, 3) rows

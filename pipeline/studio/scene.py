@@ -28,7 +28,7 @@ class Light:
     def around(self, directions: np.ndarray) -> np.ndarray:
         """(..., 3) light that comes in from unit directions."""
         share = 0.5 + 0.5 * directions[..., 1:2]
-        return self.bounce + (self.sky - self.bounce) * share
+        return self.bounce.astype(np.float32) + (self.sky - self.bounce).astype(np.float32) * share
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,15 @@ class Scene:
 
     def radiance(self, rectangle: np.ndarray, points: np.ndarray) -> np.ndarray:
         """(N, 3) linear colour of lit points (N, 3) on rectangles (N,), with nobody in the room."""
-        away = points - self.corners[rectangle]
-        length = np.linalg.norm(self.sides[rectangle], axis=2)
-        along = np.einsum("nk,nuk->nu", away, self.sides[rectangle]) / length / _TEXEL
-        size = self.size[rectangle]
-        texel = np.abs(np.mod(along + size, 2 * size) - size).astype(int).clip(0, size - 1)
-        albedo = self.texels[self.first[rectangle] + texel[:, 1] * size[:, 0] + texel[:, 0]]
+        lengths = np.linalg.norm(self.sides, axis=2)
+        per_texel = self.sides / (lengths**2)[..., None] * (lengths[..., None] / _TEXEL)
+        start = np.einsum("ruk,rk->ru", per_texel, self.corners)
+        texel = []
+        for side in (0, 1):
+            along = (points * per_texel[rectangle, side].astype(np.float32)).sum(1) - start[rectangle, side]
+            size = self.size[rectangle, side]
+            texel.append(np.clip(np.abs(np.mod(along + size, 2 * size) - size).astype(np.int32), 0, size - 1))
+        albedo = self.texels[self.first[rectangle] + texel[1] * self.size[rectangle, 0] + texel[0]]
         return albedo * self.irradiance(points, self.normals[rectangle])
 
     def irradiance(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -78,10 +81,12 @@ class Scene:
         return self.key_light(points, normals) + self.light.around(normals)
 
     def key_light(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        to_light = self.light.center - points
-        squared = (to_light**2).sum(1, keepdims=True)
-        cosine = np.clip((to_light * normals).sum(1, keepdims=True) / np.sqrt(squared), 0, 1)
-        return self.light.key * cosine * (self.light.center**2).sum() / squared
+        """(N, 3) light from the middle of the key light; `key` at the origin if it is faced there."""
+        to_light = self.light.center.astype(np.float32) - points
+        squared = np.einsum("nk,nk->n", to_light, to_light)
+        cosine = np.clip(np.einsum("nk,nk->n", to_light, normals) / np.sqrt(squared), 0, None)
+        strength = cosine * np.float32((self.light.center**2).sum()) / squared
+        return strength[:, None] * self.light.key.astype(np.float32)
 
 
 def build_scene(half: float, seed: int) -> Scene:
@@ -89,7 +94,7 @@ def build_scene(half: float, seed: int) -> Scene:
     rng = np.random.default_rng([seed, 3])
     height = rng.uniform(2.9, 3.4)
     style = _STYLES[rng.integers(len(_STYLES))]
-    wall = paint.Plain(style.wall, 0.05, int(rng.integers(999)))
+    wall = paint.Plain(style.wall, 0.02, int(rng.integers(999)))
     rectangles = [
         Rectangle(
             np.array([-half, 0, half]), np.array([2 * half, 0, 0]), np.array([0, 0, -2 * half]), style.floor(rng)
@@ -98,7 +103,7 @@ def build_scene(half: float, seed: int) -> Scene:
             np.array([-half, height, -half]),
             np.array([2 * half, 0, 0]),
             np.array([0, 0, 2 * half]),
-            paint.Plain((0.75, 0.74, 0.71), 0.03),
+            paint.Plain((0.92, 0.91, 0.88), 0.02),
         ),
     ]
     up = np.array([0, height, 0])
@@ -131,14 +136,14 @@ def _bake(light: Light, rectangles: list[Rectangle]) -> Scene:
         points = np.stack([u, v, np.zeros_like(u)], -1).reshape(-1, 3).astype(np.float32)
         textures.append(np.clip(rectangle.pattern(points), 0.005, 0.95).astype(np.float32))
         sizes.append((columns, rows))
-    size = np.array(sizes)
+    size = np.array(sizes, np.int32)
     sides = np.array([[r.side_u, r.side_v] for r in rectangles], float)
     normals = np.cross(sides[:, 0], sides[:, 1])
     return Scene(
         light=light,
         corners=np.array([r.corner for r in rectangles], float),
         sides=sides,
-        normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        normals=(normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32),
         texels=np.concatenate(textures),
         first=np.cumsum([0, *size[:-1].prod(1)]),
         size=size,

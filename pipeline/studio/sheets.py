@@ -36,6 +36,12 @@ def body_sheet(vertices: np.ndarray, faces: np.ndarray) -> Sheet:
     return Sheet(sp.identity(len(vertices), format="csr"), np.zeros_like(vertices), faces)
 
 
+def fitted_sheet(points: np.ndarray, faces: np.ndarray, vertices: np.ndarray, reach: float) -> Sheet:
+    """A mesh of its own (P, 3) that follows the nearest body vertices, blended over `reach` metres."""
+    anchor = _blended_anchor(points, vertices, np.ones(len(vertices), bool), reach)
+    return Sheet(anchor, points - anchor @ vertices, faces)
+
+
 def keep_faces(sheet: Sheet, keep: np.ndarray) -> Sheet:
     """The sheet with some of its faces (F,) bool, without the vertices that no face uses any more."""
     faces = sheet.faces[keep]

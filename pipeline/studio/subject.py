@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from pipeline.body import BodyModel
+from pipeline.formats.arrays import read_npz
 from pipeline.studio import outfits
 from pipeline.studio import patterns as paint
 from pipeline.studio.outfits import Piece, Template
-from pipeline.studio.sheets import body_sheet, keep_faces
+from pipeline.studio.sheets import body_sheet, keep_faces, laplacian
 
 OUTFITS = ("shirt", "loose", "skirt", "coat", "shorts")
+_MESHES = Path(__file__).with_name("data") / "clothes.npz"
+_LAG = 0.05  # seconds by which the freest cloth trails what it hangs from
+_LARGEST_LAG = 0.05  # metres
 _HIDDEN_BELOW = 0.02  # metres inside a garment's border from which on the skin under it is left out
 
 
@@ -32,12 +38,58 @@ class Subject:
     patterns: tuple[paint.Pattern, ...]
     gloss: tuple[float, ...]
     sole: float  # metres that the shoes reach below the bare feet
-    leg_radius: float  # metres, of the thigh: hanging cloth stays outside
+    joints: np.ndarray  # (24, 3) rest joints of this shape
+    spread: sp.csr_matrix  # (P, P) mean over a hanging vertex's neighbours, itself elsewhere
 
-    def posed(self, transforms: np.ndarray) -> np.ndarray:
-        """(P, 3) posed vertices under the joints' motions (24, 4, 4), by linear blend skinning."""
-        motion = (self.weights @ transforms[:, :3, :].reshape(24, 12)).reshape(-1, 3, 4)
-        return np.einsum("pij,pj->pi", motion[..., :3], self.rest) + motion[..., 3]
+    def posed(self, transforms: np.ndarray, before: np.ndarray, seconds: float) -> np.ndarray:
+        """(P, 3) posed vertices, metres.
+
+        Linear blend skinning as of the body; then what hangs lags behind its motion, and stays outside the legs.
+
+        Args:
+            transforms: motions of the joints (24, 4, 4), rest to world.
+            before: those of the frame before (the same ones for the first frame).
+            seconds: between the two.
+        """
+        vertices = _skinned(self.rest, self.weights, transforms)
+        loose = np.flatnonzero(self.hangs > 0)
+        if len(loose) == 0:
+            return vertices
+        moved = vertices[loose] - _skinned(self.rest[loose], self.weights[loose], before)
+        lag = -self.hangs[loose, None] * moved * (_LAG / seconds)
+        length = np.linalg.norm(lag, axis=1, keepdims=True)
+        vertices[loose] += lag * (_LARGEST_LAG / np.maximum(length, _LARGEST_LAG))
+        posed_joints = np.einsum("kij,kj->ki", transforms[:, :3, :3], self.joints) + transforms[:, :3, 3]
+        for _ in range(3):
+            push = np.zeros_like(vertices)
+            push[loose] = self.hangs[loose, None] ** 0.5 * _out_of_legs(vertices[loose], posed_joints)
+            for _ in range(4):
+                push = 0.5 * (push + self.spread @ push)
+            vertices = vertices + push
+        return vertices
+
+
+def _skinned(rest: np.ndarray, weights: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    motion = (weights @ transforms[:, :3, :].reshape(24, 12)).reshape(-1, 3, 4)
+    return np.einsum("pij,pj->pi", motion[..., :3], rest) + motion[..., 3]
+
+
+def _out_of_legs(points: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """(N, 3) the way out of thighs and shins, taken as capsules that taper; zero outside them."""
+    way = np.zeros_like(points)
+    for top, bottom, wide, narrow in (
+        (1, 4, 0.098, 0.072),
+        (4, 7, 0.072, 0.052),
+        (2, 5, 0.098, 0.072),
+        (5, 8, 0.072, 0.052),
+    ):
+        bone = joints[bottom] - joints[top]
+        share = np.clip((points - joints[top]) @ bone / (bone @ bone), 0, 1)[:, None]
+        away = points - joints[top] - share * bone
+        distance = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+        deep = np.clip(wide + share * (narrow - wide) - distance, 0, None)
+        way = np.where(deep > np.linalg.norm(way, axis=1, keepdims=True), away / distance * deep, way)
+    return way
 
 
 def random_shape(seed: int) -> np.ndarray:
@@ -55,7 +107,9 @@ def dress(body: BodyModel, betas: np.ndarray, outfit: str, seed: int) -> Subject
         seed: colours, patterns, hair and cut.
     """
     vertices, faces = body.v_template.numpy().astype(float), body.faces.numpy()
-    template = Template(vertices, faces, body.weights.numpy().astype(float), body_sheet(vertices, faces))
+    meshes = read_npz(_MESHES)
+    feet = meshes["tights_v"].astype(float), meshes["tights_f"].astype(int)
+    template = Template(vertices, faces, body.weights.numpy().astype(float), body_sheet(vertices, faces), feet)
     worn = _Wardrobe(template, np.random.default_rng([seed, OUTFITS.index(outfit), 2]))
     getattr(worn, outfit)()
     shaped = body.shaped(torch.as_tensor(np.asarray(betas), dtype=body.v_template.dtype)).numpy().astype(float)
@@ -73,8 +127,13 @@ def dress(body: BodyModel, betas: np.ndarray, outfit: str, seed: int) -> Subject
         patterns=tuple(piece.pattern for piece in pieces),
         gloss=tuple(piece.gloss for piece in pieces),
         sole=worn.sole,
-        leg_radius=0.075,
+        joints=body.rest_joints(torch.as_tensor(np.asarray(betas), dtype=torch.float32)).numpy().astype(float),
+        spread=sp.block_diag([_spread(piece) for piece in pieces], format="csr"),
     )
+
+
+def _spread(piece: Piece) -> sp.csr_matrix:
+    return sp.identity(len(piece.sheet.offset)) if piece.hangs is None else laplacian(piece.sheet)
 
 
 def _skinning(piece: Piece, template: Template) -> np.ndarray:
@@ -137,8 +196,9 @@ class _Wardrobe:
         self.trousers(0.03)
         pattern = self.print()
         self.top(hem=-0.2, sleeve=self.rng.choice([0.4, 0.64]), neckline=0.02, loose=0.032, pattern=pattern)
-        folds = outfits.pleats(0.012, 9, self.seed())
-        self.hang(-0.1, -0.44, flare=0.07, gap=0.034, folds=folds, pattern=pattern)
+        heights = np.linspace(0.03, self.rng.uniform(-0.46, -0.4), 34)
+        gap = 0.028 * paint.smoothstep(-heights, -0.02, 0.14) + 0.06 * (0.03 - heights) - 0.004
+        self.hang(heights, gap, outfits.pleats(0.012, 9, self.seed()), pattern)
         self.hair()
 
     def skirt(self) -> None:
@@ -149,7 +209,8 @@ class _Wardrobe:
         color = paint.Plain(_linear(self.pick(_MUTED + _BRIGHT)), 0.08, self.seed())
         skirt = paint.Plaid(color, _linear(self.pick(_DARK)), _linear(self.pick(_BRIGHT)), 0.09) if pattern else color
         folds = outfits.pleats(0.022, int(self.rng.integers(11, 16)), self.seed())
-        self.hang(-0.085, self.rng.uniform(-0.75, -0.62), flare=0.17, gap=0.012, folds=folds, pattern=skirt)
+        heights = np.linspace(-0.085, self.rng.uniform(-0.75, -0.62), 34)
+        self.hang(heights, 0.012 - 0.17 * (heights + 0.085), folds, skirt)
         self.belt(-0.085, 0.018)
         self.hair(long=True)
 
@@ -161,7 +222,8 @@ class _Wardrobe:
         pattern = paint.Buttoned(color, _linear(self.pick(_DARK)), 0.14, -0.6)
         self.top(hem=-0.15, sleeve=0.665, neckline=-0.008, loose=0.022, pattern=pattern)
         folds = outfits.pleats(0.016, 8, self.seed())
-        self.hang(-0.115, self.rng.uniform(-0.78, -0.6), flare=0.1, gap=0.026, folds=folds, pattern=pattern)
+        heights = np.linspace(-0.115, self.rng.uniform(-0.78, -0.6), 34)
+        self.hang(heights, 0.026 - 0.1 * (heights + 0.115), folds, pattern)
         self.belt(-0.115, 0.034)
         self.hair()
 
@@ -200,10 +262,10 @@ class _Wardrobe:
 
     def trousers(self, loose: float, ankle: float = -1.12) -> None:
         if self.rng.uniform() < 0.6:
-            pattern: paint.Pattern = paint.Denim(_linear(self.pick(_JEANS)), -0.11, outfits.CROTCH, self.seed())
+            pattern: paint.Pattern = paint.Denim(_linear(self.pick(_JEANS)), outfits.CROTCH, self.seed())
         else:
-            pattern = paint.Denim(_linear(self.pick(_CHINOS)), -0.11, outfits.CROTCH, self.seed())
-        self.fields.append(outfits.trouser_field(-0.11, ankle))
+            pattern = paint.Denim(_linear(self.pick(_CHINOS)), outfits.CROTCH, self.seed())
+        self.fields.append(outfits.trouser_field(outfits.WAIST, ankle))
         self.pieces.append(Piece(outfits.trousers(self.template, ankle, loose, self.seed()), pattern))
 
     def shoes(self, height: float) -> None:
@@ -213,16 +275,16 @@ class _Wardrobe:
         self.fields.append(outfits.shoe_field(height))
         self.pieces.append(Piece(outfits.shoes(self.template, height, self.sole), pattern, gloss=0.25))
 
-    def hang(
-        self, waist: float, hem: float, flare: float, gap: float, folds: outfits.Field, pattern: paint.Pattern
-    ) -> None:
-        sheet = outfits.skirt(self.template, waist, hem, flare, gap, folds)
+    def hang(self, heights: np.ndarray, gap: np.ndarray, folds: outfits.Field, pattern: paint.Pattern) -> None:
+        sheet = outfits.skirt(self.template, heights, gap, folds)
         height = sheet.points(self.template.vertices)[:, 1]
-        self.pieces.append(Piece(sheet, pattern, hangs=paint.smoothstep(waist - height, 0.12, 0.5)))
+        free = paint.smoothstep(-height, 0.2, 0.6)
+        self.pieces.append(Piece(sheet, pattern, hangs=free))
 
     def belt(self, middle: float, gap: float) -> None:
         leather = paint.Plain(_linear(self.pick(("3a2417", "17171a", "6b3f22"))), 0.05)
-        sheet = outfits.skirt(self.template, middle + 0.022, middle - 0.022, 0.0, gap + 0.007, lambda g: 0 * g[:, 0])
+        heights = np.linspace(middle + 0.022, middle - 0.022, 6)
+        sheet = outfits.skirt(self.template, heights, np.full(6, gap + 0.007))
         self.pieces.append(Piece(sheet, leather, gloss=0.3))
 
     def hair(self, long: bool = False) -> None:
