@@ -10,9 +10,10 @@ and the sum ends before the Gaussian that would bring T to 1e-4 or less.
 
 How: one sort of the Gaussians by depth, then a counting sort into tiles of 16 x 16 pixels, which keeps that order; each
 (tile, Gaussian) pair is an *entry*. A tile is 16 blocks of 4 x 4 pixels, and a block's 16 pixels are computed side by
-side in vector registers; a Gaussian is skipped in the blocks that it does not reach. The backward pass walks the same
-way, front to back, and writes each entry's gradients to its own row: no two threads write the same place, and the sum
-over rows does not depend on the number of threads.
+side in vector registers; a Gaussian is skipped in the blocks that it does not reach, and in those in which every pixel
+is finished. The backward pass walks the same way, front to back, through the blocks that the forward pass noted, and
+writes each entry's gradients to its own row: no two threads write the same place, and the sum over rows does not depend
+on the number of threads.
 
 Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of
 one array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
@@ -35,12 +36,13 @@ LANES = 16
 ALPHA_MAX = f4(0.999)  # gsplat 1.5.3; its main branch has 0.99
 ALPHA_MIN = f4(1 / 255)
 TRANSMITTANCE_MIN = f4(1e-4)
-EXPONENT_MARGIN = f4(1e-4)  # on the reach of a Gaussian, against rounding
+EXPONENT_MARGIN, EXTENT_MARGIN = f4(1e-4), f4(0.01)  # on the reach of a Gaussian, against rounding
+EXPONENT_MIN = f4(-1e-3)  # s is below 0 by rounding at the centre, or by much where a conic is not positive: not drawn
 SMALLEST_ALPHA = f4(1e-10)  # expected depth is depth / max(alpha, this), as in gsplat
 
-# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, then how far from
-# its mean a block's centre may be for the block to be reached (in units of s), and the half sides of its bounding box.
-X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, BLOCK_REACH, EXTENT_X, EXTENT_Y = range(13)
+# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, and how far from
+# its mean a block's centre may be for the block to be reached (in units of s).
+X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, BLOCK_REACH = range(11)
 SPLAT = 16  # floats a row: one cache line
 # Columns of an entry's gradient row: the first ten of the above.
 GRADIENTS = 10
@@ -54,7 +56,7 @@ L_X, L_Y, L_XX, L_XY, L_YY, L_CENTER_X, L_CENTER_Y, L_FORM = (u8(LANES * k) for 
 L_SUMS = u8(LANES * 8)
 S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 = (u8(LANES * (8 + k)) for k in range(GRADIENTS))
 LANE_ROWS = 18
-BATCH = 64  # entries fetched at a time: their loads overlap
+BATCH = 64  # entries looked at together: their loads overlap
 
 # exp(-y) on [0, 1], degree 6 (Chebyshev), for exp(-8 y) by squaring three times: relative error below 1e-6, no branch.
 _nodes = 0.5 * (1 + np.cos(np.pi * (np.arange(64) + 0.5) / 64))
@@ -74,13 +76,27 @@ def _exp_minus(s):
 
 
 @kernel()
-def pack(start, end, means2d, conics, depths, rgb, opacities, extents, radii, splats):
-    """Write the row of each drawn Gaussian in start..end into splats [N, 16]."""
-    for i in range(start, end):
+def bin_by_tile(means2d, conics, depths, rgb, opacities, extents, radii, tiles_x, tiles_y):
+    """Which Gaussians touch each tile, front to back, and their rows.
+
+    Returns offsets [tiles + 1] and ids [entries]: tile t (row by row) has ids[offsets[t] : offsets[t + 1]]; and the
+    splats [N, 16], of which those that are not drawn have no values.
+    """
+    count = depths.shape[0]
+    bits = depths.view(np.uint32)  # positive floats sort like their bits
+    order, order_to = np.empty(count, i4), np.empty(count, i4)
+    keys, keys_to = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    histograms = np.zeros((3, 2048), i4)
+    offsets = np.zeros(tiles_x * tiles_y + 1, i4)
+    boxes = np.empty((count, 4), np.int16)
+    splats = np.empty((count, SPLAT), f4)
+    per_pixel = f4(1 / TILE)
+    drawn = 0
+    for i in range(count):
         if radii[i, 0] <= 0:
             continue
-        a, b, c = HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
-        splats[i, X], splats[i, Y] = means2d[i, 0] - HALF, means2d[i, 1] - HALF
+        x, y, a, b, c = means2d[i, 0], means2d[i, 1], HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
+        splats[i, X], splats[i, Y] = x - HALF, y - HALF
         splats[i, A], splats[i, B], splats[i, C] = a, b, c
         splats[i, OPACITY] = opacities[i]
         splats[i, RED], splats[i, GREEN], splats[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
@@ -90,30 +106,11 @@ def pack(start, end, means2d, conics, depths, rgb, opacities, extents, radii, sp
         reach = math.sqrt(math.log(opacities[i] / ALPHA_MIN) + EXPONENT_MARGIN)
         reach += math.sqrt(f4(2.25) * (a + c + abs(b)))
         splats[i, BLOCK_REACH] = reach * reach
-        splats[i, EXTENT_X] = extents[i, 0] + f4(0.01)
-        splats[i, EXTENT_Y] = extents[i, 1] + f4(0.01)
-
-
-@kernel()
-def bin_by_tile(depths, radii, splats, tiles_x, tiles_y):
-    """Which Gaussians touch each tile, front to back: ids[offsets[t] : offsets[t + 1]] for tile t, row by row."""
-    count = depths.shape[0]
-    bits = depths.view(np.uint32)  # positive floats sort like their bits
-    order, order_to = np.empty(count, i4), np.empty(count, i4)
-    keys, keys_to = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    histograms = np.zeros((3, 2048), i4)
-    offsets = np.zeros(tiles_x * tiles_y + 1, i4)
-    boxes = np.empty((count, 4), np.int16)
-    per_pixel = f4(1 / TILE)
-    drawn = 0
-    for i in range(count):
-        if radii[i, 0] <= 0:
-            continue
         order[drawn], keys[drawn] = i, bits[i]
         drawn += 1
         for digit in range(3):
             histograms[digit, (bits[i] >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
-        x, y, extent_x, extent_y = splats[i, X] + HALF, splats[i, Y] + HALF, splats[i, EXTENT_X], splats[i, EXTENT_Y]
+        extent_x, extent_y = extents[i, 0] + EXTENT_MARGIN, extents[i, 1] + EXTENT_MARGIN
         x0, x1 = max(0, math.floor((x - extent_x) * per_pixel)), math.floor((x + extent_x) * per_pixel) + 1
         y0, y1 = max(0, math.floor((y - extent_y) * per_pixel)), math.floor((y + extent_y) * per_pixel) + 1
         x1, y1 = min(tiles_x, x1), min(tiles_y, y1)
@@ -149,7 +146,7 @@ def bin_by_tile(depths, radii, splats, tiles_x, tiles_y):
                 t = ty * tiles_x + tx
                 ids[cursors[t]] = i
                 cursors[t] += 1
-    return offsets, ids
+    return offsets, ids, splats
 
 
 @inline
@@ -171,7 +168,7 @@ def _fill_lanes(lane):
 
 @inline
 def _reached_blocks(lanes, lane, x, y, a, b, c, block_reach):
-    """One bit for each of the 16 blocks."""
+    """One bit for each of the 16 blocks of a tile, in whose coordinates x and y are."""
     bits = i4(0)
     for k in range(lanes):
         u = u8(k)
@@ -182,23 +179,27 @@ def _reached_blocks(lanes, lane, x, y, a, b, c, block_reach):
 
 
 @inline
-def _fetch(lanes, lane, batch, blocks, splats, ids, first, count, tile_x, tile_y, open_blocks):
-    """Copy `count` entries' rows to `batch`, in coordinates of the tile, their reached blocks to blocks[:count], and
-    the numbers of those that reach an open block to blocks[BATCH:]. Returns how many those are."""
+def _find_reaching(lanes, lane, blocks, splats, ids, first, count, x0, y0, open_blocks):
+    """Write the blocks that each of `count` entries reaches to blocks[:count], and the numbers of the entries that
+    reach an open block to blocks[BATCH:]. Returns how many those are."""
     for j in range(count):
         i = ids[first + j]
-        for column in range(SPLAT):
-            batch[u8(j * SPLAT + column)] = splats[i, column]
-        x, y = splats[i, X] - tile_x, splats[i, Y] - tile_y
-        batch[u8(j * SPLAT)], batch[u8(j * SPLAT + 1)] = x, y
-        blocks[u8(j)] = _reached_blocks(
-            lanes, lane, x, y, splats[i, A], splats[i, B], splats[i, C], splats[i, BLOCK_REACH]
-        )
-    kept = 0
+        x, y = splats[i, X] - x0, splats[i, Y] - y0
+        reach = splats[i, BLOCK_REACH]
+        blocks[u8(j)] = _reached_blocks(lanes, lane, x, y, splats[i, A], splats[i, B], splats[i, C], reach)
+    found = 0
     for j in range(count):
-        blocks[u8(BATCH + kept)] = j
-        kept += 1 if (blocks[u8(j)] & open_blocks) != 0 else 0
-    return kept
+        blocks[u8(BATCH + found)] = j
+        found += 1 if (blocks[u8(j)] & open_blocks) != 0 else 0
+    return found
+
+
+@inline
+def _fill_form(lanes, lane, a, b, c):
+    """The quadratic form at a block's pixels, seen from its first."""
+    for k in range(lanes):
+        u = u8(k)
+        lane[L_FORM + u] = a * lane[L_XX + u] + b * lane[L_XY + u] + c * lane[L_YY + u]
 
 
 @inline
@@ -224,15 +225,19 @@ def composite_forward(
     expected,  # divide depth by alpha
     image,  # out [height, width, 3 if has_rgb, + 1 if has_depth], zeros
     alpha,  # out [height, width], zeros
+    touched,  # out [entries], zeros: a bit for each block of its tile in which the entry was blended
 ):
-    """Blend the tiles worker, worker + workers, ..."""
+    """Blend this worker's tiles: diagonals, since the columns in the middle of an image have more to do."""
     plane, lane = _aligned(PLANES), _aligned(LANE_ROWS * LANES)
-    batch, blocks = _aligned(BATCH * SPLAT), np.empty(2 * BATCH + 1, i4)
+    blocks = np.empty(2 * BATCH + 1, i4)
     _fill_lanes(lane)
     depth_channel = 3 if has_rgb else 0
-    for tile in range(worker, offsets.shape[0] - 1, workers):
+    for tile in range(offsets.shape[0] - 1):
+        tile_x, tile_y = tile % tiles_x, tile // tiles_x
+        if (tile_x + tile_y) % workers != worker:
+            continue
         first, end = offsets[tile], offsets[tile + 1]
-        x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
+        x0, y0 = tile_x * TILE, tile_y * TILE
         rows, columns = min(TILE, height - y0), min(TILE, width - x0)
         if first == end:
             if has_rgb and (background[0] != ZERO or background[1] != ZERO or background[2] != ZERO):
@@ -248,26 +253,24 @@ def composite_forward(
         open_blocks = i4(65535)  # those with a pixel that still lets light through
         while first < end and open_blocks != 0:
             count = min(BATCH, end - first)
-            kept = _fetch(lanes, lane, batch, blocks, splats, ids, first, count, f4(x0), f4(y0), open_blocks)
-            first += count
-            for n in range(kept):
+            found = _find_reaching(lanes, lane, blocks, splats, ids, first, count, f4(x0), f4(y0), open_blocks)
+            for n in range(found):
                 j = blocks[u8(BATCH + n)]
                 remaining = blocks[u8(j)] & open_blocks
                 if remaining == 0:
                     continue
-                q = u8(j * SPLAT)
+                touched[first + j] = remaining
+                i = ids[first + j]
                 mean_x, mean_y, a, b, c = (
-                    batch[q],
-                    batch[q + u8(1)],
-                    batch[q + u8(2)],
-                    batch[q + u8(3)],
-                    batch[q + u8(4)],
+                    splats[i, X] - f4(x0),
+                    splats[i, Y] - f4(y0),
+                    splats[i, A],
+                    splats[i, B],
+                    splats[i, C],
                 )
-                opacity, red, green, blue = batch[q + u8(5)], batch[q + u8(6)], batch[q + u8(7)], batch[q + u8(8)]
-                depth = batch[q + u8(9)]
-                for k in range(lanes):
-                    u = u8(k)
-                    lane[L_FORM + u] = a * lane[L_XX + u] + b * lane[L_XY + u] + c * lane[L_YY + u]
+                opacity, depth = splats[i, OPACITY], splats[i, DEPTH]
+                red, green, blue = splats[i, RED], splats[i, GREEN], splats[i, BLUE]
+                _fill_form(lanes, lane, a, b, c)
                 while remaining != 0:
                     block = trailing_zeros(remaining)
                     remaining &= remaining - i4(1)
@@ -281,21 +284,21 @@ def composite_forward(
                         u = u8(k)
                         s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
                         covered = min(ALPHA_MAX, opacity * _exp_minus(s))
+                        covered = covered if (covered >= ALPHA_MIN) & (s >= EXPONENT_MIN) else ZERO
                         t = plane[p + u]  # negative: this pixel is finished
-                        covered = covered if (covered >= ALPHA_MIN) & (s >= ZERO) & (t > ZERO) else ZERO
-                        weight = t * covered
-                        t_next = t - weight
-                        stop = (t_next <= TRANSMITTANCE_MIN) & (t > ZERO)
+                        weight = max(t, ZERO) * covered
+                        t_next = max(t, ZERO) - weight
+                        stop = t_next <= TRANSMITTANCE_MIN
                         weight = ZERO if stop else weight
-                        t_next = -t if stop else t_next
-                        plane[p + u] = t_next
-                        light += max(t_next, ZERO)
+                        plane[p + u] = -abs(t) if stop else t_next
+                        light += ZERO if stop else t_next
                         plane[p + P_RED + u] += weight * red
                         plane[p + P_GREEN + u] += weight * green
                         plane[p + P_BLUE + u] += weight * blue
                         plane[p + P_DEPTH + u] += weight * depth
                     if light <= ZERO:
                         open_blocks &= ~(i4(1) << i4(block))
+            first += count
         for row in range(rows):
             for column in range(columns):
                 q = _plane_index(row, column)
@@ -328,33 +331,32 @@ def composite_backward(
     expected,
     image,
     alpha,
+    touched,
     g_image,
     g_alpha,
     g_entries,  # out [entries, 10]
 ):
-    """Gradients of the tiles worker, worker + workers, ..., one row an entry: see GRADIENTS.
+    """Gradients of this worker's tiles, one row an entry: see GRADIENTS.
 
     With v_i the gradient of the loss by Gaussian i's weight, dL/dalpha_i = T_i v_i - rest_i / (1 - alpha_i), where
     rest_i = sum_{j > i} weight_j v_j + T_final dL/dT_final is known at the start (from the image: then it is the sum
     over all) and shrinks along the way.
     """
     plane, lane = _aligned(PLANES), _aligned(LANE_ROWS * LANES)
-    batch, blocks = _aligned(BATCH * SPLAT), np.empty(2 * BATCH + 1, i4)
     _fill_lanes(lane)
     depth_channel = 3 if has_rgb else 0
-    for tile in range(worker, offsets.shape[0] - 1, workers):
+    for tile in range(offsets.shape[0] - 1):
+        tile_x, tile_y = tile % tiles_x, tile // tiles_x
         first, end = offsets[tile], offsets[tile + 1]
-        if first == end:
+        if (tile_x + tile_y) % workers != worker or first == end:
             continue
-        x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
-        open_blocks = i4(0)
+        x0, y0 = tile_x * TILE, tile_y * TILE
         for row in range(TILE):
             for column in range(TILE):
                 q = _plane_index(row, column)
                 y, x = y0 + row, x0 + column
                 g_red, g_green, g_blue, g_depth, rest, t = ZERO, ZERO, ZERO, ZERO, ZERO, -ONE
                 if y < height and x < width:
-                    open_blocks |= i4(1) << i4((row >> 2) * 4 + (column >> 2))
                     t = ONE
                     t_final = ONE - alpha[y, x]
                     g_cover = g_alpha[y, x]
@@ -375,101 +377,83 @@ def composite_backward(
                 plane[q] = t
                 plane[q + P_RED], plane[q + P_GREEN], plane[q + P_BLUE] = g_red, g_green, g_blue
                 plane[q + P_DEPTH], plane[q + P_REST] = g_depth, rest
-        while first < end and open_blocks != 0:
-            count = min(BATCH, end - first)
-            kept = _fetch(lanes, lane, batch, blocks, splats, ids, first, count, f4(x0), f4(y0), open_blocks)
-            for e in range(first, first + count):
+        for e in range(first, end):
+            remaining = touched[e]
+            if remaining == 0:
                 for column in range(GRADIENTS):
                     g_entries[e, column] = ZERO
-            for n in range(kept):
-                j = blocks[u8(BATCH + n)]
-                remaining = blocks[u8(j)] & open_blocks
-                if remaining == 0:
-                    continue
-                q = u8(j * SPLAT)
-                mean_x, mean_y, a, b, c = (
-                    batch[q],
-                    batch[q + u8(1)],
-                    batch[q + u8(2)],
-                    batch[q + u8(3)],
-                    batch[q + u8(4)],
-                )
-                opacity, red, green, blue = batch[q + u8(5)], batch[q + u8(6)], batch[q + u8(7)], batch[q + u8(8)]
-                depth = batch[q + u8(9)]
-                for k in range(lanes):
-                    u = u8(k)
-                    lane[L_FORM + u] = a * lane[L_XX + u] + b * lane[L_XY + u] + c * lane[L_YY + u]
-                for k in range(LANES * GRADIENTS):
-                    lane[L_SUMS + u8(k)] = ZERO
-                while remaining != 0:
-                    block = trailing_zeros(remaining)
-                    remaining &= remaining - i4(1)
-                    p = u8(block) * u8(LANES)
-                    dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
-                    s0 = a * dx * dx + b * dx * dy + c * dy * dy
-                    slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
-                    light = ZERO
-                    for k in range(16):
-                        u = u8(k)
-                        s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
-                        uncapped = opacity * _exp_minus(s)
-                        covered = min(ALPHA_MAX, uncapped)
-                        t = plane[p + u]
-                        covered = covered if (covered >= ALPHA_MIN) & (s >= ZERO) & (t > ZERO) else ZERO
-                        weight = t * covered
-                        t_next = t - weight
-                        stop = (t_next <= TRANSMITTANCE_MIN) & (t > ZERO)
-                        covered = ZERO if stop else covered
-                        weight = ZERO if stop else weight
-                        t_next = -t if stop else t_next
-                        plane[p + u] = t_next
-                        light += max(t_next, ZERO)
-                        g_red, g_green = plane[p + P_RED + u], plane[p + P_GREEN + u]
-                        g_blue, g_depth = plane[p + P_BLUE + u], plane[p + P_DEPTH + u]
-                        lane[S6 + u] += weight * g_red
-                        lane[S7 + u] += weight * g_green
-                        lane[S8 + u] += weight * g_blue
-                        lane[S9 + u] += weight * g_depth
-                        own = weight * (g_red * red + g_green * green + g_blue * blue + g_depth * depth)
-                        rest = plane[p + P_REST + u] - own
-                        plane[p + P_REST + u] = rest
-                        # alpha dL/dalpha, which is -dL/ds and opacity dL/dopacity; none where alpha is capped
-                        g_s = own - rest * covered / (ONE - covered)
-                        g_s = g_s if uncapped <= ALPHA_MAX else ZERO
-                        x, y = dx + lane[L_X + u], dy + lane[L_Y + u]
-                        g_sx, g_sy = g_s * x, g_s * y
-                        lane[S0 + u] += g_sx
-                        lane[S1 + u] += g_sy
-                        lane[S2 + u] += g_sx * x
-                        lane[S3 + u] += g_sx * y
-                        lane[S4 + u] += g_sy * y
-                        lane[S5 + u] += g_s
-                    if light <= ZERO:
-                        open_blocks &= ~(i4(1) << i4(block))
-                h0, h1, h2, h3, h4, h5, h6, h7, h8, h9 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+                continue
+            i = ids[e]
+            mean_x, mean_y, a, b, c = (
+                splats[i, X] - f4(x0),
+                splats[i, Y] - f4(y0),
+                splats[i, A],
+                splats[i, B],
+                splats[i, C],
+            )
+            opacity, depth = splats[i, OPACITY], splats[i, DEPTH]
+            red, green, blue = splats[i, RED], splats[i, GREEN], splats[i, BLUE]
+            _fill_form(lanes, lane, a, b, c)
+            for k in range(LANES * GRADIENTS):
+                lane[L_SUMS + u8(k)] = ZERO
+            while remaining != 0:
+                block = trailing_zeros(remaining)
+                remaining &= remaining - i4(1)
+                p = u8(block) * u8(LANES)
+                dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
+                s0 = a * dx * dx + b * dx * dy + c * dy * dy
+                slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
                 for k in range(16):
                     u = u8(k)
-                    h0 += lane[S0 + u]
-                    h1 += lane[S1 + u]
-                    h2 += lane[S2 + u]
-                    h3 += lane[S3 + u]
-                    h4 += lane[S4 + u]
-                    h5 += lane[S5 + u]
-                    h6 += lane[S6 + u]
-                    h7 += lane[S7 + u]
-                    h8 += lane[S8 + u]
-                    h9 += lane[S9 + u]
-                e = first + j
-                g_entries[e, X], g_entries[e, Y] = TWO * a * h0 + b * h1, b * h0 + TWO * c * h1
-                # by the conic's entries: s = (xx x^2 + 2 xy x y + yy y^2) / 2
-                g_entries[e, A], g_entries[e, B], g_entries[e, C] = -HALF * h2, -h3, -HALF * h4
-                g_entries[e, OPACITY] = h5 / opacity
-                g_entries[e, RED], g_entries[e, GREEN], g_entries[e, BLUE] = h6, h7, h8
-                g_entries[e, DEPTH] = h9
-            first += count
-        for e in range(first, end):
-            for column in range(GRADIENTS):
-                g_entries[e, column] = ZERO
+                    s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
+                    uncapped = opacity * _exp_minus(s)
+                    covered = min(ALPHA_MAX, uncapped)
+                    covered = covered if (covered >= ALPHA_MIN) & (s >= EXPONENT_MIN) else ZERO
+                    t = plane[p + u]
+                    weight = max(t, ZERO) * covered
+                    t_next = max(t, ZERO) - weight
+                    stop = t_next <= TRANSMITTANCE_MIN
+                    weight = ZERO if stop else weight
+                    plane[p + u] = -abs(t) if stop else t_next
+                    g_red, g_green = plane[p + P_RED + u], plane[p + P_GREEN + u]
+                    g_blue, g_depth = plane[p + P_BLUE + u], plane[p + P_DEPTH + u]
+                    lane[S6 + u] += weight * g_red
+                    lane[S7 + u] += weight * g_green
+                    lane[S8 + u] += weight * g_blue
+                    lane[S9 + u] += weight * g_depth
+                    own = weight * (g_red * red + g_green * green + g_blue * blue + g_depth * depth)
+                    rest = plane[p + P_REST + u] - own
+                    plane[p + P_REST + u] = rest
+                    # alpha dL/dalpha, which is -dL/ds and opacity dL/dopacity; none where alpha is capped
+                    g_s = own - rest * covered / (ONE - covered)
+                    g_s = ZERO if stop | (uncapped > ALPHA_MAX) else g_s
+                    off_x, off_y = dx + lane[L_X + u], dy + lane[L_Y + u]
+                    g_sx, g_sy = g_s * off_x, g_s * off_y
+                    lane[S0 + u] += g_sx
+                    lane[S1 + u] += g_sy
+                    lane[S2 + u] += g_sx * off_x
+                    lane[S3 + u] += g_sx * off_y
+                    lane[S4 + u] += g_sy * off_y
+                    lane[S5 + u] += g_s
+            h0, h1, h2, h3, h4, h5, h6, h7, h8, h9 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+            for k in range(16):
+                u = u8(k)
+                h0 += lane[S0 + u]
+                h1 += lane[S1 + u]
+                h2 += lane[S2 + u]
+                h3 += lane[S3 + u]
+                h4 += lane[S4 + u]
+                h5 += lane[S5 + u]
+                h6 += lane[S6 + u]
+                h7 += lane[S7 + u]
+                h8 += lane[S8 + u]
+                h9 += lane[S9 + u]
+            g_entries[e, X], g_entries[e, Y] = TWO * a * h0 + b * h1, b * h0 + TWO * c * h1
+            # by the conic's entries: s = (xx x^2 + 2 xy x y + yy y^2) / 2
+            g_entries[e, A], g_entries[e, B], g_entries[e, C] = -HALF * h2, -h3, -HALF * h4
+            g_entries[e, OPACITY] = h5 / opacity
+            g_entries[e, RED], g_entries[e, GREEN], g_entries[e, BLUE] = h6, h7, h8
+            g_entries[e, DEPTH] = h9
 
 
 @kernel()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pipeline.splatting import compositing, projection
-from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, SPLAT, TILE
+from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
 from pipeline.threads import run_parallel, split
 
 RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
@@ -159,8 +159,8 @@ class _Composite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means2d, conics, depths, rgb, opacities, backgrounds, radii, extents, width, height, mode):
-        inputs = [_array(tensor) for tensor in (means2d, conics, depths, rgb)]
-        radii_, extents_, opacities_ = _array(radii), _array(extents), _array(opacities)
+        splats = [_array(tensor) for tensor in (means2d, conics, depths, rgb)]
+        extents_, radii_, opacities_ = _array(extents), _array(radii), _array(opacities)
         views, count = depths.shape
         tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
         channels = "RGB" in mode, mode != "RGB", "ED" in mode
@@ -169,22 +169,17 @@ class _Composite(torch.autograd.Function):
         background = np.zeros((views, 3), f4) if backgrounds is None else _array(backgrounds)
         binned = []
         for c in range(views):
-            splats = np.empty((count, SPLAT), f4)
+            of_camera = (array[c] for array in splats)
+            bins = compositing.bin_by_tile(*of_camera, opacities_, extents_[c], radii_[c], tiles_x, tiles_y)
+            tiles = width, height, tiles_x, *bins, background[c], *channels
+            touched = np.zeros(len(bins[1]), np.int32)
+            outputs = images[c], alphas[c, ..., 0], touched
 
-            def pack(worker: int, workers: int, c=c, splats=splats) -> None:
-                start, end = split(count, worker, workers)
-                of_camera = (array[c] for array in inputs)
-                compositing.pack(start, end, *of_camera, opacities_, extents_[c], radii_[c], splats)
-
-            run_parallel(pack)
-            offsets, ids = compositing.bin_by_tile(inputs[2][c], radii_[c], splats, tiles_x, tiles_y)
-            tiles = width, height, tiles_x, offsets, ids, splats, background[c], *channels
-
-            def blend(worker: int, workers: int, c=c, tiles=tiles) -> None:
-                compositing.composite_forward(LANES, worker, workers, *tiles, images[c], alphas[c, ..., 0])
+            def blend(worker: int, workers: int, tiles=tiles, outputs=outputs) -> None:
+                compositing.composite_forward(LANES, worker, workers, *tiles, *outputs)
 
             run_parallel(blend)
-            binned.append(tiles)
+            binned.append((tiles, touched))
         outputs = torch.from_numpy(images), torch.from_numpy(alphas)
         ctx.save_for_backward(*outputs)
         ctx.binned, ctx.count, ctx.has_background = binned, count, backgrounds is not None
@@ -199,10 +194,10 @@ class _Composite(torch.autograd.Function):
         g_means2d, g_conics = np.zeros((views, count, 2), f4), np.zeros((views, count, 3), f4)
         g_rgb, g_depths = np.zeros((views, count, 3), f4), np.zeros((views, count), f4)
         g_opacities = np.zeros(count, f4)
-        for c, tiles in enumerate(ctx.binned):
+        for c, (tiles, touched) in enumerate(ctx.binned):
             ids = tiles[4]
             g_entries = np.empty((len(ids), GRADIENTS), f4)
-            pixels = images[c], alphas[c, ..., 0], g_renders[c], g_alphas[c, ..., 0]
+            pixels = images[c], alphas[c, ..., 0], touched, g_renders[c], g_alphas[c, ..., 0]
 
             def unblend(worker: int, workers: int, tiles=tiles, pixels=pixels, g_entries=g_entries) -> None:
                 compositing.composite_backward(LANES, worker, workers, *tiles, *pixels, g_entries)
