@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.body import JOINT_NAMES, load_body
+from pipeline.body import load_body
+from pipeline.estimators.smplify.landmark_map import landmark_map
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_frame, write_mask
@@ -16,6 +17,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
+from pipeline.rotations import axis_angle_to_matrix
 
 FPS = Fraction(30)
 DISTANCE = 3.0  # metres
@@ -108,15 +110,22 @@ def make_clip(
 
 
 def detected_landmarks(body, pose: Pose) -> Landmarks:
-    """What a perfect detector finds: four joints that mediapipe names as SMPL does; the last is never visible."""
+    """What a perfect detector finds of four landmarks; the last is never visible."""
     names = ("left_knee", "right_elbow", "left_wrist", "right_ankle")
-    rows = (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
-    joints = body(*(torch.as_tensor(row, dtype=torch.float32) for row in rows)).joints.double().numpy()
-    points = joints[:, [JOINT_NAMES.index(name) for name in names]]
-    xy = (points / points[..., 2:]) @ pose.K[:2].T
+    map_ = landmark_map(body)
+    orient, body_pose, betas, transl = (
+        torch.as_tensor(row, dtype=torch.float32)
+        for row in (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
+    )
+    world = body.world_joints(axis_angle_to_matrix(torch.cat([orient, body_pose], 1).view(-1, 24, 3)), betas, transl)
+    rest = map_.rest(betas, torch.zeros(len(map_.names), 3))
+    points = map_.posed(world, body.rest_joints(betas), rest).double().numpy()
+    points = points[:, [map_.names.index(name) for name in names]]
+    homogeneous = points @ pose.K.T
+    xy = homogeneous[..., :2] / homogeneous[..., 2:]
     visibility = np.ones(xy.shape[:2])
     visibility[:, -1], xy[:, -1] = 0.2, 0
-    return Landmarks(names, xy, visibility, points - joints[:, :1])
+    return Landmarks(names, xy, visibility, points - points[:, :1])
 
 
 def provenance(

@@ -22,6 +22,7 @@ from pipeline.evaluation.table import HELD_OUT, METRICS
 
 BEFORE, AFTER, INK, MUTED, GRID, SURFACE = "#e69f01", "#56b4e8", "#010203", "#040506", "#070809", "#0a0b0c"
 SERIES = ("#a10001", "#a20002", "#a30003", "#a40004", "#a50005", "#a60006", "#a70007", "#a80008")
+_SMALLEST_TERM = 1e-5  # of the largest term of the loss; what is below moves nothing
 _FROM_THE_TOP = (
     "head", "nose", "eye", "ear", "neck", "collar", "shoulder", "elbow", "wrist", "hand", "thumb", "index", "pinky",
     "spine3", "spine2", "spine1", "pelvis", "hip", "knee", "ankle", "heel", "foot",
@@ -88,7 +89,7 @@ def frame_chart(table: pd.DataFrame, metric: str) -> str | None:
                   transform=axes.get_xaxis_transform(), markeredgewidth=0.8)  # fmt: skip
         _limits(axes, metric, pd.concat([curves["initial"]["value"], curves["refined"]["value"]]))
         axes.set_xlabel("frame")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=(1, 2, 5, 10)))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
         axes.margins(x=0.01)
         return _svg(figure, f"{METRICS[metric].label} over the frames, before and after")
@@ -145,6 +146,8 @@ def terms_chart(history: pd.DataFrame, terms: Sequence[str], phases: Mapping[str
         for term, colour in zip(terms, SERIES):
             known = history[history[term] > 0]
             axes.plot(known["step"], known[term], color=colour, linewidth=1.4)
+        largest = float(history[list(terms)].max().max())
+        axes.set_ylim(_SMALLEST_TERM * largest, 1.5 * largest)
         _log_axis(axes)
         _phases(axes, phases, history["step"].max())
         return _svg(figure, "the terms of the loss over the steps")
@@ -153,7 +156,7 @@ def terms_chart(history: pd.DataFrame, terms: Sequence[str], phases: Mapping[str
 def _phases(axes: Axes, phases: Mapping[str, int], last: float) -> None:
     axes.set_xlim(0, last)
     axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=(1, 2, 5, 10)))
     start = 0
     for name, steps in phases.items():
         if steps <= 0 or start >= last:
@@ -161,8 +164,8 @@ def _phases(axes: Axes, phases: Mapping[str, int], last: float) -> None:
         if start:
             axes.axvline(start, color=GRID, linewidth=1)
         if steps > 0.08 * last:
-            axes.text(start + 0.008 * last, 1.0, name, transform=axes.get_xaxis_transform(), color=MUTED, fontsize=8,
-                      va="top", ha="left")  # fmt: skip
+            axes.text(start, 1.02, name, transform=axes.get_xaxis_transform(), color=MUTED, fontsize="small",
+                      va="bottom", ha="left")  # fmt: skip
         start += steps
 
 

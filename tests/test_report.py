@@ -1,0 +1,211 @@
+"""The report: its numbers, that it loads nothing, and what happens where parts are absent."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from clip_files import make_clip, provenance
+from PIL import Image
+
+from pipeline.__main__ import main
+from pipeline.evaluation.summary import number
+from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
+from pipeline.formats.paths import VideoDir
+from pipeline.report import figures, sections
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced; collects what the page would load, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.tags: set[str] = set()
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "poster", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def fill(directory: Path) -> VideoDir:
+    """The outputs of fit, render and export that the page shows."""
+    paths = VideoDir(directory)
+    step = np.arange(20, 420, 20)
+    history = pd.DataFrame({"step": step, "colour": 1 / step, "mask": 2 / step, "camel": np.nan, "total": 3 / step})
+    history.assign(psnr_person=20.0, n_gaussians=3000, seconds=step / 50).to_csv(paths.history, index=False)
+    (paths.renders / "stills").mkdir(parents=True)
+    for name in ("overlay.mp4", "turntable.mp4", "novel_pose.mp4"):
+        (paths.renders / name).write_bytes(b"not really a video, but bytes all the same")
+    for name in ("close_up", "held_out"):
+        Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(paths.renders / "stills" / f"{name}.png")
+    paths.exports.mkdir()
+    for name in ("avatar.ply", "avatar_posed_000001.ply", "avatar_posed_000004.ply", "motion.glb", "extra.txt"):
+        (paths.exports / name).write_bytes(b"0" * 1_200_000)
+    provenance(paths, "pose", {"backend": "mediapipe", "smplify": {"iterations": 250}}, ("2 people; <b> & so on",), 4.0)
+    provenance(paths, "fit", {"steps": {"colours": 100, "full": 300, "heldout": 20}, "binding": "camel"}, (), 75.0)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    directory, truth = make_clip(tmp_path_factory.mktemp("report"), frames=10)
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    paths = fill(directory)
+    assert main(["report", str(directory)]) == 0
+    return paths
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    directory, _ = make_clip(tmp_path_factory.mktemp("report"), frames=5, name="jürgen & söhne")
+    assert main(["evaluate", str(directory)]) == 0
+    return directory
+
+
+def test_the_page_holds_the_figures(clip):
+    page = Page(clip.report.read_text(encoding="utf-8"))
+    table = read_metrics(clip.metrics)
+    overall = table[(table.scope == "all") & table.split.isin(["all", HELD_OUT]) & (table.metric != "iou_mask_truth")]
+    for row in overall.itertuples():
+        if row.split == (HELD_OUT if row.when == "avatar" else "all"):
+            assert number(row.value) in page.text, row
+    assert "held-out" in page.text
+    assert "studio truth (synthetic), 10 of 10 frames; 24 SMPL joints, pelvis-aligned" in page.text
+    assert re.search("LPIPS \\W \\W not measured", page.text)
+
+
+def test_the_page_loads_nothing(clip):
+    text = clip.report.read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.loads) > 4
+    assert [load[:60] for load in page.loads if not load.startswith("data:")] == []
+    assert not page.tags & {"script", "link", "iframe", "object", "embed"}
+    assert "@import" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+    assert "http" not in re.sub(r'"data:[^"]*"', "", text)
+
+
+def test_pictures_and_runs_are_there(clip):
+    page = Page(clip.report.read_text(encoding="utf-8"))
+    kinds = [load.split(";")[0] for load in page.loads]
+    assert kinds.count("data:video/mp4") == 3
+    assert kinds.count("data:image/jpeg") == 2
+    assert "1 min 15 s" in page.text
+    assert "smplify.iterations 250" in page.text
+    assert "2 people; <b> & so on" in page.text  # escaped in the source, or it would be a tag
+    assert "b" in page.tags and "<b> & so on" not in clip.report.read_text(encoding="utf-8")
+    assert "avatar_posed_000001.ply … avatar_posed_000004.ply (2 files) 2.4 MB" in page.text
+
+
+def test_what_is_absent_is_left_out(real):
+    (VideoDir(real).fit / "history.csv").write_text("step,total\n20,0.5\n")
+    assert main(["report", str(real)]) == 0
+    page = Page((real / "report.html").read_text(encoding="utf-8"))
+    assert "jürgen & söhne" in page.text
+    assert "real video" in page.text
+    for word in ("synthetic", "MPJPE", "against the truth", "Stills", "Files for other tools", "Worth knowing"):
+        assert word not in page.text, word
+    assert "video" not in page.tags
+    assert "Mask IoU, body" in page.text
+
+
+def test_a_large_video_is_linked(clip, tmp_path):
+    assert main(["report", str(clip.root), "--settings", "embed_limit: 0.00001"]) == 0
+    page = Page(clip.report.read_text(encoding="utf-8"))
+    assert "video" not in page.tags
+    assert {"renders/overlay.mp4", "renders/turntable.mp4"} <= set(page.loads)
+    assert (clip.report.parent / "renders/overlay.mp4").is_file()
+
+
+@pytest.mark.parametrize("lost", ["metrics.csv", "video.json", "camera.json", "fit/history.csv"])
+def test_what_must_be_there_is_named(real, capsys, lost):
+    if not VideoDir(real).history.is_file():
+        VideoDir(real).history.write_text("step,total\n20,0.5\n")
+    before = (real / lost).read_bytes()
+    (real / lost).unlink()
+    assert main(["report", str(real)]) == 1
+    assert lost in capsys.readouterr().err
+    (real / lost).write_bytes(before)
+
+
+def test_a_history_that_is_none_is_an_error(real, capsys):
+    history = VideoDir(real).history
+    history.write_text("colour,total\n1,2\n")
+    assert main(["report", str(real)]) == 1
+    assert "history.csv: column 'step' is missing" in capsys.readouterr().err
+    history.unlink()
+
+
+def table() -> pd.DataFrame:
+    out = MetricTable(STUDIO, np.array([TRAIN, HELD_OUT, TRAIN]))
+    for when, value in (("initial", 3.0), ("refined", 2.0)):
+        out.add("mpjpe", when, "p", np.full((3, 2), value), [0, 1, 2], ("left_knee", "head"))
+    return out.frame()
+
+
+def test_charts_take_the_colours_and_the_font_of_the_page():
+    for svg in (figures.frame_chart(table(), "mpjpe"), figures.point_chart(table(), "mpjpe")):
+        assert "var(--before)" in svg and "var(--after)" in svg
+        assert re.findall(r"#[0-9a-f]{6}\b", svg) == []
+        assert "font-family" not in svg
+        assert "<style" not in svg
+
+
+def test_charts_are_the_same_each_time():
+    assert figures.frame_chart(table(), "mpjpe") == figures.frame_chart(table(), "mpjpe")
+
+
+def test_joints_are_listed_from_head_to_foot():
+    svg = figures.point_chart(table(), "mpjpe")
+    heights = {name: float(re.search(rf'y="([\d.]+)"[^>]*>{name}<', svg)[1]) for name in ("head", "left knee")}
+    assert heights["head"] < heights["left knee"]
+
+
+def test_no_chart_of_what_was_not_measured():
+    assert figures.frame_chart(table(), "v2v") is None
+    assert figures.point_chart(table(), "v2v") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "truth", "verdict"),
+    [
+        ("mpjpe", 60.0, 50.0, np.nan, "better"),
+        ("mpjpe", 50.0, 60.0, np.nan, "worse"),
+        ("mpjpe", 50.0, 50.1, np.nan, "same"),
+        ("iou_body", 0.8, 0.9, np.nan, "better"),
+        ("jitter", 100.0, 300.0, 310.0, "better"),  # smoother than the truth is no virtue
+        ("jitter", 300.0, 900.0, 310.0, "worse"),
+    ],
+)
+def test_what_counts_as_better(name, before, after, truth, verdict):
+    assert sections._verdict(name, before, after, truth) == verdict
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0.4 s"), (75, "1 min 15 s"), (3700, "1 h 01 min")])
+def test_durations(seconds, text):
+    assert sections.duration(seconds) == text
