@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.errors import UserError
-from pipeline.fit.settings import FitSettings
+from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.progress import track
 
-LEVELS = (4, 2, 1)  # crops are shrunk by these factors
-_SMALLEST_SIDE = 16  # px; a level with a smaller crop is replaced by the next finer one
+COARSE, MIDDLE, FULL = LEVELS = ("coarse", "middle", "full")
+_SMALLEST_SIDE = 12  # px of a crop; SSIM needs 11
 _LEAST_FRAMES = 2
 
 
@@ -42,7 +42,7 @@ class View:
 class Clip:
     """A video as the fit sees it."""
 
-    views: tuple[dict[int, View] | None, ...]  # (T,) by shrinking factor; None where there is nothing to fit to
+    views: tuple[dict[str, View] | None, ...]  # (T,) by level; None where there is nothing to fit to
     train: np.ndarray  # (T,) bool: frames that the Gaussians are trained on
     heldout: np.ndarray  # (T,) bool: frames that only the pose is fitted to, with a frozen avatar
     has_depth: bool
@@ -68,7 +68,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
                 f"{directory.root}: expected {len(frames)} frames in {name}, found {count}; rerun that stage"
             )
 
-    views: list[dict[int, View] | None] = []
+    views: list[dict[str, View] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
     for index in track(range(len(frames)), "reading frames", unit="frame"):
         mask = masks[index]
@@ -82,7 +82,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         for crop in crops:
             digest.update(crop.tobytes())
         digest.update(repr((index, box)).encode())
-        views.append(_pyramid(crops, camera.K, (x0, y0), settings.crop_longest, device))
+        views.append(_pyramid(crops, camera.K, (x0, y0), settings.crop_sides, device))
 
     seen = np.array([view is not None for view in views])
     if seen.sum() < _LEAST_FRAMES:
@@ -99,54 +99,40 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
 
 
 def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | None:
-    """The box of the mask, padded, its sides multiples of the coarsest factor; None for an empty mask."""
+    """The box x0, y0, x1, y1 of the mask, padded; None where the mask is empty or too small to see anything."""
     rows, columns = np.flatnonzero((mask > 127).any(1)), np.flatnonzero((mask > 127).any(0))
     if len(rows) == 0:
         return None
     pad = max(8, round(padding * max(rows[-1] - rows[0], columns[-1] - columns[0])))
     x0, y0 = max(0, columns[0] - pad), max(0, rows[0] - pad)
     x1, y1 = min(mask.shape[1], columns[-1] + 1 + pad), min(mask.shape[0], rows[-1] + 1 + pad)
-    coarsest = LEVELS[0]
-    width, height = (x1 - x0) // coarsest * coarsest, (y1 - y0) // coarsest * coarsest
-    if min(width, height) < _SMALLEST_SIDE:
+    if min(x1 - x0, y1 - y0) < _SMALLEST_SIDE:
         return None
-    return int(x0), int(y0), int(x0 + width), int(y0 + height)
+    return int(x0), int(y0), int(x1), int(y1)
 
 
 def _pyramid(
-    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], longest: int, device: torch.device
-) -> dict[int, View]:
-    """The crop at each of `LEVELS`, no side longer than `longest` px at the finest."""
+    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides, device: torch.device
+) -> dict[str, View]:
+    """The crop at each of `LEVELS`, its longer side no longer than the level's."""
     height, width = crops[0].shape[:2]
-    shrink = max(1.0, max(height, width) / longest)
-    coarsest = LEVELS[0]
-    fine = [max(coarsest, round(side / shrink / coarsest) * coarsest) for side in (height, width)]
-    views: dict[int, View] = {}
-    for level in sorted(LEVELS):
-        size = [side // level for side in fine]
-        if min(size) < _SMALLEST_SIDE:
-            views[level] = views[level // 2]
-            continue
-        scale = torch.tensor([[size[1] / width], [size[0] / height], [1.0]], dtype=torch.float64)
-        shifted = torch.as_tensor(K, dtype=torch.float64).clone()
-        shifted[:2, 2] -= torch.tensor(corner, dtype=torch.float64)
-        image, mask = (_resize(torch.as_tensor(crop), size) for crop in crops[:2])
-        depth = _resize_depth(torch.as_tensor(crops[2]), size).to(device) if len(crops) > 2 else None
-        views[level] = View(image.to(device), mask.to(device), depth, (shifted * scale).float().to(device))
+    views: dict[str, View] = {}
+    for level in LEVELS:
+        shrink = min(1.0, getattr(sides, level) / max(height, width))
+        size = [max(_SMALLEST_SIDE, round(side * shrink)) for side in (width, height)]
+        scale = np.array([[size[0] / width], [size[1] / height], [1.0]])
+        shifted = K - np.array([[0, 0, corner[0]], [0, 0, corner[1]], [0, 0, 0]])
+        image, mask = (np.array(Image.fromarray(crop).resize(size, Image.Resampling.BOX)) for crop in crops[:2])
+        depth = torch.as_tensor(_resize_depth(crops[2], size), device=device) if len(crops) > 2 else None
+        views[level] = View(
+            image=torch.as_tensor(image, device=device),
+            mask=torch.as_tensor(mask, device=device),
+            depth=depth,
+            K=torch.as_tensor(shifted * scale, dtype=torch.float32, device=device),
+        )
     return views
 
 
-def _resize(values: Tensor, size: list[int]) -> Tensor:
-    """uint8 [H, W] or [H, W, C] averaged over areas to `size` (height, width)."""
-    if list(values.shape[:2]) == size:
-        return values
-    planes = values.float().reshape(*values.shape[:2], -1).permute(2, 0, 1)[None]
-    small = functional.interpolate(planes, size=size, mode="area")[0].permute(1, 2, 0)
-    return small.round().to(torch.uint8).reshape(*size, *values.shape[2:])
-
-
-def _resize_depth(depth: Tensor, size: list[int]) -> Tensor:
+def _resize_depth(depth: np.ndarray, size: list[int]) -> np.ndarray:
     """Nearest neighbours: a mean of near and far, or of known and unknown, would be a depth where nothing is."""
-    if list(depth.shape) == size:
-        return depth
-    return functional.interpolate(depth[None, None], size=size, mode="nearest-exact")[0, 0]
+    return np.array(Image.fromarray(depth).resize(size, Image.Resampling.NEAREST))

@@ -8,13 +8,13 @@ import torch
 from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
-from pipeline.fit.data import Clip
+from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
 from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
 from pipeline.progress import track
 
-_COARSE_PART = 0.5  # of the steps, with half-size crops
+_COARSE_PART = 0.5  # of the steps, with middling crops
 
 
 def fit_frozen(
@@ -48,7 +48,7 @@ def fit_frozen(
     for frame in track(frames.tolist(), description, unit="frame"):
         touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
         for step in range(settings.steps.heldout):
-            level = 2 if step < _COARSE_PART * settings.steps.heldout else 1
+            level = MIDDLE if step < _COARSE_PART * settings.steps.heldout else FULL
             view = clip.views[frame][level]
             background = torch.rand(3, generator=generator).to(avatar.means.device)
             correction = rows.correction(frame)
@@ -56,7 +56,7 @@ def fit_frozen(
             rendered, joints = render(
                 values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
             )
-            terms = image_terms(frame, view, clip.views[frame][4], rendered, background, full=True)
+            terms = image_terms(frame, view, clip.views[frame][COARSE], rendered, background, full=True)
             terms |= pose_terms(frame, correction, joints, joints_of_all)
             torch.stack(list(terms.values())).sum().backward()
             adam.step(touched, factor=settings.rates.pose_final ** (step / settings.steps.heldout))

@@ -3,10 +3,10 @@
 Four phases, coarse to fine. While poses are wrong, free Gaussians fade where limbs disagree, and then nothing pulls the
 pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move:
 
-    colours   poses held, so that there is a texture to align to           crops at a quarter of the size
-    coarse    + poses, thickness                                           at a quarter
-    middle    the same                                                     at half
-    full      + places, shapes, opacities, harmonics; growth and pruning   at full size
+    colours   poses held, so that there is a texture to align to           small crops
+    coarse    + poses, thickness                                           small crops
+    middle    the same                                                     middling crops
+    full      + places, shapes, opacities, harmonics; growth and pruning   large crops
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.avatar.seeding import seed_surface
 from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import Clip
+from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
 from pipeline.fit.pose_rows import PoseRows
@@ -148,7 +148,7 @@ class JointFit:
         settings, steps, number = self.settings, self.settings.steps, self.step_number
         full = number >= steps.surface
         poses_move = number >= steps.colours and settings.optimise_pose
-        level = 1 if full else 2 if number >= steps.colours + steps.coarse else 4
+        level = FULL if full else MIDDLE if number >= steps.colours + steps.coarse else COARSE
         sh_degree = settings.sh_degree if full and self._progress_of_full() >= settings.sh_start else 0
         self._free(full, poses_move, sh_degree)
 
@@ -165,7 +165,7 @@ class JointFit:
         if growing:
             rendered.meta["means2d"].retain_grad()
 
-        terms = self.image_terms(frame, view, self.clip.views[frame][4], rendered, background, full)
+        terms = self.image_terms(frame, view, self.clip.views[frame][COARSE], rendered, background, full)
         if poses_move:
             terms |= self.pose_terms(frame, correction, joints, self.joints)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()

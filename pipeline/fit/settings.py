@@ -27,6 +27,15 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class CropSides:
+    """The longer side of the crops of each level, at most, px."""
+
+    coarse: int
+    middle: int
+    full: int
+
+
+@dataclass(frozen=True)
 class Rates:
     """Learning rates (Adam)."""
 
@@ -112,10 +121,10 @@ class FitSettings:
     sh_degree: int
     sh_start: float
     crop_padding: float
-    crop_longest: int
     knot_spacing: int
     neighbours_every: int
     checkpoint_every: int
+    crop_sides: CropSides
     steps: Steps
     rates: Rates
     weights: Weights

@@ -1,0 +1,81 @@
+"""The cloth-aware mesh-embedded loss against closed forms and finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from pipeline.losses.camel import coverage, flatness, nearest, point_to_mesh, surface_alignment
+from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
+
+MARGIN = 0.03
+
+
+@pytest.fixture
+def plane():
+    """Points of the plane z = 0, 1 cm apart, and their normals."""
+    x, y = torch.meshgrid(torch.arange(8) * 0.01, torch.arange(8) * 0.01, indexing="ij")
+    points = torch.stack([x.flatten(), y.flatten(), torch.zeros(64)], dim=1).double()
+    return points, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).repeat(64, 1)
+
+
+def test_nearest_agrees_with_all_distances():
+    points, targets = torch.rand(40, 3), torch.rand(30, 3)
+    assert torch.equal(nearest(points, targets), torch.cdist(points, targets).argmin(1))
+
+
+def test_point_to_mesh_is_zero_within_the_margin_and_linear_beyond(plane):
+    surface, normals = plane
+    heights = torch.tensor([0.0, 0.029, -0.029, 0.05, -0.10], dtype=torch.float64)
+    means = torch.stack([torch.full((5,), 0.033), torch.full((5,), 0.041), heights], dim=1)
+    found = point_to_mesh(means, surface, normals, nearest(means, surface), MARGIN)
+    assert found.item() == pytest.approx((0.02 + 0.07) / 5)
+
+
+def test_point_to_mesh_measures_along_the_normal_only(plane):
+    surface, normals = plane
+    aside = torch.tensor([[0.5, 0.2, 0.01]], dtype=torch.float64)  # far from the patch, but near its plane
+    assert point_to_mesh(aside, surface, normals, nearest(aside, surface), MARGIN) == 0
+
+
+def test_coverage_counts_bare_surface(plane):
+    surface, _ = plane
+    means = torch.tensor([[0.0, 0.0, 0.0]], dtype=torch.float64)
+    expected = (surface.norm(dim=1) - MARGIN).clamp(min=0).mean()
+    assert coverage(means, surface, nearest(surface, means), MARGIN).item() == pytest.approx(expected.item())
+    assert expected > 0
+    assert coverage(surface, surface, nearest(surface, surface), MARGIN) == 0
+
+
+def test_flatness_is_zero_at_the_ratio_in_any_order_of_axes():
+    thin, broad = 0.002, 0.01
+    flat = torch.tensor([[thin, broad, broad], [broad, thin, broad], [broad, broad, thin]], dtype=torch.float64).log()
+    assert flatness(flat, broad / thin).item() == pytest.approx(0, abs=1e-12)
+    sphere = torch.full((2, 3), 0.01, dtype=torch.float64).log()
+    assert flatness(sphere, 5.0).item() == pytest.approx(2 * math.log(5))
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180])
+def test_surface_alignment_is_one_minus_the_cosine(degrees):
+    turn = axis_angle_to_matrix(torch.tensor([[math.radians(degrees), 0.0, 0.0]], dtype=torch.float64))
+    log_scales = torch.tensor([[0.01, 0.01, 0.002]], dtype=torch.float64).log()
+    normals = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
+    expected = 1 - abs(math.cos(math.radians(degrees)))
+    assert surface_alignment(turn, log_scales, normals).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_gradients_agree_with_finite_differences(plane):
+    surface, normals = plane
+    rng = np.random.default_rng(0)
+    means = torch.tensor(rng.normal(0.03, 0.05, (12, 3)), requires_grad=True)
+    log_scales = torch.tensor(rng.normal(-4, 0.5, (12, 3)), requires_grad=True)
+    quats = torch.tensor(rng.normal(size=(12, 4)), requires_grad=True)
+    to_surface, to_mean = nearest(means, surface), nearest(surface, means)
+    assert gradcheck(lambda m: point_to_mesh(m, surface, normals, to_surface, MARGIN), means)
+    assert gradcheck(lambda m: coverage(m, surface, to_mean, MARGIN), means)
+    assert gradcheck(lambda s: flatness(s, 5.0), log_scales)
+    assert gradcheck(
+        lambda q: surface_alignment(quaternion_to_matrix(q), log_scales.detach(), normals[to_surface]), quats
+    )

@@ -1,0 +1,396 @@
+"""The joint fit: its losses, its optimiser, and small runs on studio clips."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+from torch.autograd import gradcheck
+
+from pipeline.__main__ import main
+from pipeline.body import load_body
+from pipeline.errors import UserError
+from pipeline.fit.adam import RowAdam
+from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.fit.data import FULL, LEVELS, load_clip
+from pipeline.fit.optimise import JointFit
+from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.images import write_mask
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.losses.depth import back_project, depth_2d, depth_3d
+from pipeline.losses.priors import robust
+from pipeline.losses.silhouette import silhouette
+from pipeline.settings import load_settings
+
+CPU = torch.device("cpu")
+SHORT = {
+    "gaussians": 800,
+    "crop_sides": {"coarse": 48, "middle": 64, "full": 96},
+    "neighbours_every": 5,
+    "checkpoint_every": 10,
+    "steps": {"colours": 5, "coarse": 10, "middle": 5, "full": 20, "heldout": 3},
+    "densify": {"start": 0.2, "stop": 0.9, "every": 5, "max_gaussians": 900},
+}
+
+
+def short_settings(**overrides) -> FitSettings:
+    return load_settings("fit", SHORT | overrides, FitSettings)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("free")
+
+
+def disturbed(truth: Pose, body, turn: float = 0.1, seed: int = 0) -> Pose:
+    """The truth with errors of an estimator: slow in time, `turn` radians a joint and axis, 2% of the distance."""
+    rng = np.random.default_rng(seed)
+    count = len(truth)
+
+    def slow(*shape: int) -> np.ndarray:
+        wave = gaussian_filter1d(rng.normal(size=(count, *shape)), 4, axis=0, mode="wrap")
+        return wave / wave.std() * np.sqrt(0.5) + rng.normal(size=shape) * np.sqrt(0.5)
+
+    angles = np.concatenate([truth.global_orient, truth.body_pose], axis=1).reshape(-1, 3)
+    noise = turn * slow(24, 3).reshape(-1, 3)
+    turned = (Rotation.from_rotvec(angles) * Rotation.from_rotvec(noise)).as_rotvec().reshape(count, 72)
+    pelvis = body.rest_joints(torch.as_tensor(truth.betas, dtype=torch.float32))[0].numpy()
+    transl = (truth.transl + pelvis) * np.exp(0.02 * slow(1)) - pelvis
+    return dataclasses.replace(
+        truth, global_orient=turned[:, :3], body_pose=turned[:, 3:], transl=transl, source="simulated"
+    )
+
+
+@pytest.fixture(scope="module")
+def results(studio_clip, body, tmp_path_factory) -> VideoDir:
+    """A results folder with everything that the fit reads: true masks, depth and camera, and a disturbed pose."""
+    folder = VideoDir(tmp_path_factory.mktemp("results") / "tiny")
+    assert main(["decode", str(studio_clip.video), str(folder.root)]) == 0
+    shutil.copytree(studio_clip.truth / "masks", folder.masks)
+    shutil.copytree(studio_clip.truth / "depth", folder.depth)
+    shutil.copy(studio_clip.truth / "camera.json", folder.camera)
+    disturbed(Pose.load(studio_clip.truth / "pose.npz"), body).save(folder.pose_init)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(results, body):
+    """Run a short fit on the clip; returns the fit and its result."""
+
+    def run_(settings: FitSettings, checkpoint=None, mark="") -> tuple[JointFit, object]:
+        pose = Pose.load(results.pose_init)
+        fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
+        return fit, fit.run(checkpoint, mark)
+
+    return run_
+
+
+def mpjpe(pose: Pose, truth: Pose, body) -> float:
+    """Mean distance of the joints, relative to the pelvis, millimetres."""
+    found = []
+    for each in (pose, truth):
+        fields = (each.global_orient, each.body_pose, each.betas, each.transl)
+        joints = body(*(torch.as_tensor(value, dtype=torch.float32) for value in fields)).joints
+        found.append(joints - joints[:, :1])
+    return float((found[0] - found[1]).norm(dim=-1).mean() * 1000)
+
+
+# Losses
+
+
+def test_silhouette_is_the_area_of_difference_over_that_of_the_mask():
+    mask, alpha = torch.zeros(10, 10), torch.zeros(10, 10)
+    mask[2:6, 2:6], alpha[2:6, 3:7] = 1, 1
+    assert silhouette(alpha, mask).item() == pytest.approx(8 / 16)
+    assert silhouette(mask, mask) == 0
+
+
+def test_depth_2d_looks_only_where_told():
+    depth, rendered = torch.full((4, 4), 2.0), torch.full((4, 4), 2.5)
+    keep = torch.zeros(4, 4, dtype=torch.bool)
+    assert depth_2d(rendered, depth, keep) == 0
+    keep[1, :] = True
+    rendered[2, :] = 9
+    assert depth_2d(rendered, depth, keep).item() == pytest.approx(0.5)
+
+
+def test_back_projection_inverts_projection():
+    K = torch.tensor([[50.0, 0, 8], [0, 60, 6], [0, 0, 1]])
+    depth = torch.rand(12, 16) + 1
+    points = back_project(depth, K, depth > 1.3)
+    place = points @ K.T
+    rows, columns = torch.nonzero(depth > 1.3, as_tuple=True)
+    torch.testing.assert_close(place[:, 0] / place[:, 2], columns + 0.5)
+    torch.testing.assert_close(place[:, 1] / place[:, 2], rows + 0.5)
+
+
+def test_depth_3d_is_quadratic_near_and_linear_far():
+    at = torch.zeros(1, 3, dtype=torch.float64)
+    near = torch.tensor([[0.001, 0, 0]], dtype=torch.float64)
+    far = torch.tensor([[3.0, 4.0, 0]], dtype=torch.float64)
+    assert depth_3d(near, at, 0.05).item() == pytest.approx(0.5 * 1e-6 / (2 * 0.05), rel=1e-3)
+    assert depth_3d(far, at, 0.05).item() == pytest.approx(0.5 * (5 - 0.05), rel=1e-3)
+    assert depth_3d(at[:0], at[:0], 0.05) == 0
+
+
+def test_robust_penalty_is_quadratic_then_bounded():
+    assert robust(torch.tensor(1e-6), 0.1).item() == pytest.approx(1e-6, rel=1e-3)
+    assert robust(torch.tensor(1e4), 0.1).item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_gradients_of_the_losses_agree_with_finite_differences():
+    rng = np.random.default_rng(0)
+    points = torch.tensor(rng.normal(size=(6, 3)), requires_grad=True)
+    image = torch.tensor(rng.random((5, 6)), requires_grad=True)
+    other, keep = torch.tensor(rng.random((5, 6))), torch.tensor(rng.random((5, 6)) > 0.4)
+    assert gradcheck(lambda p: depth_3d(p, torch.zeros_like(p), 0.05), points)
+    assert gradcheck(lambda d: depth_2d(d, other, keep), image)
+    assert gradcheck(lambda a: silhouette(a, other), image)
+    assert gradcheck(lambda a: robust(a.square(), 0.3).sum(), image)
+
+
+# The optimiser and the rows
+
+
+def test_row_adam_is_adam_when_all_rows_are_stepped():
+    ours, theirs = torch.zeros(5, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
+    adam, reference = RowAdam({"x": ours}, {"x": 0.01}), torch.optim.Adam([theirs], lr=0.01, eps=1e-15)
+    for seed in range(20):
+        gradient = torch.as_tensor(np.random.default_rng(seed).normal(size=(5, 3)), dtype=torch.float32)
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        adam.step({"x": torch.arange(5)} if seed % 2 else None)
+        reference.step()
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_rows_that_are_not_stepped_stay_and_do_not_age():
+    value = torch.zeros(3, 2, requires_grad=True)
+    adam = RowAdam({"x": value}, {"x": 0.1})
+    for row in (0, 0, 1, 0):
+        value.grad = torch.ones(3, 2)
+        adam.step({"x": torch.tensor([row])})
+    # With a constant gradient, Adam moves by its rate at each step.
+    torch.testing.assert_close(value.detach(), torch.tensor([[-0.3, -0.3], [-0.1, -0.1], [0.0, 0.0]]))
+    assert adam.counts["x"].tolist() == [3, 1, 0]
+
+
+def test_row_adam_follows_a_selection_of_rows():
+    value = torch.zeros(3, 2, requires_grad=True)
+    adam = RowAdam({"x": value}, {"x": 0.1})
+    value.grad = torch.tensor([[1.0, 1], [2, 2], [3, 3]])
+    adam.step()
+    adam.select(torch.tensor([2, 0, 2]), torch.tensor([False, False, True]))
+    torch.testing.assert_close(adam.first["x"][:, 0], torch.tensor([0.3, 0.1, 0.0]))
+    assert adam.counts["x"].tolist() == [1, 1, 0]
+
+
+@pytest.fixture
+def rows(results, body):
+    pose = Pose.load(results.pose_init)
+    pelvis = body.rest_joints(torch.as_tensor(pose.betas, dtype=torch.float32))[0]
+    return PoseRows(pose, pelvis, np.array([0, 1, 3, 4, 7]), 4, CPU)
+
+
+def test_a_pose_without_correction_is_the_initial_one(rows, results, body):
+    initial = Pose.load(results.pose_init)
+    betas = torch.as_tensor(initial.betas, dtype=torch.float32)
+    same = rows.pose(initial, body.rest_joints(betas)[0], betas, "test")
+    np.testing.assert_allclose(same.transl, initial.transl, atol=1e-5)
+    for name in ("global_orient", "body_pose"):
+        turns = [Rotation.from_rotvec(getattr(pose, name).reshape(-1, 3)) for pose in (same, initial)]
+        assert (turns[0].inv() * turns[1]).magnitude().max() < 1e-4
+
+
+def test_depthwise_moves_along_the_ray_and_sideways_across(rows):
+    correction = torch.zeros(75)
+    _, start = rows.apply(0, correction)
+    correction[-1] = 0.1
+    _, farther = rows.apply(0, correction)
+    torch.testing.assert_close(farther[:2] / farther[2], start[:2] / start[2])
+    assert (farther[2] / start[2]).item() == pytest.approx(np.exp(0.1), rel=1e-5)
+    correction[-1], correction[-3] = 0, 0.02
+    _, aside = rows.apply(0, correction)
+    torch.testing.assert_close(aside - start, torch.tensor([0.02 * start[2], 0, 0]))
+
+
+def test_frames_between_are_filled_in(rows):
+    with torch.no_grad():
+        rows.params["rows"][1], rows.params["rows"][3], rows.params["rows"][7] = 1.0, 3.0, 7.0
+    rows.fill(np.array([2, 5, 6, 9]))
+    filled = rows.params["rows"][[2, 5, 6, 9], 0].tolist()
+    assert filled == pytest.approx([2.0, 7 / 3, 14 / 3, 7.0])
+    assert rows.neighbours(0) == (-1, 1) and rows.neighbours(2) == (1, 3) and rows.neighbours(9) == (7, -1)
+
+
+def test_knots_are_a_partition_of_unity(rows):
+    torch.testing.assert_close(rows.basis.sum(1), torch.ones(len(rows.basis)))
+
+
+# Data
+
+
+def test_crops_see_the_same_rays_at_all_levels(results, body):
+    pose = Pose.load(results.pose_init)
+    views = load_clip(results, pose, short_settings(), CPU).views[0]
+    full = views[FULL]
+    for level in LEVELS:
+        view = views[level]
+        width, height = view.size
+        corner = torch.linalg.inv(view.K) @ torch.tensor([float(width), float(height), 1.0])
+        expected = torch.linalg.inv(full.K) @ torch.tensor([float(full.size[0]), float(full.size[1]), 1.0])
+        torch.testing.assert_close(corner, expected)
+        assert (view.mask > 127).float().mean() == pytest.approx((full.mask > 127).float().mean().item(), abs=0.03)
+
+
+def test_every_fifth_frame_is_held_out_and_lost_frames_are_left_out(results):
+    pose = Pose.load(results.pose_init)
+    pose.valid[[2, 4]] = False
+    clip = load_clip(results, pose, short_settings(), CPU)
+    assert np.flatnonzero(clip.heldout).tolist() == [9]
+    assert not clip.train[[2, 4, 9]].any() and clip.train.sum() == len(pose) - 3
+    assert clip.views[2] is None
+
+
+def test_a_clip_without_person_is_refused(tmp_path, results):
+    folder = VideoDir(tmp_path)
+    for name in ("frames", "camera"):
+        getattr(folder, name).symlink_to(getattr(results, name))
+    folder.masks.mkdir()
+    pose = Pose.load(results.pose_init)
+    for index in range(len(pose)):
+        write_mask(folder.masks / f"{index:06d}.png", np.zeros((160, 128), np.uint8))
+    with pytest.raises(UserError, match="must be seen in at least 2 frames, found 0"):
+        load_clip(folder, pose, short_settings(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("binding", "glue"), ("sh_degree", 2), ("device", "tpu"), ("holdout_every", 1)]
+)
+def test_settings_out_of_range_are_refused(key, value):
+    with pytest.raises(UserError, match=key):
+        short_settings(**{key: value})
+
+
+# Runs
+
+
+@pytest.mark.parametrize("binding", ["camel", "lsw", "gom", "none"])
+def test_each_binding_reduces_the_loss_and_grows(run, binding):
+    fit, result = run(short_settings(binding=binding, steps=SHORT["steps"] | {"full": 40}))
+    surface, first, last = result.history  # 20 steps each; the terms of the phases differ
+    assert last["total"] < 0.97 * first["total"]
+    assert last["psnr_person"] > surface["psnr_person"] + 1
+    assert np.isfinite([value for row in result.history for value in row.values()]).all()
+    assert 800 < len(result.avatar.means) <= 900
+    assert ("weight_deltas" in fit.gaussians.params) == (binding == "lsw")
+    torch.testing.assert_close(result.avatar.weights.sum(1), torch.ones(len(result.avatar.means)))
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(run):
+    (_, first), (_, second), (_, third) = (run(short_settings(seed=seed)) for seed in (0, 0, 1))
+    assert torch.equal(first.avatar.means, second.avatar.means)
+    assert torch.equal(first.rows.params["rows"], second.rows.params["rows"])
+    assert not torch.equal(first.rows.params["rows"], third.rows.params["rows"])
+
+
+@pytest.mark.parametrize("stop", [10, 33])
+def test_a_resumed_run_ends_like_one_that_was_never_stopped(run, results, body, tmp_path, stop):
+    settings = short_settings()
+    path, pose = tmp_path / "checkpoint.pt", Pose.load(results.pose_init)
+    fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
+    steps = iter(range(stop))
+    step = fit.step
+
+    def step_until_killed() -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        step()
+
+    fit.step = step_until_killed
+    with pytest.raises(KeyboardInterrupt):
+        fit.run(path, "mark")
+    assert load_checkpoint(path, "mark", CPU)["step"] == stop // 10 * 10
+    (resumed, again), (_, whole) = run(settings, path, "mark"), run(settings)
+    assert resumed.step_number == settings.steps.total
+    for name in ("means", "quats", "scales", "opacities", "sh", "weights"):
+        assert torch.equal(getattr(again.avatar, name), getattr(whole.avatar, name)), name
+    for name in ("rows", "knots"):
+        assert torch.equal(again.rows.params[name], whole.rows.params[name]), name
+    assert [row["total"] for row in again.history] == [row["total"] for row in whole.history]
+
+
+def test_a_checkpoint_of_another_fit_or_a_broken_one_is_left_alone(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    assert load_checkpoint(path, "mark", CPU) is None
+    save_checkpoint(path, "mark", {"step": 3})
+    assert load_checkpoint(path, "other", CPU) is None
+    assert load_checkpoint(path, "mark", CPU) == {"step": 3}
+    path.write_bytes(path.read_bytes()[:100])
+    assert load_checkpoint(path, "mark", CPU) is None
+
+
+def test_the_pose_error_falls(run, results, studio_clip, body):
+    settings = short_settings(
+        gaussians=2000,
+        use_depth=False,
+        holdout_every=0,
+        steps={"colours": 30, "coarse": 300, "middle": 60, "full": 10, "heldout": 0},
+    )
+    initial, truth = Pose.load(results.pose_init), Pose.load(studio_clip.truth / "pose.npz")
+    fit, result = run(settings)
+    refined = result.rows.pose(initial, fit.body.rest_joints(result.betas)[0], result.betas, "test")
+    before, after = mpjpe(initial, truth, body), mpjpe(refined, truth, body)
+    assert after < 0.75 * before, f"{before:.1f} -> {after:.1f} mm"
+
+
+def test_depth_mends_the_distance(run, results, studio_clip):
+    settings = short_settings(
+        gaussians=1500,
+        holdout_every=0,
+        steps={"colours": 20, "coarse": 200, "middle": 0, "full": 0, "heldout": 0},
+    )
+    initial, truth = Pose.load(results.pose_init), Pose.load(studio_clip.truth / "pose.npz")
+    fit, result = run(settings)
+    refined = result.rows.pose(initial, fit.body.rest_joints(result.betas)[0], result.betas, "test")
+    before, after = (np.abs(pose.transl - truth.transl)[:, 2].mean() for pose in (initial, refined))
+    assert after < 0.5 * before
+
+
+def test_without_pose_optimisation_the_pose_stays(run, results):
+    fit, _ = run(short_settings(optimise_pose=False))
+    assert not fit.rows.params["rows"].any() and not fit.rows.params["knots"].any()
+
+
+def test_the_stage_writes_its_files_and_covers_all_frames(results, capsys):
+    settings = json.dumps(SHORT)
+    assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+    initial, refined = Pose.load(results.pose_init), Pose.load(results.pose_refined)
+    assert len(refined) == len(initial)
+    assert refined.body_model == "free" and "camel" in refined.source
+    moved = np.abs(refined.body_pose - initial.body_pose).max(1)
+    assert (moved > 1e-4).all(), "held-out frames are fitted too"
+    avatar = AvatarFile.load(results.avatar)
+    assert avatar.binding == "camel" and avatar.train_frames.tolist() == [i % 5 != 4 for i in range(len(initial))]
+    lines = results.history.read_text().splitlines()
+    assert lines[0].startswith("step,") and lines[0].endswith("total,psnr_person,n_gaussians,seconds")
+    assert len(lines) == 1 + 40 // 20
+    facts = json.loads(results.provenance("fit").read_text())["facts"]
+    assert facts["depth"] is True and facts["frames_held_out"] == 2
+
+
+def test_the_stage_refuses_frames_that_do_not_match(results, tmp_path, caplog):
+    folder = VideoDir(tmp_path / "clip")
+    folder.root.mkdir()
+    for name in ("frames", "camera", "pose_init"):
+        getattr(folder, name).symlink_to(getattr(results, name))
+    folder.masks.mkdir()
+    write_mask(folder.masks / "000000.png", np.full((160, 128), 255, np.uint8))
+    assert main(["fit", str(folder.root), "--settings", json.dumps(SHORT)]) == 1
+    assert not folder.fit.exists()
