@@ -14,15 +14,12 @@
 # and results/metrics.csv over all videos        aggregate
 from pathlib import Path
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
 
 
 configfile: Path(workflow.basedir) / "config" / "config.yaml"
-
-
-validate(config, Path(workflow.basedir) / "config" / "schemas" / "config.schema.yaml")
 
 
 include: "rules/common.smk"

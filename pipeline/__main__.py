@@ -4,11 +4,13 @@ import argparse
 import errno
 import importlib
 import logging
+import signal
 import sys
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.progress import setup_logging
+from pipeline.settings import has_section
 
 STAGES = {
     "studio": "render a synthetic clip with its ground truth",
@@ -49,13 +51,15 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.add_argument(
-        "--settings",
-        metavar="YAML|FILE",
-        help=f"settings that replace those of config/config.yaml, section {section!r}: 'key: value' or a file",
-    )
+    if has_section(section):
+        parser.add_argument(
+            "--settings",
+            metavar="YAML|FILE",
+            help=f"settings that replace those of config/config.yaml, section {section!r}: 'key: value' or a file",
+        )
     parser.add_argument("--log", type=Path, metavar="FILE", help="write plain log lines there too")
     args = parser.parse_args(argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled job takes its half-written files away
     try:
         setup_logging(args.log)
         module.run(args)

@@ -7,11 +7,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+import jsonschema
 import yaml
 
 from pipeline.errors import UserError
 
 DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "config" / "config.yaml"
+SCHEMA = DEFAULT_CONFIG.parent / "schemas" / "config.schema.yaml"
 S = TypeVar("S")
 
 
@@ -20,6 +22,11 @@ def _default_config() -> dict[str, Any]:
     if not DEFAULT_CONFIG.is_file():
         raise UserError(f"{DEFAULT_CONFIG}: not found; run from a clone of the repository (pip install -e .)")
     return yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+
+
+def has_section(section: str) -> bool:
+    """Whether config/config.yaml has this section."""
+    return section in _default_config()
 
 
 def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S]) -> S:
@@ -76,6 +83,24 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         names = " or ".join("null" if kind is NoneType else kind.__name__ for kind in kinds)
         raise UserError(f"settings {where}: expected {names}, found {value!r}")
     return value
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check a whole configuration against its schema.
+
+    Raises:
+        UserError: one line that names the key, what was found and what is allowed.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    if error is None:
+        return
+    where = ".".join(["config", *map(str, error.absolute_path)])
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = sorted(set(error.instance) - set(known))
+        raise UserError(f"{where}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}")
+    raise UserError(f"{where}: {error.message}; see config/config.yaml")
 
 
 def parse_overrides(text: str | None) -> dict[str, Any]:

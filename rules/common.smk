@@ -7,7 +7,14 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
+from pipeline.errors import UserError
+from pipeline.settings import check_config
 from pipeline.sources import sources
+
+try:
+    check_config(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 SUFFIXES = (
     ".mp4",
@@ -81,6 +88,12 @@ def truth(wildcards):
     """The truth beside a studio clip, where there is one."""
     path = Path(config["videos"]) / f"{wildcards.video}.truth" / "pose.npz"
     return [str(path)] if path.is_file() else []
+
+
+def user_files(section):
+    """What the user brought for a stage's import backend: files of this video, as inputs."""
+    path = config[section]["path"] if config[section]["backend"] == "import" else None
+    return lambda wildcards: [path.format(video=wildcards.video)] if path else []
 
 
 def body_file():

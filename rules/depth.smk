@@ -2,6 +2,7 @@ rule depth:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
+        user_files=user_files("depth"),
         modules=modules("depth", backend=True),
     output:
         **(

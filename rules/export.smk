@@ -1,7 +1,5 @@
 rule export:
     input:
-        video=rules.decode.output.video,
-        camera=rules.depth.output.camera,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
         body=body_file(),

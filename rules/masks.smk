@@ -2,6 +2,7 @@ rule masks:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
+        user_files=user_files("masks"),
         modules=modules("masks", backend=True),
     output:
         masks=directory(f"{OUT}/masks"),

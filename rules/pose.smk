@@ -5,6 +5,7 @@ rule pose:
         masks=rules.masks.output.masks,
         camera=rules.depth.output.camera,
         body=body_file(),
+        user_files=user_files("pose"),
         modules=modules("pose", backend=True),
     output:
         pose=f"{OUT}/pose_init.npz",
