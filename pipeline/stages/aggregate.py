@@ -24,8 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.settings:
-        raise UserError("aggregate: takes no --settings")
     if args.directories:
         summary = aggregate(args.directories)
         write_summary(args.table, summary)

@@ -4,6 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+import torch
+
 from pipeline.evaluation.against_truth import load_truth, pose_errors, source_frames, true_mask_overlap
 from pipeline.evaluation.clip import load_clip
 from pipeline.evaluation.lpips import load_lpips
@@ -21,6 +23,7 @@ from pipeline.evaluation.table import REAL, MetricTable, write_metrics
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.settings import load_settings, parse_overrides
+from pipeline.threads import get_threads, set_threads
 
 HELP = """Measure what the refinement changed: pictures of held-out frames, outlines, landmarks, smoothness, and with
 ground truth the errors of the pose.
@@ -42,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("evaluate", parse_overrides(args.settings), EvaluateSettings)
     provenance = Provenance("evaluate", settings, ("torch", "torchmetrics", "embreex"))
+    set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them
+    torch.set_num_threads(1)
     clip = load_clip(args.directory, args.body_model)
     lpips = load_lpips(settings.lpips_weights)
     truth = None
