@@ -325,6 +325,7 @@ def test_shares_cover_each_item_once(count, workers):
         ({"packed": True}, "packed: "),
         ({"covars": torch.zeros(150, 6)}, "covars: "),
         ({"colour": 1}, "colour: not an argument"),
+        ({"near_plane": -1.0}, "near_plane: expected at least 0"),
         ({"width": 0}, "width and height: .* found 0 x 33"),
         ({"means": torch.zeros(150, 2)}, r"means: expected the shape \(150, 3\), found \(150, 2\)"),
         ({"opacities": torch.zeros(150, 1)}, r"opacities: expected the shape \(150,\), found \(150, 1\)"),

@@ -8,12 +8,12 @@ are those of gsplat 1.5.3, `rasterize_to_pixels`)
 
 and the sum ends before the Gaussian that would bring T to 1e-4 or less.
 
-How: one sort of the Gaussians by depth, then a counting sort into tiles of 16 x 16 pixels, which keeps that order; each
-(tile, Gaussian) pair is an *entry*. A tile is 16 blocks of 4 x 4 pixels, and a block's 16 pixels are computed side by
-side in vector registers; a Gaussian is skipped in the blocks that it does not reach, and in those in which every pixel
-is finished. The backward pass walks the same way, front to back, through the blocks that the forward pass noted, and
-writes each entry's gradients to its own row: no two threads write the same place, and the sum over rows does not depend
-on the number of threads.
+How: `binning` lists the Gaussians of each tile of 16 x 16 pixels, front to back; each (tile, Gaussian) pair is an
+*entry*. A tile is 16 blocks of 4 x 4 pixels, and a block's 16 pixels are computed side by side in vector registers; a
+Gaussian is skipped in the blocks that it does not reach, and in those in which every pixel is finished. The backward
+pass walks the same way, front to back, through the blocks that the forward pass noted, and writes each entry's
+gradients to its own row: no two threads write the same place, and the sum over rows does not depend on the number of
+threads.
 
 Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of
 one array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
@@ -36,7 +36,7 @@ LANES = 16
 ALPHA_MAX = f4(0.999)  # gsplat 1.5.3; its main branch has 0.99
 ALPHA_MIN = f4(1 / 255)
 TRANSMITTANCE_MIN = f4(1e-4)
-EXPONENT_MARGIN, EXTENT_MARGIN = f4(1e-4), f4(0.01)  # on the reach of a Gaussian, against rounding
+EXPONENT_MARGIN = f4(1e-4)  # on the reach of a Gaussian, against rounding
 EXPONENT_MIN = f4(-1e-3)  # s is below 0 by rounding at the centre, or by much where a conic is not positive: not drawn
 SMALLEST_ALPHA = f4(1e-10)  # expected depth is depth / max(alpha, this), as in gsplat
 
@@ -76,77 +76,23 @@ def _exp_minus(s):
 
 
 @kernel()
-def bin_by_tile(means2d, conics, depths, rgb, opacities, extents, radii, tiles_x, tiles_y):
-    """Which Gaussians touch each tile, front to back, and their rows.
-
-    Returns offsets [tiles + 1] and ids [entries]: tile t (row by row) has ids[offsets[t] : offsets[t + 1]]; and the
-    splats [N, 16], of which those that are not drawn have no values.
-    """
-    count = depths.shape[0]
-    bits = depths.view(np.uint32)  # positive floats sort like their bits
-    order, order_to = np.empty(count, i4), np.empty(count, i4)
-    keys, keys_to = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    histograms = np.zeros((3, 2048), i4)
-    offsets = np.zeros(tiles_x * tiles_y + 1, i4)
-    boxes = np.empty((count, 4), np.int16)
-    splats = np.empty((count, SPLAT), f4)
-    per_pixel = f4(1 / TILE)
-    drawn = 0
-    for i in range(count):
+def pack(means2d, conics, depths, rgb, opacities, radii):
+    """What the kernels below need of each Gaussian that is drawn, in a row of its own. [N, SPLAT]"""
+    splats = np.empty((depths.shape[0], SPLAT), f4)
+    for i in range(depths.shape[0]):
         if radii[i, 0] <= 0:
             continue
-        x, y, a, b, c = means2d[i, 0], means2d[i, 1], HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
-        splats[i, X], splats[i, Y] = x - HALF, y - HALF
+        a, b, c = HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
+        splats[i, X], splats[i, Y] = means2d[i, 0] - HALF, means2d[i, 1] - HALF
         splats[i, A], splats[i, B], splats[i, C] = a, b, c
-        splats[i, OPACITY] = opacities[i]
+        splats[i, OPACITY], splats[i, DEPTH] = opacities[i], depths[i]
         splats[i, RED], splats[i, GREEN], splats[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
-        splats[i, DEPTH] = depths[i]
         # sqrt(s) is a norm: where the centre is farther than a pixel's sqrt(s) and the half diagonal of the block's
         # pixels (1.5, 1.5) together, no pixel of the block is reached
         reach = math.sqrt(math.log(opacities[i] / ALPHA_MIN) + EXPONENT_MARGIN)
         reach += math.sqrt(f4(2.25) * (a + c + abs(b)))
         splats[i, BLOCK_REACH] = reach * reach
-        order[drawn], keys[drawn] = i, bits[i]
-        drawn += 1
-        for digit in range(3):
-            histograms[digit, (bits[i] >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
-        extent_x, extent_y = extents[i, 0] + EXTENT_MARGIN, extents[i, 1] + EXTENT_MARGIN
-        x0, x1 = max(0, math.floor((x - extent_x) * per_pixel)), math.floor((x + extent_x) * per_pixel) + 1
-        y0, y1 = max(0, math.floor((y - extent_y) * per_pixel)), math.floor((y + extent_y) * per_pixel) + 1
-        x1, y1 = min(tiles_x, x1), min(tiles_y, y1)
-        boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
-        for ty in range(y0, y1):
-            for tx in range(x0, x1):
-                offsets[ty * tiles_x + tx + 1] += 1
-    # Radix sort by depth, three digits of 11 bits, lowest first: stable, so that equal depths keep their order.
-    for digit in range(3):
-        position, skip = 0, False
-        for d in range(2048):
-            here = histograms[digit, d]
-            skip = skip or here == drawn  # one digit for all: nothing to do
-            histograms[digit, d] = position
-            position += here
-        if skip:
-            continue
-        for k in range(drawn):
-            d = (keys[k] >> np.uint32(11 * digit)) & np.uint32(2047)
-            to = histograms[digit, d]
-            order_to[to], keys_to[to] = order[k], keys[k]
-            histograms[digit, d] = to + 1
-        order, order_to = order_to, order
-        keys, keys_to = keys_to, keys
-    for t in range(tiles_x * tiles_y):
-        offsets[t + 1] += offsets[t]
-    ids = np.empty(offsets[-1], i4)
-    cursors = offsets[:-1].copy()
-    for k in range(drawn):
-        i = order[k]
-        for ty in range(boxes[i, 2], boxes[i, 3]):
-            for tx in range(boxes[i, 0], boxes[i, 1]):
-                t = ty * tiles_x + tx
-                ids[cursors[t]] = i
-                cursors[t] += 1
-    return offsets, ids, splats
+    return splats
 
 
 @inline
@@ -223,8 +169,8 @@ def composite_forward(
     has_rgb,
     has_depth,
     expected,  # divide depth by alpha
-    image,  # out [height, width, 3 if has_rgb, + 1 if has_depth], zeros
-    alpha,  # out [height, width], zeros
+    image,  # out [height, width, 3 if has_rgb, + 1 if has_depth]
+    alpha,  # out [height, width]
     touched,  # out [entries], zeros: a bit for each block of its tile in which the entry was blended
 ):
     """Blend this worker's tiles: diagonals, since the columns in the middle of an image have more to do."""
@@ -240,11 +186,13 @@ def composite_forward(
         x0, y0 = tile_x * TILE, tile_y * TILE
         rows, columns = min(TILE, height - y0), min(TILE, width - x0)
         if first == end:
-            if has_rgb and (background[0] != ZERO or background[1] != ZERO or background[2] != ZERO):
-                for row in range(rows):
-                    for column in range(columns):
-                        for c in range(3):
-                            image[y0 + row, x0 + column, c] = background[c]
+            for y in range(y0, y0 + rows):
+                for x in range(x0, x0 + columns):
+                    alpha[y, x] = ZERO
+                    if has_rgb:
+                        image[y, x, 0], image[y, x, 1], image[y, x, 2] = background[0], background[1], background[2]
+                    if has_depth:
+                        image[y, x, depth_channel] = ZERO
             continue
         for k in range(PIXELS):
             plane[u8(k)] = ONE

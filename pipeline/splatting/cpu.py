@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.splatting import compositing, projection
+from pipeline.splatting import binning, compositing, projection
 from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
 from pipeline.threads import run_parallel, split
 
@@ -39,7 +39,8 @@ def rasterization(
     render_mode: str = "RGB",
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """See `pipeline.splatting.rasterization`; all tensors float32 on the CPU."""
-    _check(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds, render_mode)
+    scene = means, quats, scales, opacities, colors, viewmats, Ks, width, height
+    _check(*scene, near_plane, sh_degree, backgrounds, render_mode)
     coefficients = colors[:, None] if sh_degree is None else colors
     cameras = _Cameras(viewmats, Ks, width, height, near_plane, far_plane, radius_clip, eps2d)
     means2d, conics, depths, rgb, radii, extents = _Project.apply(
@@ -60,12 +61,16 @@ def rasterization(
     return renders, alphas, meta
 
 
-def _check(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds, mode) -> None:
+def _check(
+    means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane, sh_degree, backgrounds, mode
+) -> None:
     count, cameras = len(means), len(viewmats)
     if mode not in RENDER_MODES:
         raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, found {mode!r}")
     if sh_degree not in (None, 0, 1):
         raise ValueError(f"sh_degree: the CPU rasterizer has None, 0 and 1, found {sh_degree!r}")
+    if near_plane < 0:
+        raise ValueError(f"near_plane: expected at least 0, found {near_plane}")
     if width < 1 or height < 1:
         raise ValueError(f"width and height: expected at least 1, found {width} x {height}")
     shapes = {
@@ -159,31 +164,31 @@ class _Composite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means2d, conics, depths, rgb, opacities, backgrounds, radii, extents, width, height, mode):
-        splats = [_array(tensor) for tensor in (means2d, conics, depths, rgb)]
-        extents_, radii_, opacities_ = _array(extents), _array(radii), _array(opacities)
-        views, count = depths.shape
+        means2d, conics, depths, rgb = (_array(tensor) for tensor in (means2d, conics, depths, rgb))
+        opacities, radii, extents = _array(opacities), _array(radii), _array(extents)
+        views = len(depths)
         tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
-        channels = "RGB" in mode, mode != "RGB", "ED" in mode
-        images = np.zeros((views, height, width, 3 * channels[0] + channels[1]), f4)
-        alphas = np.zeros((views, height, width, 1), f4)
+        has_rgb, has_depth, expected = "RGB" in mode, mode != "RGB", "ED" in mode
+        images = np.empty((views, height, width, 3 * has_rgb + has_depth), f4)
+        alphas = np.empty((views, height, width, 1), f4)
         background = np.zeros((views, 3), f4) if backgrounds is None else _array(backgrounds)
-        binned = []
+        ctx.views = []
         for c in range(views):
-            of_camera = (array[c] for array in splats)
-            bins = compositing.bin_by_tile(*of_camera, opacities_, extents_[c], radii_[c], tiles_x, tiles_y)
-            tiles = width, height, tiles_x, *bins, background[c], *channels
-            touched = np.zeros(len(bins[1]), np.int32)
+            splats = compositing.pack(means2d[c], conics[c], depths[c], rgb[c], opacities, radii[c])
+            offsets, ids = binning.bin_by_tile(means2d[c], depths[c], extents[c], radii[c], TILE, tiles_x, tiles_y)
+            tiles = width, height, tiles_x, offsets, ids, splats, background[c], has_rgb, has_depth, expected
+            touched = np.zeros(len(ids), np.int32)
             outputs = images[c], alphas[c, ..., 0], touched
 
             def blend(worker: int, workers: int, tiles=tiles, outputs=outputs) -> None:
                 compositing.composite_forward(LANES, worker, workers, *tiles, *outputs)
 
             run_parallel(blend)
-            binned.append((tiles, touched))
-        outputs = torch.from_numpy(images), torch.from_numpy(alphas)
-        ctx.save_for_backward(*outputs)
-        ctx.binned, ctx.count, ctx.has_background = binned, count, backgrounds is not None
-        return outputs
+            ctx.views.append((tiles, ids, touched))
+        renders, alphas = torch.from_numpy(images), torch.from_numpy(alphas)
+        ctx.save_for_backward(renders, alphas)
+        ctx.count = depths.shape[1]
+        return renders, alphas
 
     @staticmethod
     @once_differentiable
@@ -194,8 +199,7 @@ class _Composite(torch.autograd.Function):
         g_means2d, g_conics = np.zeros((views, count, 2), f4), np.zeros((views, count, 3), f4)
         g_rgb, g_depths = np.zeros((views, count, 3), f4), np.zeros((views, count), f4)
         g_opacities = np.zeros(count, f4)
-        for c, (tiles, touched) in enumerate(ctx.binned):
-            ids = tiles[4]
+        for c, (tiles, ids, touched) in enumerate(ctx.views):
             g_entries = np.empty((len(ids), GRADIENTS), f4)
             pixels = images[c], alphas[c, ..., 0], touched, g_renders[c], g_alphas[c, ..., 0]
 
