@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
+from pipeline.body.load import FREE_BODY
 from pipeline.errors import UserError
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
 from pipeline.evaluation.against_truth import source_frames
@@ -372,6 +373,21 @@ def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     assert value(table, "acceleration_error", "refined") == pytest.approx(0, abs=0.01)
 
 
+def test_bodies_of_two_kinds_are_compared_by_their_joints(tmp_path):
+    """The clip is made with a body that calls itself SMPL, the truth with the free body."""
+    directory, truth = make_clip(tmp_path, frames=4)
+    arrays = dict(np.load(FREE_BODY)) | {"name": np.array("smpl")}
+    np.savez(tmp_path / "body.npz", **arrays)
+    for name in ("pose_init.npz", "fit/pose_refined.npz", "fit/avatar.npz"):
+        np.savez(directory / name, **dict(np.load(directory / name)) | {"body_model": np.array("smpl")})
+    command = ["evaluate", str(directory), "--truth", str(truth)]
+    assert main(command) == 1  # the free body is not what these files were made with
+    assert main([*command, "--body-model", str(tmp_path / "body.npz")]) == 0
+    metrics = set(read_metrics(directory / "metrics.csv").metric)
+    assert {"mpjpe", "pa_mpjpe", "translation_error"} <= metrics
+    assert not {"v2v", "v2v_global"} & metrics
+
+
 @pytest.mark.parametrize("lost", ["landmarks.npz", "pose_init.npz", "fit/avatar.npz", "camera.json"])
 def test_a_missing_input_is_named(tmp_path, capsys, lost):
     directory, _ = make_clip(tmp_path, frames=2)
@@ -437,5 +453,12 @@ def test_aggregate_names_what_is_missing(tmp_path, capsys):
 def test_the_text_shows_before_and_after():
     text = summary_text(summarise(table_of(REAL), "juggle"))
     line = next(line for line in text.splitlines() if line.strip().startswith("MPJPE, mm"))
-    assert line.split() == ["MPJPE,", "mm", "81.0", "61.0", "-25%", "all"]
-    assert next(line for line in text.splitlines() if "PSNR" in line).split() == ["PSNR,", "dB", "20.0", "held-out"]
+    assert line.split() == ["MPJPE,", "mm", "81.0", "61.0", "-25%", "all", "[1]"]
+    assert next(line for line in text.splitlines() if "PSNR" in line).split() == [
+        "PSNR,",
+        "dB",
+        "20.0",
+        "held-out",
+        "[2]",
+    ]
+    assert "  [1] p\n  [2] q" in text

@@ -125,7 +125,7 @@ def add_overlaps(
         table.add(f"iou_body{suffix}", when, protocol, np.array(values), outlines.frames)
     frames = outlines.avatar_frames
     values = [overlap(outline, masks[int(frame)]) for frame, outline in zip(frames, outlines.avatar)]
-    protocol = f"avatar's opacity above one half against the {against}; {len(values)} of {len(clip)} frames"
+    protocol = f"avatar's opacity above one half against the {against}; the frames rendered for PSNR"
     table.add(f"iou_avatar{suffix}", "avatar", protocol, np.array(values), frames)
 
 

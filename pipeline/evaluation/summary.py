@@ -1,5 +1,6 @@
 """Figures of several clips side by side, and the few that matter as text."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.formats.atomic import atomic_path
 
 WHENS = ("initial", "refined", "avatar", "input", "truth")
 KEYS = ["footage", "video", "metric", "unit", "split", "protocol"]
+_WIDTH = 100  # of the text, characters
 # What a person wants to see first, in this order, where it was measured.
 HEADLINES = (
     "mpjpe",
@@ -120,18 +122,23 @@ def _mean(clips: pd.DataFrame) -> pd.DataFrame:
     grouped = clips.groupby(["metric", "unit", "split"], sort=False)
     whole = grouped["video"].transform("nunique") == clips["video"].nunique()
     mean = clips[whole].groupby(["metric", "unit", "split"], sort=False)[list(WHENS)].mean().reset_index()
-    return mean.assign(protocol="mean over clips")
+    return mean.assign(protocol="mean over clips, each by its own protocol")
 
 
 def _block(title: str, rows: pd.DataFrame, last: str | None) -> str:
-    lines = [title, f"  {'':34}{'before':>9}{'after':>9}{'change':>8}   frames"]
+    lines = [title, f"  {'':34}{'before':>9}{'after':>9}{'change':>8}   frames, protocol"]
+    protocols = list(dict.fromkeys(rows["protocol"]))
     for row in rows.itertuples():
         metric = METRICS[row.metric]
         label = f"{metric.label}, {row.unit}" if row.unit else metric.label
         before = row.initial
         after = row.avatar if pd.isna(row.refined) else row.refined
-        change = change_text(row.metric, before, after)
-        lines.append(f"  {label:34}{number(before):>9}{number(after):>9}{change:>8}   {row.split}")
+        change, mark = change_text(row.metric, before, after), protocols.index(row.protocol) + 1
+        lines.append(f"  {label:34}{number(before):>9}{number(after):>9}{change:>8}   {row.split} [{mark}]")
+    lines += [
+        textwrap.fill(text, _WIDTH, initial_indent=f"  [{index}] ", subsequent_indent="      ")
+        for index, text in enumerate(protocols, 1)
+    ]
     return "\n".join([*lines, *([last] if last else [])])
 
 
