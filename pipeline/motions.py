@@ -20,7 +20,7 @@ from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.motion_files import load_motion_file
 
 _CONTACTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
-_CONTACT_SOFTNESS = 0.008  # metres of height over which a foot point takes over the contact
+_CONTACT_SOFTNESS = 0.004  # metres of height over which a foot point takes over the contact
 _TAU = 2 * np.pi
 
 
@@ -162,8 +162,8 @@ def _cycle(*points: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
 # Sagittal angles over one gait cycle, heel strike at 0, toe-off near 0.62; after Winter, "Biomechanics and Motor
 # Control of Human Movement", natural cadence, rounded.
 _GAIT_HIP = _cycle((0.0, 24), (0.12, 19), (0.3, 5), (0.5, -13), (0.62, -6), (0.75, 17), (0.88, 27))
-_GAIT_KNEE = _cycle((0.0, 4), (0.14, 16), (0.38, 5), (0.5, 11), (0.62, 40), (0.72, 58), (0.85, 28), (0.96, 3))
-_GAIT_ANKLE = _cycle((0.0, 1), (0.08, -5), (0.3, 6), (0.47, 10), (0.62, -16), (0.75, 0), (0.88, 2))  # up: positive
+_GAIT_KNEE = _cycle((0.0, 4), (0.14, 16), (0.38, 5), (0.5, 11), (0.62, 40), (0.72, 61), (0.85, 36), (0.96, 5))
+_GAIT_ANKLE = _cycle((0.0, 4), (0.08, -5), (0.3, 6), (0.47, 10), (0.62, -16), (0.75, 4), (0.88, 8))  # up: positive
 _RUN_HIP = _cycle((0.0, 32), (0.2, 10), (0.38, -12), (0.55, 5), (0.75, 45), (0.9, 42))
 _RUN_KNEE = _cycle((0.0, 18), (0.15, 38), (0.35, 18), (0.5, 60), (0.65, 100), (0.8, 75), (0.93, 22))
 _RUN_ANKLE = _cycle((0.0, 5), (0.18, 18), (0.38, -22), (0.55, -10), (0.8, 2))

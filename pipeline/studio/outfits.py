@@ -210,7 +210,7 @@ def long_hair(template: Template, end: float, seed: int) -> Sheet:
         template.head(),
         heights,
         gap,
-        arc=(72, 288),
+        arc=(88, 272),
         columns=90,
         reach=0.04,
         folds=pleats(0.004, 19, seed),

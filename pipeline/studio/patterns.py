@@ -225,7 +225,8 @@ class Shoe:
         y, z = points[:, 1], points[:, 2]
         out = Plain(self.upper, 0.06)(points)
         out = mix(out, self.sole, y < self.ground + 0.012)
-        tongue = (np.abs(np.abs(points[:, 0]) - 0.125) < 0.026) & (z > 0.02) & (z < 0.1) & (y > self.ground + 0.045)
+        tongue = (np.abs(np.abs(points[:, 0]) - 0.125) < 0.026) & (z > 0.02) & (z < 0.1)
+        tongue &= (y > self.ground + 0.045) & (y < self.ground + 0.13)
         return mix(out, self.lace, tongue & (np.mod(z / 0.016, 1) < 0.45))
 
 

@@ -13,8 +13,8 @@ from pipeline.studio.scene import FLOOR, Scene
 from pipeline.studio.subject import Subject
 
 SAMPLES = 2  # rays a pixel and side, of the subject and of the room
-_AMBIENT_RAYS = 12
-_SCATTER = 65537  # random points of the key light, used round and round
+_AMBIENT_RAYS, _KEY_RAYS = 12, 12  # from each vertex, and from each cell of the ground
+_SHADOW_START = 0.014  # metres off the surface: nearer, facets of a curved surface shade each other
 _PATCH, _PATCH_CELLS = 3.2, 84  # metres and cells a side of the ground on which the subject's shadow is computed
 _SENSOR_NOISE = 0.006  # standard deviation, in display units
 
@@ -91,10 +91,8 @@ class _LitSubject:
         self.vertices = vertices.astype(np.float32)
         self.normals = raycast.smooth_normals(self.vertices, subject.faces).astype(np.float32)
         self.caster = raycast.MeshCaster(self.vertices, subject.faces)
-        self.rng = np.random.default_rng([index, 5])
-        spread = 0.6 * scene.light.radius * self.rng.normal(size=(_SCATTER, 3))
-        self.light_points = (scene.light.center + spread).astype(np.float32)
         self.ambient = self._ambient(self.vertices, self.normals)
+        self.open = self._open_to_key(self.vertices, self.normals)
         self.patch_center = self.vertices.mean(0) * np.float32([1, 0, 1])
         self.patch = self._ground_patch()
 
@@ -106,15 +104,16 @@ class _LitSubject:
         light = self.scene.light.around(directions)
         return np.where(blocked[..., None], 0.12 * light, light).mean(1)
 
-    def key(self, points: np.ndarray, normals: np.ndarray, rays: int) -> np.ndarray:
-        """(N, 3) light from the key light, with soft shadows: `rays` to random points of its disc."""
-        lit = self.scene.key_light(points, normals)
-        facing = np.flatnonzero(lit[:, 0] > 0)
-        starts = np.repeat(raycast.lift(points[facing], normals[facing], 6e-3), rays, 0)
-        scattered = self.light_points[(np.arange(len(starts)) + self.rng.integers(len(self.light_points))) % _SCATTER]
-        blocked = self.caster.occluded(starts, scattered - starts, reach=1.0)
-        lit[facing] *= 1 - blocked.reshape(-1, rays).mean(1, dtype=np.float32)[:, None]
-        return lit
+    def _open_to_key(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N, 1) share of the key light's disc that the subject does not hide: soft shadows."""
+        lights = self.scene.light.spots(_KEY_RAYS)
+        facing = np.flatnonzero(self.scene.key_light(points, normals)[:, 0] > 0)
+        starts = np.repeat(raycast.lift(points[facing], normals[facing], _SHADOW_START), _KEY_RAYS, 0)
+        towards = np.tile(lights, (len(facing), 1)) - starts
+        blocked = self.caster.occluded(starts, towards, reach=1.0).reshape(-1, _KEY_RAYS)
+        share = np.zeros((len(points), 1), np.float32)
+        share[facing, 0] = 1 - blocked.mean(1, dtype=np.float32)
+        return share
 
     def _ground_patch(self) -> np.ndarray:
         """(cells, cells, 3): how much of its light each cell of the ground around the subject still gets."""
@@ -122,7 +121,8 @@ class _LitSubject:
         x, z = np.meshgrid(axis, axis)
         points = (np.stack([x, np.zeros_like(x), z], -1).reshape(-1, 3) + self.patch_center).astype(np.float32)
         normals = np.tile(np.float32([0, 1, 0]), (len(points), 1))
-        lit = self.key(points, normals, rays=10) + self._ambient(points, normals)
+        key = self.scene.key_light(points, normals) * self._open_to_key(points, normals)
+        lit = key + self._ambient(points, normals)
         share = lit / self.scene.irradiance(points, normals)
         # Unblocked ambient rays do not average to `irradiance` exactly; the far border tells by how much.
         share = share.reshape(_PATCH_CELLS, _PATCH_CELLS, 3)
@@ -149,13 +149,9 @@ class _LitSubject:
     def radiance(self, hits: raycast.Hits, eye: np.ndarray) -> np.ndarray:
         """(M, 3) linear colour of the samples that see the subject."""
         subject = self.subject
-        points, normals, template, ambient = np.split(
-            raycast.interpolate(
-                hits, subject.faces, np.concatenate([self.vertices, self.normals, subject.template, self.ambient], 1)
-            ),
-            (3, 6, 9),
-            axis=1,
-        )
+        carried = [self.vertices, self.normals, subject.template, self.ambient, self.open]
+        seen = raycast.interpolate(hits, subject.faces, np.concatenate(carried, axis=1))
+        points, normals, template, ambient, open_ = np.split(seen, (3, 6, 9, 12), axis=1)
         to_eye = eye - points
         to_eye /= np.linalg.norm(to_eye, axis=1, keepdims=True)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -167,7 +163,7 @@ class _LitSubject:
             chosen = piece == k
             if chosen.any():
                 albedo[chosen] = np.clip(pattern(template[chosen]), 0.01, 0.9)
-        key = self.key(points, normals, rays=1)
+        key = open_ * self.scene.key_light(points, normals)
         to_light = self.scene.light.center - points
         half = to_light / np.linalg.norm(to_light, axis=1, keepdims=True) + to_eye
         half /= np.linalg.norm(half, axis=1, keepdims=True)

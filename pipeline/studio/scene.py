@@ -25,6 +25,16 @@ class Light:
     sky: np.ndarray  # (3,) from above
     bounce: np.ndarray  # (3,) from below
 
+    def spots(self, count: int) -> np.ndarray:
+        """(count, 3) float32 points spread evenly over the disc, which faces the middle of the room (a sunflower)."""
+        k = np.arange(count) + 0.5
+        radius, angle = self.radius * np.sqrt(k / count), k * np.pi * (3 - np.sqrt(5))
+        side = np.cross(self.center, [0.0, 1.0, 0.0])
+        side /= np.linalg.norm(side)
+        up = np.cross(side, self.center) / np.linalg.norm(self.center)
+        across = (radius * np.cos(angle))[:, None] * side + (radius * np.sin(angle))[:, None] * up
+        return (self.center + across).astype(np.float32)
+
     def around(self, directions: np.ndarray) -> np.ndarray:
         """(..., 3) light that comes in from unit directions."""
         share = 0.5 + 0.5 * directions[..., 1:2]

@@ -20,6 +20,7 @@ OUTFITS = ("shirt", "loose", "skirt", "coat", "shorts")
 _MESHES = Path(__file__).with_name("data") / "clothes.npz"
 _LAG = 0.05  # seconds by which the freest cloth trails what it hangs from
 _LARGEST_LAG = 0.05  # metres
+_CLEAR = 0.01  # metres between legs and hanging cloth
 _HIDDEN_BELOW = 0.02  # metres inside a garment's border from which on the skin under it is left out
 
 
@@ -39,6 +40,7 @@ class Subject:
     gloss: tuple[float, ...]
     sole: float  # metres that the shoes reach below the bare feet
     joints: np.ndarray  # (24, 3) rest joints of this shape
+    leg_radii: np.ndarray  # (4, 2) metres, of the dressed legs: what hangs stays outside
     spread: sp.csr_matrix  # (P, P) mean over a hanging vertex's neighbours, itself elsewhere
 
     def posed(self, transforms: np.ndarray, before: np.ndarray, seconds: float) -> np.ndarray:
@@ -62,10 +64,13 @@ class Subject:
         posed_joints = np.einsum("kij,kj->ki", transforms[:, :3, :3], self.joints) + transforms[:, :3, 3]
         for _ in range(3):
             push = np.zeros_like(vertices)
-            push[loose] = self.hangs[loose, None] ** 0.5 * _out_of_legs(vertices[loose], posed_joints)
-            for _ in range(4):
-                push = 0.5 * (push + self.spread @ push)
-            vertices = vertices + push
+            share = np.minimum(1, 6 * self.hangs[loose, None])
+            push[loose] = share * _out_of_legs(vertices[loose], posed_joints, self.leg_radii)
+            spread = push
+            for _ in range(6):
+                spread = 0.5 * (spread + self.spread @ spread)
+            further = np.linalg.norm(push, axis=1) > np.linalg.norm(spread, axis=1)
+            vertices = vertices + np.where(further[:, None], push, spread)
         return vertices
 
 
@@ -74,15 +79,13 @@ def _skinned(rest: np.ndarray, weights: np.ndarray, transforms: np.ndarray) -> n
     return np.einsum("pij,pj->pi", motion[..., :3], rest) + motion[..., 3]
 
 
-def _out_of_legs(points: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """(N, 3) the way out of thighs and shins, taken as capsules that taper; zero outside them."""
+_LEG_BONES = ((1, 4), (2, 5), (4, 7), (5, 8))  # hips to knees, knees to ankles
+
+
+def _out_of_legs(points: np.ndarray, joints: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """(N, 3) the shortest way out of the legs, taken as cones with round ends; zero outside them."""
     way = np.zeros_like(points)
-    for top, bottom, wide, narrow in (
-        (1, 4, 0.098, 0.072),
-        (4, 7, 0.072, 0.052),
-        (2, 5, 0.098, 0.072),
-        (5, 8, 0.072, 0.052),
-    ):
+    for (top, bottom), (wide, narrow) in zip(_LEG_BONES, radii):
         bone = joints[bottom] - joints[top]
         share = np.clip((points - joints[top]) @ bone / (bone @ bone), 0, 1)[:, None]
         away = points - joints[top] - share * bone
@@ -90,6 +93,18 @@ def _out_of_legs(points: np.ndarray, joints: np.ndarray) -> np.ndarray:
         deep = np.clip(wide + share * (narrow - wide) - distance, 0, None)
         way = np.where(deep > np.linalg.norm(way, axis=1, keepdims=True), away / distance * deep, way)
     return way
+
+
+def _leg_radii(rest: np.ndarray, weights: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """(4, 2) metres from each leg bone to what surrounds it, at a fifth and at four fifths of its length."""
+    radii = []
+    for top, bottom in _LEG_BONES:
+        around = rest[weights[:, top] > 0.6]
+        bone = joints[bottom] - joints[top]
+        share = (around - joints[top]) @ bone / (bone @ bone)
+        distance = np.linalg.norm(around - joints[top] - share[:, None] * bone, axis=1)
+        radii.append([np.percentile(distance[np.abs(share - at) < 0.15], 95) + _CLEAR for at in (0.25, 0.8)])
+    return np.array(radii)
 
 
 def random_shape(seed: int) -> np.ndarray:
@@ -115,19 +130,24 @@ def dress(body: BodyModel, betas: np.ndarray, outfit: str, seed: int) -> Subject
     shaped = body.shaped(torch.as_tensor(np.asarray(betas), dtype=body.v_template.dtype)).numpy().astype(float)
     pieces = [worn.skin(), *worn.pieces]
     first = np.cumsum([0] + [len(piece.sheet.offset) for piece in pieces])
+    rest = np.concatenate([piece.sheet.points(shaped) for piece in pieces])
+    weights = np.concatenate([_skinning(piece, template) for piece in pieces])
+    hangs = np.concatenate([np.zeros(len(p.sheet.offset)) if p.hangs is None else p.hangs for p in pieces])
+    joints = body.rest_joints(torch.as_tensor(np.asarray(betas), dtype=torch.float32)).numpy().astype(float)
     return Subject(
         name=outfit,
         betas=np.asarray(betas, float),
-        rest=np.concatenate([piece.sheet.points(shaped) for piece in pieces]),
+        rest=rest,
         template=np.concatenate([piece.sheet.points(vertices) for piece in pieces]).astype(np.float32),
-        weights=np.concatenate([_skinning(piece, template) for piece in pieces]),
-        hangs=np.concatenate([np.zeros(len(p.sheet.offset)) if p.hangs is None else p.hangs for p in pieces]),
+        weights=weights,
+        hangs=hangs,
         faces=np.concatenate([piece.sheet.faces + start for piece, start in zip(pieces, first)]),
         piece=np.repeat(np.arange(len(pieces)), [len(piece.sheet.faces) for piece in pieces]),
         patterns=tuple(piece.pattern for piece in pieces),
         gloss=tuple(piece.gloss for piece in pieces),
         sole=worn.sole,
-        joints=body.rest_joints(torch.as_tensor(np.asarray(betas), dtype=torch.float32)).numpy().astype(float),
+        joints=joints,
+        leg_radii=_leg_radii(rest[hangs == 0], weights[hangs == 0], joints),
         spread=sp.block_diag([_spread(piece) for piece in pieces], format="csr"),
     )
 
@@ -191,14 +211,11 @@ class _Wardrobe:
         self.hair()
 
     def loose(self) -> None:
-        """A wide shirt that hangs over wide trousers."""
+        """A wide, long shirt over wide trousers."""
         self.shoes(-1.085)
-        self.trousers(0.03)
-        pattern = self.print()
-        self.top(hem=-0.2, sleeve=self.rng.choice([0.4, 0.64]), neckline=0.02, loose=0.032, pattern=pattern)
-        heights = np.linspace(0.03, self.rng.uniform(-0.46, -0.4), 34)
-        gap = 0.028 * paint.smoothstep(-heights, -0.02, 0.14) + 0.06 * (0.03 - heights) - 0.004
-        self.hang(heights, gap, outfits.pleats(0.012, 9, self.seed()), pattern)
+        self.trousers(0.022)
+        sleeve = self.rng.choice([0.4, 0.64])
+        self.top(hem=-0.335, sleeve=sleeve, neckline=0.01, loose=0.042, pattern=self.print())
         self.hair()
 
     def skirt(self) -> None:
@@ -216,8 +233,8 @@ class _Wardrobe:
 
     def coat(self) -> None:
         """A belted coat over trousers."""
-        self.shoes(-1.02)
-        self.trousers(0.014)
+        self.shoes(-0.97)
+        self.trousers(0.008, ankle=-1.0)
         color = paint.Plain(_linear(self.pick(_MUTED)), 0.1, self.seed())
         pattern = paint.Buttoned(color, _linear(self.pick(_DARK)), 0.14, -0.6)
         self.top(hem=-0.15, sleeve=0.665, neckline=-0.008, loose=0.022, pattern=pattern)
@@ -284,7 +301,7 @@ class _Wardrobe:
     def belt(self, middle: float, gap: float) -> None:
         leather = paint.Plain(_linear(self.pick(("3a2417", "17171a", "6b3f22"))), 0.05)
         heights = np.linspace(middle + 0.022, middle - 0.022, 6)
-        sheet = outfits.skirt(self.template, heights, np.full(6, gap + 0.007))
+        sheet = outfits.skirt(self.template, heights, np.full(6, gap + 0.004))
         self.pieces.append(Piece(sheet, leather, gloss=0.3))
 
     def hair(self, long: bool = False) -> None:
@@ -293,13 +310,13 @@ class _Wardrobe:
         length = {"short": 0.0, "bun": 0.0, "bob": 0.03, "long": 0.02}[style]
         volume = {"short": 0.018, "bun": 0.012, "bob": 0.026, "long": 0.02}[style]
         cap = outfits.hair(self.template, self.rng.uniform(0.0, 0.016), length, volume, self.seed())
-        self.pieces.append(Piece(cap, pattern, gloss=0.2))
+        self.pieces.append(Piece(cap, pattern, gloss=0.07))
         if style == "long":
             self.pieces.append(
-                Piece(outfits.long_hair(self.template, self.rng.uniform(0.06, 0.16), self.seed()), pattern, gloss=0.2)
+                Piece(outfits.long_hair(self.template, self.rng.uniform(0.06, 0.16), self.seed()), pattern, gloss=0.07)
             )
         if style == "bun":
-            self.pieces.append(Piece(outfits.bun(self.template), pattern, gloss=0.2))
+            self.pieces.append(Piece(outfits.bun(self.template), pattern, gloss=0.07))
 
     def print(self) -> paint.Pattern:
         """A top's pattern: stripes, dark and plain, a busy print, plaid, dots or a badge."""
