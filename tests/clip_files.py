@@ -106,6 +106,7 @@ def make_clip(
     file.save(paths.avatar)
     detected_landmarks(body, truth).save(paths.landmarks)
     provenance(paths, "decode", {"start": 0, "stop": None, "step": 1, "longest_side": None})
+    provenance(paths, "fit", {"optimise_pose": True})
     return paths.root, truth_folder
 
 

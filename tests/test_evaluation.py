@@ -353,6 +353,18 @@ def test_a_real_video_has_no_errors_of_the_pose(clip, tmp_path):
     assert {"psnr", "iou_body", "jitter"} <= set(table.metric)
 
 
+def test_lpips_is_measured_where_its_weights_are(tmp_path):
+    directory, _ = make_clip(tmp_path, frames=5)
+    lpips_weights(tmp_path / "weights")
+    provenance(VideoDir(directory), "fit", {"optimise_pose": False})
+    assert main(["evaluate", str(directory), "--settings", f"lpips_weights: {tmp_path / 'weights'}"]) == 0
+    table = read_metrics(directory / "metrics.csv")
+    assert value(table, "lpips", "avatar", HELD_OUT) > 0
+    assert value(table, "lpips_crop", "avatar", TRAIN) > 0
+    protocols = set(table[(table.metric == "psnr") & (table.split == HELD_OUT)].protocol)
+    assert all("1 of 1 held-out frames, poses as estimated" in protocol for protocol in protocols)
+
+
 def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     directory, truth = make_clip(tmp_path, frames=4)
     long = motion(12, 64)

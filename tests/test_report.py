@@ -67,7 +67,13 @@ def fill(directory: Path) -> VideoDir:
     for name in ("avatar.ply", "avatar_posed_000001.ply", "avatar_posed_000004.ply", "motion.glb", "extra.txt"):
         (paths.exports / name).write_bytes(b"0" * 1_200_000)
     provenance(paths, "pose", {"backend": "mediapipe", "smplify": {"iterations": 250}}, ("2 people; <b> & so on",), 4.0)
-    provenance(paths, "fit", {"steps": {"colours": 100, "full": 300, "heldout": 20}, "binding": "camel"}, (), 75.0)
+    provenance(
+        paths,
+        "fit",
+        {"optimise_pose": True, "steps": {"colours": 100, "full": 300, "heldout": 20}, "binding": "camel"},
+        (),
+        75.0,
+    )
     return paths
 
 

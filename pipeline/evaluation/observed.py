@@ -9,6 +9,7 @@ from pipeline.avatar import Avatar, render_avatar
 from pipeline.estimators.smplify.landmark_map import LandmarkMap, landmark_map
 from pipeline.evaluation.clip import Clip, Raster, body_outlines, joints_of, spread
 from pipeline.evaluation.image_metrics import crop, iou, over_white, person_box, psnr, ssim
+from pipeline.evaluation.lpips import MIN_SIDE as LPIPS_MIN_SIDE
 from pipeline.evaluation.lpips import Lpips
 from pipeline.evaluation.pose_metrics import PELVIS, accelerations, jitter
 from pipeline.evaluation.table import HELD_OUT, TRAIN, MetricTable
@@ -16,10 +17,11 @@ from pipeline.formats.pose import Pose
 from pipeline.progress import track
 from pipeline.rotations import axis_angle_to_matrix
 
-_POSES = {
+_POSES_FITTED = {
     TRAIN: "training frames, poses as optimised with the avatar",
     HELD_OUT: "held-out frames, avatar frozen and test poses fitted, as GART does",
 }
+_POSES_KEPT = {TRAIN: "training frames, poses as estimated", HELD_OUT: "held-out frames, poses as estimated"}
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ def outline_bodies(clip: Clip, settings: EvaluateSettings) -> tuple[np.ndarray, 
 
 @torch.no_grad()
 def picture_quality(
-    table: MetricTable, clip: Clip, settings: EvaluateSettings, raster: Raster, lpips: Lpips | None
+    table: MetricTable, clip: Clip, settings: EvaluateSettings, raster: Raster, lpips: Lpips | None, poses_fitted: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render the avatar in frames of both splits, add PSNR, SSIM and LPIPS; returns the frames and its outlines there.
 
     The person is compared over white, cut out by the mask, as InstantAvatar and GART do. A frame in whose mask nobody
-    is has no value.
+    is has no value. `poses_fitted` tells whether the fit moved the poses, those of held-out frames too.
     """
     avatar = Avatar.from_file(clip.avatar, clip.body)
     white = torch.ones(3)
@@ -85,10 +87,10 @@ def picture_quality(
             for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
                 values[f"psnr{suffix}"][row] = psnr(*pair)
                 values[f"ssim{suffix}"][row] = ssim(*pair)
-                if lpips is not None:
+                if lpips is not None and min(pair[0].shape[:2]) >= LPIPS_MIN_SIDE:
                     values[f"lpips{suffix}"][row] = lpips(*pair)
         all_frames.append(frames)
-        counted = f"{len(frames)} of {len(candidates)} {_POSES[split]}"
+        counted = f"{len(frames)} of {len(candidates)} {(_POSES_FITTED if poses_fitted else _POSES_KEPT)[split]}"
         for name, column in values.items():
             region = f"box around the person plus {settings.crop_padding:.0%}" if "_crop" in name else "full image"
             protocol = f"person over white by the mask, {region}; {counted}"

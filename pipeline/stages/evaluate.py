@@ -29,7 +29,7 @@ HELP = """Measure what the refinement changed: pictures of held-out frames, outl
 ground truth the errors of the pose.
 
 reads   DIRECTORY/frames/, masks/, camera.json, landmarks.npz, pose_init.npz, fit/avatar.npz, fit/pose_refined.npz,
-        with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, TRUTH/masks/
+        provenance/fit.json; with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, TRUTH/masks/
 writes  DIRECTORY/metrics.csv, one row a figure, each with its split and protocol"""
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
         rows = source_frames(VideoInfo.load(clip.paths.video), decode)
         truth = load_truth(args.truth, clip, rows, args.body_model)
 
+    poses_fitted = read_provenance(clip.paths.provenance("fit"))["settings"]["optimise_pose"]
     table = MetricTable(truth.footage if truth else REAL, clip.splits)
     frames, raster, bodies = outline_bodies(clip, settings)
-    pictured, alphas = picture_quality(table, clip, settings, raster, lpips)
+    pictured, alphas = picture_quality(table, clip, settings, raster, lpips, poses_fitted)
     outlines = Outlines(frames, raster, bodies, pictured, alphas)
     mask_overlap(table, clip, outlines)
     landmark_reprojection(table, clip, settings)
