@@ -2,8 +2,6 @@ rule render:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
-        masks=rules.masks.output.masks,
-        camera=rules.depth.output.camera,
         initial=rules.pose.output.pose,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,

@@ -29,13 +29,16 @@ class Workflow:
     def results(self) -> Path:
         return self.root / "results" / NAME
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", *arguments]
+    def snakemake(self, *arguments: str, changed: str = "{}") -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the configuration `changed`, YAML."""
+        (self.root / "changed.yaml").write_text(changed, encoding="utf-8")
+        configs = ("--configfile", "tiny.yaml", "changed.yaml")
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *configs, *arguments]
         return subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=900)
 
-    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+    def planned(self, changed: str = "{}") -> set[tuple[str, str]]:
         """(rule, video) of the jobs that a run would execute now; the video is empty for a rule over all videos."""
-        done = self.snakemake("--dry-run", *arguments)
+        done = self.snakemake("--dry-run", changed=changed)
         assert done.returncode == 0, done.stdout + done.stderr
         jobs = set()
         for block in re.split(r"\n(?=rule |localrule )", done.stdout + done.stderr):
@@ -45,8 +48,8 @@ class Workflow:
                 jobs.add((head[1], video[1].strip() if video else ""))
         return jobs
 
-    def planned_rules(self, *arguments: str) -> set[str]:
-        return {rule for rule, _ in self.planned(*arguments)}
+    def planned_rules(self, changed: str = "{}") -> set[str]:
+        return {rule for rule, _ in self.planned(changed)}
 
 
 @contextmanager
@@ -126,11 +129,11 @@ def test_nothing_reruns_when_nothing_changed(workflow: Workflow) -> None:
 
 
 def test_a_fit_weight_reruns_the_fit_and_what_follows(workflow: Workflow) -> None:
-    assert workflow.planned_rules("--config", 'fit={"ssim_weight": 0.123}') == DOWNSTREAM_OF_FIT
+    assert workflow.planned_rules("fit: {weights: {ssim: 0.123}}") == DOWNSTREAM_OF_FIT
 
 
 def test_a_render_setting_reruns_the_pictures_only(workflow: Workflow) -> None:
-    assert workflow.planned_rules("--config", 'render={"height": 100}') == {"render", "report"}
+    assert workflow.planned_rules("render: {fps: 12}") == {"render", "report"}
 
 
 def test_an_edited_module_reruns_the_stages_that_use_it(workflow: Workflow) -> None:
@@ -168,6 +171,6 @@ def test_one_bad_video_stops_no_other(workflow: Workflow) -> None:
 
 
 def test_an_unknown_config_key_is_named(workflow: Workflow) -> None:
-    done = workflow.snakemake("--dry-run", "--config", 'fit={"iteratoins": 3}')
+    done = workflow.snakemake("--dry-run", changed="fit: {iteratoins: 3}")
     assert done.returncode != 0
     assert "iteratoins" in done.stdout + done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData, PlyElement
 
 from pipeline.formats.atomic import atomic_path
 
@@ -48,10 +47,11 @@ def write_ply(
         _numbered("rot", 4): quats / np.linalg.norm(quats, axis=1, keepdims=True),
     }
     names = [name for group in columns for name in group]
-    table = np.concatenate(list(columns.values()), axis=1).astype(np.float32)
-    vertices = np.rec.fromarrays(table.T, dtype=[(name, "<f4") for name in names])
+    table = np.concatenate(list(columns.values()), axis=1)
+    properties = "".join(f"property float {name}\n" for name in names)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n"
     with atomic_path(path) as temporary:
-        PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(str(temporary))
+        temporary.write_bytes(header.encode("ascii") + table.astype("<f4").tobytes())
 
 
 def _numbered(name: str, count: int) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("export", parse_overrides(args.settings), ExportSettings)
-    provenance = Provenance("export", settings, ("plyfile", "pygltflib"))
+    provenance = Provenance("export", settings, ("pygltflib",))
     paths = VideoDir(args.directory)
     pose, file = Pose.load(paths.pose_refined), AvatarFile.load(paths.avatar)
     body = load_body(args.body_model)
