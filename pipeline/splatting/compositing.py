@@ -169,8 +169,8 @@ def composite_forward(
     has_rgb,
     has_depth,
     expected,  # divide depth by alpha
-    image,  # out [height, width, 3 if has_rgb, + 1 if has_depth]
-    alpha,  # out [height, width]
+    image,  # out [height, width, 3 if has_rgb, + 1 if has_depth], zeros
+    alpha,  # out [height, width], zeros
     touched,  # out [entries], zeros: a bit for each block of its tile in which the entry was blended
 ):
     """Blend this worker's tiles: diagonals, since the columns in the middle of an image have more to do."""
@@ -186,13 +186,10 @@ def composite_forward(
         x0, y0 = tile_x * TILE, tile_y * TILE
         rows, columns = min(TILE, height - y0), min(TILE, width - x0)
         if first == end:
-            for y in range(y0, y0 + rows):
-                for x in range(x0, x0 + columns):
-                    alpha[y, x] = ZERO
-                    if has_rgb:
+            if has_rgb and (background[0] != ZERO or background[1] != ZERO or background[2] != ZERO):
+                for y in range(y0, y0 + rows):
+                    for x in range(x0, x0 + columns):
                         image[y, x, 0], image[y, x, 1], image[y, x, 2] = background[0], background[1], background[2]
-                    if has_depth:
-                        image[y, x, depth_channel] = ZERO
             continue
         for k in range(PIXELS):
             plane[u8(k)] = ONE

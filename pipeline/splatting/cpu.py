@@ -169,8 +169,8 @@ class _Composite(torch.autograd.Function):
         views = len(depths)
         tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
         has_rgb, has_depth, expected = "RGB" in mode, mode != "RGB", "ED" in mode
-        images = np.empty((views, height, width, 3 * has_rgb + has_depth), f4)
-        alphas = np.empty((views, height, width, 1), f4)
+        images = np.zeros((views, height, width, 3 * has_rgb + has_depth), f4)
+        alphas = np.zeros((views, height, width, 1), f4)
         background = np.zeros((views, 3), f4) if backgrounds is None else _array(backgrounds)
         ctx.views = []
         for c in range(views):
