@@ -85,9 +85,9 @@ def settings(section):
 
 
 def truth(wildcards):
-    """The truth beside a studio clip, where there is one."""
-    path = Path(config["videos"]) / f"{wildcards.video}.truth" / "pose.npz"
-    return [str(path)] if path.is_file() else []
+    """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
+    folder = Path(config["videos"]) / f"{wildcards.video}.truth"
+    return [str(folder / "pose.npz"), str(folder / "masks")] if folder.is_dir() else []
 
 
 def user_files(section):

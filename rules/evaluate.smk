@@ -1,12 +1,15 @@
 rule evaluate:
     input:
         frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        decode=rules.decode.output.provenance,
         masks=rules.masks.output.masks,
         camera=rules.depth.output.camera,
         initial=rules.pose.output.pose,
         landmarks=rules.pose.output.landmarks,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
+        fit=rules.fit.output.provenance,
         truth=truth,
         body=body_file(),
         modules=modules("evaluate"),

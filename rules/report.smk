@@ -1,5 +1,7 @@
 rule report:
     input:
+        video=rules.decode.output.video,
+        camera=rules.depth.output.camera,
         metrics=rules.evaluate.output.metrics,
         history=rules.fit.output.history,
         renders=rules.render.output.renders,
