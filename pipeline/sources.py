@@ -24,6 +24,8 @@ def sources(*modules: str) -> list[Path]:
         if name in seen:
             continue
         seen.add(name)
+        if name.count(".") > 1:
+            waiting.append(name.rpartition(".")[0])  # importing a module runs its packages
         file = _file(name)
         if file is None:
             continue
@@ -58,6 +60,4 @@ def _imports(file: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    inside = {name for name in names if name.split(".")[0] == "pipeline"}
-    parents = {".".join(name.split(".")[:depth]) for name in inside for depth in range(2, name.count(".") + 1)}
-    return frozenset(inside | parents)
+    return frozenset(name for name in names if name.split(".")[0] == "pipeline")
