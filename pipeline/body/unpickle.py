@@ -1,13 +1,12 @@
 """Read SMPL's pickles without chumpy, and without running what a pickle may hold.
 
-SMPL's site gives Python 2 pickles whose arrays are numpy arrays, chumpy arrays and scipy sparse matrices. This
+SMPL's site gives Python 2 pickles whose arrays are numpy arrays, chumpy arrays and scipy sparse matrices. The
 unpickler admits the few names that such a file needs, puts plain stand-ins in place of chumpy and scipy classes, and
 refuses everything else by name.
 """
 
 from __future__ import annotations
 
-import codecs
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from pipeline.errors import UserError
+from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 
 
 class _Record:
@@ -63,23 +63,8 @@ def _new_record(cls: type, _base: type, _state: object) -> _Record:
     return cls.__new__(cls)
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """_codecs.encode, which Python 3 uses in protocol 2 for the bytes of an array."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"text is encoded as {encoding!r}, which no SMPL file needs")
-    return codecs.encode(text, "latin1")
-
-
-_reconstruct = np.core.multiarray._reconstruct
-_scalar = np.core.multiarray.scalar
 _ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("_codecs", "encode"): _encode,
+    **NUMPY_NAMES,
     ("copy_reg", "_reconstructor"): _new_record,
     ("copyreg", "_reconstructor"): _new_record,
     ("__builtin__", "object"): object,
@@ -91,14 +76,6 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): _ChumpyArray,
     ("chumpy.reordering", "Select"): _ChumpySelect,
 }
-
-
-class _SmplUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no SMPL file needs") from None
 
 
 def _to_array(value: Any) -> np.ndarray:
@@ -114,7 +91,7 @@ def load_smpl_pickle(path: Path) -> dict[str, np.ndarray]:
     advice = "use the file from https://smpl.is.tue.mpg.de as it was downloaded"
     try:
         with path.open("rb") as file:
-            content = _SmplUnpickler(file, encoding="latin1", fix_imports=False).load()
+            content = AdmittingUnpickler(file, _ADMITTED, "SMPL", encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise UserError(f"{path}: not an SMPL pickle: {error}; {advice}") from error
     if not isinstance(content, dict):

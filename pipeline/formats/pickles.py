@@ -1,0 +1,54 @@
+"""Reading pickles of others without running what a pickle may hold: only admitted names are built."""
+
+import codecs
+import pickle
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+_reconstruct = np.core.multiarray._reconstruct
+_scalar = np.core.multiarray.scalar
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """_codecs.encode, which Python 3 uses in protocol 2 for the bytes of an array."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"text is encoded as {encoding!r}, which no such file needs")
+    return codecs.encode(text, "latin1")
+
+
+# What numpy's arrays, types and numbers are pickled with, by every numpy and pickle protocol.
+NUMPY_NAMES: Mapping[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class AdmittingUnpickler(pickle.Unpickler):
+    """Builds what `admitted` puts in a name's place; every other name is refused with an UnpicklingError."""
+
+    def __init__(
+        self, file: IO[bytes], admitted: Mapping[tuple[str, str], Any], kind: str, encoding: str = "ASCII"
+    ) -> None:
+        """
+        Args:
+            file: the pickle.
+            admitted: a class or function for each (module, name) that such a file needs.
+            kind: of file, for the message: "SMPL".
+            encoding: of texts in pickles of Python 2.
+        """
+        super().__init__(file, encoding=encoding, fix_imports=False)
+        self._admitted = admitted
+        self._kind = kind
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self._admitted[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no {self._kind} file needs") from None
