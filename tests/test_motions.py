@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.errors import UserError
-from pipeline.motions import MOTIONS, Motion, motion
+from pipeline.motions import Motion, motion
+from pipeline.moves import MOTIONS
 
 FPS = 30
 FRAMES = 60

@@ -17,7 +17,8 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
 from pipeline.raycast import cast
 from pipeline.studio.clip import ClipRequest, make_clip
-from pipeline.studio.subject import OUTFITS, dress, random_shape
+from pipeline.studio.subject import dress, random_shape
+from pipeline.studio.wardrobe import OUTFITS
 
 SMALL = ClipRequest(
     seed=5, frames=2, fps=Fraction(10), width=96, height=128, motion="turn", outfit="coat", moving=True, views=1

@@ -7,9 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.motions import MOTIONS
+from pipeline.moves import MOTIONS
 from pipeline.studio.clip import ClipRequest, make_clip
-from pipeline.studio.subject import OUTFITS
+from pipeline.studio.wardrobe import OUTFITS
 
 HELP = """Film a synthetic, clothed person in a room, with a mesh ray caster, and write the truth beside the video.
 

@@ -32,13 +32,14 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
-from pipeline.motions import Motion, motion
+from pipeline.motions import motion
 from pipeline.progress import track
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.studio.cameras import ClipCamera, place_cameras
 from pipeline.studio.render import Renderer
-from pipeline.studio.scene import build_scene
-from pipeline.studio.subject import OUTFITS, dress, random_shape
+from pipeline.studio.room import build_scene
+from pipeline.studio.subject import dress, random_shape
+from pipeline.studio.wardrobe import OUTFITS
 from pipeline.video.encode import VideoWriter
 
 _CRF = 16
@@ -86,9 +87,10 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     )
     farthest = max(np.abs(_centre(viewmat)).max() for camera in cameras for viewmat in camera.viewmats)
     scene = build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), request.seed)
-    poses = [_in_camera(body, betas, moving, trans, camera, float(request.fps), request) for camera in cameras]
+    poses = [_in_camera(body, betas, moving.poses, trans, camera, request) for camera in cameras]
     video = out / f"{name}.mp4"
-    with atomic_directory(out / f"{name}.truth") as truth, VideoWriter(video, request.fps, _CRF) as writer:
+    # The video appears last, so that whoever finds it finds its truth too.
+    with VideoWriter(video, request.fps, _CRF) as writer, atomic_directory(out / f"{name}.truth") as truth:
         boxes = []
         for image, frame_boxes in _drawn((subject, scene, cameras, transforms, float(request.fps)), truth, request):
             writer.write(image)
@@ -98,7 +100,8 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
             folder = truth if k == 0 else truth / "views" / f"{k - 1}"
             Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
             _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
-        write_json(truth / "subject.json", _described(request, betas))
+        described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
+        write_json(truth / "subject.json", described)
     return video
 
 
@@ -112,26 +115,25 @@ def _posed(body: BodyModel, betas: np.ndarray, poses: np.ndarray, trans: np.ndar
 def _in_camera(
     body: BodyModel,
     betas: np.ndarray,
-    moving: Motion,
+    poses: np.ndarray,
     trans: np.ndarray,
     camera: ClipCamera,
-    fps: float,
     request: ClipRequest,
 ) -> Pose:
     """The motion in a camera's frame at each instant; the boxes are filled in once the masks are there."""
     rotation, translation = camera.viewmats[:, :3, :3], camera.viewmats[:, :3, 3]
     pelvis = body.rest_joints(torch.as_tensor(betas, dtype=torch.float32))[0].numpy()
-    orient = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(moving.poses[:, :3])).as_rotvec()
+    orient = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(poses[:, :3])).as_rotvec()
     transl = np.einsum("tij,tj->ti", rotation, pelvis + trans) + translation - pelvis
     return Pose(
         global_orient=orient,
-        body_pose=moving.poses[:, 3:],
+        body_pose=poses[:, 3:],
         betas=betas,
         transl=transl,
         valid=np.ones(len(orient), bool),
         bbox=np.zeros((len(orient), 4)),
         K=camera.K,
-        fps=fps,
+        fps=float(request.fps),
         body_model="free",
         source=f"studio truth, seed {request.seed}",
     )
@@ -142,10 +144,6 @@ def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> Non
     if main is not None:
         viewmats = camera.viewmats @ np.linalg.inv(main.viewmats)
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"viewmats": viewmats.tolist()})
-
-
-def _described(request: ClipRequest, betas: np.ndarray) -> dict:
-    return asdict(request) | {"fps": str(request.fps), "betas": betas.tolist()}
 
 
 def _centre(viewmat: np.ndarray) -> np.ndarray:

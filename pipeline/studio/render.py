@@ -56,7 +56,9 @@ class Renderer:
 
     def draw(self, index: int) -> list[Picture]:
         """Frame `index` of all cameras."""
-        now, before = self.transforms[index], self.transforms[max(index - 1, 0)]
+        now = self.transforms[index]
+        # Before the first frame things moved as they do after it; motions are linear in skinning, so this is a line.
+        before = self.transforms[index - 1] if index else 2 * now - self.transforms[min(1, len(self.transforms) - 1)]
         lit = _LitSubject(self.subject, self.scene, self.subject.posed(now, before, 1 / self.fps), index)
         pictures = []
         for k, camera in enumerate(self.cameras):
