@@ -177,23 +177,34 @@ def follow(
     """
     last: Box | None = None
     missed = 0  # frames since then
+    astray = True  # the tracker has no track, or a wrong one
     with (
         PoseDetector(True, segmentation, min_confidence) as tracker,
         PoseDetector(False, segmentation, min_confidence) as searcher,
     ):
         for index in indices:
             image, place = frames[index], expected(index, last)
-            found = tracker.detect(image, window)
-            if found is None or not _agree(found.box, place, missed):
+            near = grow(place, 1.5, square=True) if place else window
+            found = tracker.detect(_only(image, near) if astray else image, window)
+            astray = found is None or not _agree(found.box, place, missed)
+            if astray:
                 if found is not None:
                     tracker.forget()
-                found = searcher.detect(image, grow(place, 1.5, square=True) if place else window)
+                found = searcher.detect(image, near)
                 if found is not None and not _agree(found.box, place, missed):
                     found = None
             missed += 1
             if found is not None:
                 last, missed = found.box, 0
             yield index, found
+
+
+def _only(image: np.ndarray, box: Box) -> np.ndarray:
+    """The image, grey outside the box."""
+    x0, y0, x1, y1 = clip(box, image.shape[1], image.shape[0])
+    masked = np.full_like(image, 128)
+    masked[y0:y1, x0:x1] = image[y0:y1, x0:x1]
+    return masked
 
 
 def _agree(box: Box, expected: Box | None, missed: int) -> bool:

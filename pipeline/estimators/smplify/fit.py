@@ -66,9 +66,11 @@ def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings) -> 
         betas=(0.9, 0.99),
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.iterations, eta_min=0.02 * rate)
-    for _ in track(range(settings.iterations), "fit landmarks", unit="step"):
+    for step in track(range(settings.iterations), "fit landmarks", unit="step"):
+        # Ties between frames make the poses move together, slowly: they come in when each is about where it belongs.
+        smoothness = min(1.0, 2 * step / settings.iterations) ** 2
         optimizer.zero_grad()
-        problem.loss(variables).backward()
+        problem.loss(variables, smoothness).backward()
         optimizer.step()
         schedule.step()
     return problem.result(variables)
@@ -98,7 +100,8 @@ class _Problem:
         world = seen.world[:, self.marks.index]
         first, second = self.marks.bones.unbind(1)
         self.bone_directions = normalize(world[:, second] - world[:, first], dim=-1)
-        self.bone_weights = torch.minimum(self.weights[:, first], self.weights[:, second])
+        visible = seen.visibility[:, self.marks.index]
+        self.bone_weights = torch.minimum(visible[:, first], visible[:, second]) * self.marks.bone_trust
         # Runs of three frames in a row, for second differences; a gap breaks them.
         consecutive = seen.frames[1:] - seen.frames[:-1] == 1
         self.triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
@@ -121,8 +124,11 @@ class _Problem:
             value.requires_grad_()
         return variables
 
-    def loss(self, variables: _Variables) -> Tensor:
-        """Mean over frames of the squared distances in units of their sigmas, robust where outliers occur."""
+    def loss(self, variables: _Variables, smoothness: float) -> Tensor:
+        """Mean over frames of the squared distances in units of their sigmas, robust where outliers occur.
+
+        `smoothness` weighs the terms between frames.
+        """
         use = self.settings
         rotmats = self._rotmats(variables.turn, variables.body_pose)
         points, joints = self._landmarks(rotmats, variables.betas, variables.transl, variables.offsets)
@@ -155,7 +161,8 @@ class _Problem:
         strain = offsets.square().sum() + (offsets - mirrored).square().sum()
         clip = shape + 0.1 * frames * strain / use.sigma_offsets**2
 
-        return (in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum() + smooth.sum() + angular.sum() + clip) / frames
+        one_frame = in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum()
+        return (one_frame + smoothness * (smooth.sum() + angular.sum()) + clip) / frames
 
     def result(self, variables: _Variables) -> FittedPose:
         with torch.no_grad():
