@@ -1,4 +1,4 @@
-"""The cloth-aware mesh-embedded loss on the Gaussians being fitted: canonical space, and cached neighbours."""
+"""Losses of the Gaussians in canonical space, with cached neighbours: cloth-aware mesh embedding, and smoothness."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
 from pipeline.losses.camel import coverage, flatness, nearest, point_to_mesh, surface_alignment
+from pipeline.losses.priors import roughness
 from pipeline.rotations import quaternion_to_matrix
+
+_NEIGHBOURS = 4
 
 
 class Embedding:
-    """Equation 11 for a body in canonical space.
+    """Equation 11 for a body in canonical space, and the smoothness of neighbouring Gaussians.
 
     The surface is sampled evenly by area: the paper takes SMPL's vertices, which are about even; those of other bodies
     are not, and a mean over them would look at hands and faces only.
@@ -29,7 +32,7 @@ class Embedding:
         self._surface = (samples.barycentric[..., None] * vertices[corners]).sum(1)
         self._normals = torch.nn.functional.normalize((samples.barycentric[..., None] * normals).sum(1), dim=-1)
         self._settings = settings
-        self._nearest_surface = self._nearest_mean = None
+        self._nearest_surface = self._nearest_mean = self._neighbours = None
 
     def refresh(self, values: Posable) -> None:
         """Search the neighbours anew: needed now and then, and whenever the number of Gaussians has changed."""
@@ -37,9 +40,19 @@ class Embedding:
             means, _ = self._canonical(values)
         self._nearest_surface = nearest(means, self._surface)
         self._nearest_mean = nearest(self._surface, means)
+        self._neighbours = nearest(means, means, count=_NEIGHBOURS + 1)[:, 1:]
 
-    def loss(self, values: Posable, gaussians: Gaussians) -> Tensor:
-        """Weighted sum of the four terms."""
+    def smoothness(self, gaussians: Gaussians) -> Tensor:
+        """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
+        weights, params = self._settings.weights, gaussians.params
+        smooth = weights.smooth_colours * roughness(params["sh0"][:, 0], self._neighbours)
+        if params["log_scales"].requires_grad:
+            shapes = torch.cat([params["log_scales"], params["logit_opacities"][:, None]], dim=1)
+            smooth = smooth + weights.smooth_shapes * roughness(shapes, self._neighbours)
+        return smooth
+
+    def camel(self, values: Posable, gaussians: Gaussians) -> Tensor:
+        """Weighted sum of the four terms of equation 11."""
         weights, margins = self._settings.weights, self._settings.margins
         means, quats = self._canonical(values)
         log_scales = gaussians.params["log_scales"]

@@ -169,10 +169,11 @@ class JointFit:
         if poses_move:
             terms |= self.pose_terms(frame, correction, joints, self.joints)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
+        if number % settings.neighbours_every == 0:
+            self.embedding.refresh(values)
+        terms["neighbours"] = self.embedding.smoothness(self.gaussians)
         if full and settings.binding == "camel":
-            if number % settings.neighbours_every == 0 or number == steps.surface:
-                self.embedding.refresh(values)
-            terms["camel"] = settings.weights.camel * self.embedding.loss(values, self.gaussians)
+            terms["camel"] = settings.weights.camel * self.embedding.camel(values, self.gaussians)
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
 

@@ -78,6 +78,8 @@ class Weights:
     smooth_correction: float
     acceleration: float
     thickness: float
+    smooth_colours: float
+    smooth_shapes: float
 
 
 @dataclass(frozen=True)

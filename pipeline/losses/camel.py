@@ -14,9 +14,10 @@ from torch import Tensor
 def nearest(
     points: Tensor,  # [P, 3]
     targets: Tensor,  # [Q, 3]
-) -> Tensor:  # [P]
-    """Index of the nearest target of each point, int64."""
-    index = cKDTree(targets.detach().cpu().numpy()).query(points.detach().cpu().numpy())[1]
+    count: int = 1,
+) -> Tensor:  # [P] or [P, count]
+    """Index of the nearest target of each point, int64; of the `count` nearest in order where more are asked for."""
+    index = cKDTree(targets.detach().cpu().numpy()).query(points.detach().cpu().numpy(), k=count)[1]
     return torch.as_tensor(index, dtype=torch.int64, device=points.device)
 
 

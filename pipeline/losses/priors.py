@@ -1,4 +1,4 @@
-"""Priors of the motion: what is believed of a pose before the image is looked at."""
+"""Priors: what is believed of a pose or of an avatar before the image is looked at."""
 
 from __future__ import annotations
 
@@ -14,3 +14,14 @@ def robust(
     What lies well beyond the scale, as fast motion does for a smoothness term, is not pulled back.
     """
     return squared * scale**2 / (squared + scale**2)
+
+
+def roughness(
+    values: Tensor,  # [N, C]
+    neighbours: Tensor,  # [N, k]
+) -> Tensor:
+    """Mean squared difference of each Gaussian's values from the mean over its neighbours (GART's k-nearest terms).
+
+    It matters where the video says nothing: a back that is never seen takes the colours of the sides.
+    """
+    return (values - values[neighbours].mean(1)).square().sum(-1).mean()
