@@ -42,11 +42,12 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
     frames = FrameFolder(directory.frames)
     source = VideoInfo.load(directory.video).source
     subject = find_subject(frames, settings.samples, settings.min_confidence)
+    nobody = UserError(
+        f"{source}: no person was found; use a clip that shows one person from head to feet, or bring masks "
+        "of your own (masks.backend: import)"
+    )
     if subject is None:
-        raise UserError(
-            f"{source}: no person was found in {min(settings.samples, len(frames))} frames spread over the video; use "
-            "a clip that shows one person from head to feet, or bring masks of your own (masks backend: import)"
-        )
+        raise nobody
     if subject.crowded:
         provenance.warn(
             f"{source}: more than one person is in the video ({subject.crowded} of {subject.sampled} sampled frames); "
@@ -60,6 +61,8 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
         else:
             mask = clean(found, settings.reach)
         write_mask(out / f"{index:06d}.png", mask)
+    if len(lost) == len(frames):
+        raise nobody
     provenance.facts |= {"frames": len(frames), "lost_frames": sorted(lost), "crowded_samples": subject.crowded}
     if lost:
         provenance.warn(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.estimators.detector import VISIBLE, Box, Detection, PoseDetector, area, clip, grow, iou, union
+from pipeline.estimators.detector import Box, Detection, PoseDetector, area, clip, grow, iou, union
 
 MOST_PEOPLE = 3  # an image is searched for
 _PAINT_SIDE = 320  # px, longest side of the image that people are painted out of: more than the detector's 224
@@ -60,18 +60,22 @@ def find_subject(frames: Sequence[np.ndarray], samples: int, min_confidence: flo
 
 def people(detector: PoseDetector, image: np.ndarray) -> list[Detection]:
     """Up to `MOST_PEOPLE` people in one image, the one that the detector likes best first."""
+    everybody: list[Detection] = []
     found = _search(detector, image)
-    everybody = []
-    while found is not None:
-        if found.visibility.mean() > VISIBLE / 2 and all(iou(found.box, other.box) < 0.6 for other in everybody):
-            everybody.append(found)
-        else:
+    while found is not None and len(everybody) < MOST_PEOPLE:
+        again = any(iou(found.box, other.box) > 0.6 for other in everybody)
+        if again or not _confirmed(detector, image, found):
             break
-        if len(everybody) == MOST_PEOPLE:
-            break
+        everybody.append(found)
         image = paint_out(image, found)
         found = detector.detect(image)
     return everybody
+
+
+def _confirmed(detector: PoseDetector, image: np.ndarray, found: Detection) -> bool:
+    """Whether a closer look finds a person at the same place: patterns that look like one from afar do not pass."""
+    closer = detector.detect(image, grow(found.box, 1.5, square=True))
+    return closer is not None and iou(closer.box, found.box) > 0.4
 
 
 def _search(detector: PoseDetector, image: np.ndarray) -> Detection | None:
