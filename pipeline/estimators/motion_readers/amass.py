@@ -1,0 +1,86 @@
+"""Motion files in AMASS's keys (Mahmood et al. 2019), and those that this project exports."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from pipeline.errors import UserError
+from pipeline.estimators.motion_readers.content import arrays_of
+from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
+from pipeline.formats.arrays import read_text
+
+LAYOUT = "an AMASS npz (poses, trans)"
+_RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
+_BODIES = {72: "smpl", 156: "smplh", 165: "smplx"}  # by the width of poses
+_BODY_JOINTS = 22  # the same in all of them; in SMPL-H and SMPL-X fingers and face follow
+
+
+def matches(content: Any) -> bool:
+    return isinstance(content, dict) and {"poses", "trans"} <= set(content)
+
+
+def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
+    """A motion in a world. Its camera is not known, unless this project exported it: then it is the clip's.
+
+    A file with as many frames as were decoded, or as the video has, is taken frame by frame; any other one by time, by
+    the rate that it states, from the start of the video file.
+    """
+    arrays = arrays_of(path, content, {"poses": ("N", "W"), "trans": ("N", 3)})
+    count, width = arrays["poses"].shape
+    if width not in _BODIES:
+        raise UserError(f"{path}: key 'poses' should have {', '.join(map(str, _BODIES))} columns, found {width}")
+    rotations = np.zeros((count, 24, 3))
+    kept = 24 if width == 72 else _BODY_JOINTS
+    rotations[:, :kept] = arrays["poses"][:, : 3 * kept].reshape(count, kept, 3)
+    transl, total = arrays["trans"], count
+    if count not in (len(clip.numbers), clip.in_file):
+        rotations, transl = _by_time(path, rotations, transl, _rate(content, path), clip)
+        total = None
+    body, betas, world_from_camera = _BODIES[width], np.zeros(10), None
+    if "world_from_camera" in content:  # pipeline/exports/amass.py
+        world_from_camera = arrays_of(path, content, {"world_from_camera": (4, 4)})["world_from_camera"]
+        betas = arrays_of(path, content, {"body_betas": (10,)})["body_betas"]
+        body = read_text(path, content, "body_model")
+    track = Track(
+        name="the person",
+        frames=np.arange(len(transl)),
+        rotations=rotations,
+        transl=transl,
+        betas=betas,
+        body=body,
+        K=None,
+        size=None,
+        up=_up(rotations),
+        world_from_camera=world_from_camera,
+    )
+    return SourceMotion("AMASS", (track,), total)
+
+
+def _rate(content: dict[str, Any], path: Path) -> float:
+    for key in _RATES:
+        if key in content and np.size(content[key]) == 1 and np.isfinite(rate := float(content[key])) and rate > 0:
+            return rate
+    raise UserError(f"{path}: expected as many frames as the video has, or the rate under 'mocap_framerate'")
+
+
+def _by_time(
+    path: Path, rotations: np.ndarray, transl: np.ndarray, rate: float, clip: Clip
+) -> tuple[np.ndarray, np.ndarray]:
+    """The motion at each frame of the video file, as far as it goes."""
+    rows = np.arange(len(transl))
+    at = np.arange(clip.in_file) * rate / float(clip.fps)
+    at = at[at <= rows[-1]]
+    if len(rows) == 1 or len(at) == 0:
+        raise UserError(f"{path}: holds one frame; expected a motion")
+    turned = [Slerp(rows, Rotation.from_rotvec(rotations[:, joint]))(at).as_rotvec() for joint in range(24)]
+    moved = [np.interp(at, rows, transl[:, axis]) for axis in range(3)]
+    return np.stack(turned, axis=1), np.stack(moved, axis=1)
+
+
+def _up(rotations: np.ndarray) -> np.ndarray:
+    """The world axis nearest to the pelvis's own up axis on average: z in AMASS, y in files of other tools."""
+    mean = Rotation.from_rotvec(rotations[:, 0]).apply([0.0, 1.0, 0.0]).mean(axis=0)
+    axis = int(np.argmax(np.abs(mean)))
+    return np.eye(3)[axis] * np.sign(mean[axis])

@@ -1,0 +1,150 @@
+"""Initial pose of the user's own: another estimator's result, motion capture, or a pose file of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.body import BodyModel, load_body
+from pipeline.errors import UserError
+from pipeline.estimators.motion_readers import read_motion
+from pipeline.estimators.motion_readers.frames import decoded_clip, frame_numbers
+from pipeline.estimators.motion_readers.motion import SourceMotion
+from pipeline.estimators.motion_readers.people import Person, betas_for, in_camera, root_offset
+from pipeline.estimators.pose_mediapipe import mask_box
+from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
+from pipeline.estimators.user_files import check_path, user_path
+from pipeline.formats.camera import Camera
+from pipeline.formats.images import MaskFolder
+from pipeline.formats.landmarks import Landmarks
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import Provenance
+from pipeline.formats.video import VideoInfo
+
+_ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned
+
+
+def check(settings: PoseSettings) -> None:
+    """Raise a UserError where pose.path is not set."""
+    check_path("pose.path", settings.path)
+
+
+def estimate(
+    directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance
+) -> tuple[Pose, Landmarks]:
+    """The motion of the person on the masks, from the file that pose.path names; motion_readers/ tells the layouts.
+
+    Joint rotations are taken as they are. The root keeps its pixel, and its distance changes by the ratio of the focal
+    lengths, so that people keep their size in the image. Betas are kept only where they are of the body in use.
+
+    Raises:
+        UserError: the file is not readable, of no known layout, not of this video's frames, or has too few of them.
+    """
+    body = load_body(body_model)
+    video, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    masks = MaskFolder(directory.masks)
+    if len(masks) != video.frames:
+        raise UserError(f"{directory.masks}: {video.frames} masks expected, found {len(masks)}; rerun the masks stage")
+    path = user_path("pose.path", settings.path, directory.name)
+    clip = decoded_clip(directory, video)
+    motion = read_motion(path, clip)
+    numbers = frame_numbers(path, motion, clip)
+    boxes = np.array([mask_box(mask) or (np.nan,) * 4 for mask in masks])
+    if np.isnan(boxes).all():
+        raise UserError(f"{directory.masks}: every mask is empty; rerun the masks stage")
+    people = [in_camera(path, track, numbers, boxes, camera, body, provenance) for track in motion.tracks]
+    hits = _frames_on_mask(people, masks, camera.K)
+    chosen = max(range(len(people)), key=lambda k: (hits[k], len(people[k].index)))
+    person = people[chosen]
+
+    least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * video.frames)))
+    if len(person.index) < least:
+        raise UserError(
+            f"{path}: tells the pose of {len(person.index)} of the {video.frames} decoded frames, at least {least} are "
+            "needed; is it for this video?"
+        )
+    pose = _whole_clip(person, boxes, video, camera.K, body, f"imported from {motion.tool}: {path.name}")
+    _report(provenance, path, motion, person, pose, hits[chosen])
+    return pose, _no_landmarks(video.frames)
+
+
+def _frames_on_mask(people: Sequence[Person], masks: MaskFolder, K: np.ndarray) -> list[int]:
+    """For each person the number of frames in which the pelvis lies on the mask."""
+    pixels = [person.roots @ K.T for person in people]
+    pixels = [np.floor(points[:, :2] / points[:, 2:]).astype(int) for points in pixels]
+    places = [dict(zip(person.index, points)) for person, points in zip(people, pixels)]
+    hits = [0] * len(people)
+    for index, mask in enumerate(masks):
+        for k, place in enumerate(places):
+            x, y = place.get(index, (-1, -1))
+            hits[k] += 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and bool(mask[y, x] > 127)
+    return hits
+
+
+def _whole_clip(
+    person: Person,
+    boxes: np.ndarray,  # (T, 4) xyxy px; NaN where the mask is empty
+    video: VideoInfo,
+    K: np.ndarray,
+    body: BodyModel,
+    source: str,
+) -> Pose:
+    """The frames that the person has, the others filled in between."""
+    count = video.frames
+    rotvecs = fill_rotations(person.rotations, person.index, count)
+    valid = np.zeros(count, bool)
+    valid[person.index] = True
+    seen = np.flatnonzero(~np.isnan(boxes[:, 0]))
+    return Pose(
+        global_orient=rotvecs[:, 0].astype(np.float32),
+        body_pose=rotvecs[:, 1:].reshape(count, 69).astype(np.float32),
+        betas=betas_for(person.track, body).astype(np.float32),
+        transl=fill_values(person.roots - root_offset(person.track, body), person.index, count).astype(np.float32),
+        valid=valid,
+        bbox=fill_values(boxes[seen], seen, count),
+        K=K,
+        fps=float(video.fps),
+        body_model=body.name,
+        source=source,
+    )
+
+
+def _no_landmarks(frames: int) -> Landmarks:
+    return Landmarks((), np.zeros((frames, 0, 2)), np.zeros((frames, 0)), np.zeros((frames, 0, 3)))
+
+
+def _report(provenance: Provenance, path: Path, motion: SourceMotion, person: Person, pose: Pose, on_mask: int) -> None:
+    track, count = person.track, len(person.index)
+    provenance.facts |= {
+        "motion": str(path),
+        "tool": motion.tool,
+        "person": track.name,
+        "people in the file": len(motion.tracks),
+        "valid_frames": count,
+        "invalid_frames": [int(i) for i in np.flatnonzero(~pose.valid)],
+        "frames_with_pelvis_on_mask": on_mask,
+        "distance_factor": round(person.focal_ratio, 4),
+    }
+    if len(motion.tracks) > 1:
+        provenance.warn(
+            f"{path}: tells of {len(motion.tracks)} people; {track.name} is taken, who is on the masks in {on_mask} "
+            f"of {count} frames"
+        )
+    if on_mask < _ON_MASK * count:
+        provenance.warn(
+            f"{path}: {track.name} is on the masks in {on_mask} of {count} frames only; is it for this video, and do "
+            "the masks show this person?"
+        )
+    if track.body != pose.body_model:
+        provenance.warn(
+            f"{path}: its shape is of another body ({track.body}) and is not kept: the mean shape of the "
+            f"{pose.body_model} body is used (fit.refine_betas: true refines it)"
+        )
+    if not pose.valid.all():
+        provenance.warn(
+            f"{path}: the pose of {len(pose) - count} of {len(pose)} frames is interpolated: not in the file"
+        )
