@@ -657,10 +657,22 @@ def test_a_file_that_joblib_wrote(tmp_path: Path) -> None:
 def test_joblib_of_all_ages(tmp_path: Path, joblib: Any, protocol: int, aligned: bool, compress: Any) -> None:
     value = {"a": np.arange(6.0), "b": np.arange(6).reshape(2, 3).T, "none": np.zeros((0, 3)), "text": "x" * 100}
     value["again"] = value["a"]
+    value["bytes"] = b"\x00\xff"
+    value = collections.defaultdict(dict, value)
     content = read_content(joblib(value, tmp_path / "file", compress, protocol, aligned))
     for key in ("a", "b", "none", "again"):
         np.testing.assert_array_equal(as_array(content[key]), value[key])
-    assert content["text"] == value["text"]
+    assert (content["text"], content["bytes"]) == (value["text"], value["bytes"])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_pickles(tmp_path: Path, protocol: int) -> None:
+    """As those who convert a result write it; tensors in it too."""
+    value = {"a": np.arange(6).reshape(2, 3).T, "number": np.float32(2), "t": torch.arange(4.0)[1:]}
+    (tmp_path / "file").write_bytes(pickle.dumps(value, protocol))
+    content = read_content(tmp_path / "file")
+    for key in value:
+        np.testing.assert_array_equal(as_array(content[key]), value[key])
 
 
 def test_the_command(directory: VideoDir, tmp_path: Path, joblib: Any, capsys: pytest.CaptureFixture) -> None:

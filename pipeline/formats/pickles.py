@@ -9,6 +9,7 @@ import numpy as np
 
 _reconstruct = np.core.multiarray._reconstruct
 _scalar = np.core.multiarray.scalar
+_frombuffer = np.core.numeric._frombuffer
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -26,6 +27,8 @@ NUMPY_NAMES: Mapping[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
     ("_codecs", "encode"): _encode,
 }
 

@@ -103,6 +103,7 @@ _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("collections", "defaultdict"): _new_dict,
     ("collections", "OrderedDict"): _new_dict,
     ("builtins", "dict"): dict,
+    ("__builtin__", "dict"): dict,
     ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
     ("torch.storage", "_load_from_bytes"): _storage,
 }

@@ -23,7 +23,7 @@ _MEAN_PELVIS = {
     "smplh": (-0.00179506, -0.22333382, 0.02821918),
     "smplx": (0.0031, -0.3514, 0.0120),
 }
-_CAMERA_FRAMES, _CAMERA_POINTS = 40, 300  # enough of each to find a camera by
+_CAMERA_FRAMES, _CAMERA_POINTS = 40, 600  # enough of each to find a camera by
 _PLACED_WELL = 0.05  # box heights, see find_level_camera
 
 
