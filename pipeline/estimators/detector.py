@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.estimators.boxes import Box, area, clip, grow, intersection
 
 LANDMARK_NAMES = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
@@ -23,8 +24,6 @@ LANDMARK_NAMES = (
     "left_heel", "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
 VISIBLE = 0.5  # a landmark counts as seen above this visibility
-
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 
 @dataclass(frozen=True)
@@ -213,39 +212,3 @@ def _agree(box: Box, expected: Box | None, missed: int) -> bool:
         return True
     reach = grow(expected, 1 + 0.1 * missed)
     return area(intersection(box, reach)) > 0.3 * max(area(box), area(expected))
-
-
-def grow(box: Box, factor: float, square: bool = False) -> Box:
-    """The box about the same centre, `factor` times as large a side; with `square`, its longer side for both."""
-    x0, y0, x1, y1 = box
-    width, height = x1 - x0, y1 - y0
-    if square:
-        width = height = max(width, height)
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return x - factor * width / 2, y - factor * height / 2, x + factor * width / 2, y + factor * height / 2
-
-
-def clip(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """The box in whole pixels of an image, at least one pixel large."""
-    x0, y0 = min(max(int(box[0]), 0), width - 1), min(max(int(box[1]), 0), height - 1)
-    return x0, y0, max(min(int(np.ceil(box[2])), width), x0 + 1), max(min(int(np.ceil(box[3])), height), y0 + 1)
-
-
-def area(box: Box) -> float:
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def intersection(a: Box, b: Box) -> Box:
-    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
-    inner = area(intersection(a, b))
-    return inner / max(area(a) + area(b) - inner, 1e-9)
-
-
-def union(boxes: Iterable[Box]) -> Box:
-    """The smallest box around all."""
-    corners = np.array(list(boxes))
-    return (*corners[:, :2].min(0), *corners[:, 2:].max(0))

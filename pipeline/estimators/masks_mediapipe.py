@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.estimators.detector import VISIBLE, Box, Detection, check_mediapipe, clip, follow, grow
+from pipeline.estimators.boxes import Box, clip, grow
+from pipeline.estimators.detector import VISIBLE, Detection, check_mediapipe, follow
 from pipeline.estimators.people import Subject, find_subject
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, write_mask

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.estimators.detector import Box, Detection, PoseDetector, area, clip, grow, iou, union
+from pipeline.estimators.boxes import Box, area, clip, grow, iou, union
+from pipeline.estimators.detector import Detection, PoseDetector
 
 MOST_PEOPLE = 3  # an image is searched for
 _PAINT_SIDE = 320  # px, longest side of the image that people are painted out of: more than the detector's 224

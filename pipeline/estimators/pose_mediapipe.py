@@ -7,17 +7,8 @@ import torch
 
 from pipeline.body import load_body
 from pipeline.errors import UserError
-from pipeline.estimators.detector import (
-    LANDMARK_NAMES,
-    VISIBLE,
-    Box,
-    Detection,
-    check_mediapipe,
-    clip,
-    follow,
-    grow,
-    union,
-)
+from pipeline.estimators.boxes import Box, clip, grow, mask_box, union
+from pipeline.estimators.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
@@ -78,15 +69,6 @@ def estimate(
     pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name)
     _report(provenance, info.source, pose.valid, len(known), chosen, visibility, fitted)
     return pose, _landmarks(known, xy, visibility, world, len(frames))
-
-
-def mask_box(mask: np.ndarray) -> Box | None:
-    """Around the pixels of uint8 (H, W) that are above one half; None where there are none."""
-    solid = mask > 127
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-    if len(rows) == 0:
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _detect(frames: FrameFolder, boxes: list[Box | None], settings: PoseSettings) -> dict[int, Detection]:

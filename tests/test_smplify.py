@@ -1,0 +1,304 @@
+"""The landmark fit against landmarks made from known poses: exact, noisy, swapped, hidden, with gaps."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from pipeline.body import JOINT_NAMES, load_body
+from pipeline.estimators.detector import LANDMARK_NAMES
+from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.smplify.fit import Observations, fit_pose
+from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
+from pipeline.estimators.smplify.landmark_map import landmark_map
+from pipeline.estimators.smplify.priors import beyond_limits, pose_prior
+from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
+from pipeline.estimators.smplify.swaps import find_swaps, mirror_order, swapped
+from pipeline.rotations import axis_angle_to_matrix
+from pipeline.settings import load_settings
+
+BODY = load_body("free")
+MARKS = landmark_map(BODY)
+SETTINGS = load_settings("pose", {}, PoseSettings).smplify
+K = torch.tensor([[800.0, 0.0, 320.0], [0.0, 800.0, 240.0], [0.0, 0.0, 1.0]])
+FPS = 30.0
+J = {name: k for k, name in enumerate(JOINT_NAMES)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@dataclasses.dataclass
+class Motion:
+    """A known motion and the landmarks that a perfect detector would give."""
+
+    global_orient: torch.Tensor
+    body_pose: torch.Tensor
+    betas: torch.Tensor
+    transl: torch.Tensor
+    xy: np.ndarray
+    world: np.ndarray
+    joints: np.ndarray
+
+
+def motion(frames=30, facing=None, arm=0.0, seed=0) -> Motion:
+    """Walking on the spot, one stride a second.
+
+    `facing` (frames,) turns the body about the vertical, radians, 0 = towards the camera; by default to and fro.
+    `arm` raises the left arm sideways, radians above level.
+    """
+    t = torch.arange(frames) / FPS
+    phase = 2 * np.pi * t
+    pose = torch.zeros(frames, 24, 3)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        swing = sign * torch.sin(phase)
+        pose[:, J[f"{side}_hip"], 0] = -0.4 * swing - 0.15
+        pose[:, J[f"{side}_knee"], 0] = 0.5 + 0.4 * swing
+        pose[:, J[f"{side}_shoulder"], 2] = -1.1 * sign
+        pose[:, J[f"{side}_shoulder"], 1] = -0.3 * sign
+        pose[:, J[f"{side}_elbow"], 1] = -sign * (0.6 - 0.2 * swing)
+    if arm:
+        pose[:, J["left_shoulder"]] = torch.tensor([0.0, 0.0, arm])
+        pose[:, J["left_elbow"], 1] = -0.3
+    facing = 0.6 * np.sin(phase.numpy() / 2) if facing is None else facing
+    upright = Rotation.from_euler("x", np.pi) * Rotation.from_rotvec(np.outer(facing, [0.0, 1.0, 0.0]))
+    pose[:, 0] = torch.tensor(upright.as_rotvec())
+    betas = torch.zeros(10)
+    betas[1:4] = torch.randn(3, generator=torch.Generator().manual_seed(seed))  # the first is stature: not to be seen
+    transl = torch.stack([0.2 * torch.sin(phase / 3), -0.1 + 0 * t, 3.5 + 0.3 * t], dim=1).float()
+    rotmats = axis_angle_to_matrix(pose)
+    world = BODY.world_joints(rotmats, betas, transl)
+    points = MARKS.posed(world, BODY.rest_joints(betas), MARKS.rest(betas, torch.zeros(len(MARKS.names), 3)))
+    every = torch.zeros(frames, 33, 3) + points[:, MARKS.names.index("nose"), None]  # mouth and inner eyes are unused
+    every[:, MARKS.index] = points
+    image = every @ K.T
+    return Motion(
+        global_orient=pose[:, 0],
+        body_pose=pose[:, 1:].flatten(1),
+        betas=betas,
+        transl=transl,
+        xy=(image[..., :2] / image[..., 2:]).numpy(),
+        world=(every - every[:, 23:25].mean(1, keepdim=True)).numpy(),
+        joints=world[..., :3, 3].numpy(),
+    )
+
+
+def observe(made: Motion, frames=None, visibility=None, pixels=0.0, metres=0.0, seed=0) -> Observations:
+    random = np.random.default_rng(seed)
+    frames = np.arange(len(made.xy)) if frames is None else frames
+    visibility = np.ones(made.xy.shape[:2]) if visibility is None else visibility
+    xy = made.xy + pixels * random.standard_normal(made.xy.shape)
+    world = made.world + metres * random.standard_normal(made.world.shape)
+    return Observations(
+        frames=torch.as_tensor(frames),
+        xy=torch.as_tensor(xy[frames], dtype=torch.float32),
+        visibility=torch.as_tensor(visibility[frames], dtype=torch.float32),
+        world=torch.as_tensor(world[frames], dtype=torch.float32),
+        K=K,
+        fps=FPS,
+    )
+
+
+def joints_of(fitted) -> np.ndarray:
+    return BODY(fitted.global_orient, fitted.body_pose, fitted.betas, fitted.transl).joints.numpy()
+
+
+def mpjpe(joints: np.ndarray, target: np.ndarray) -> float:
+    """Pelvis-aligned, in millimetres."""
+    difference = (joints - joints[:, :1]) - (target - target[:, :1])
+    return 1000 * float(np.linalg.norm(difference, axis=-1).mean())
+
+
+# --- The fit ---------------------------------------------------------------------------------------------------------
+
+
+def test_exact_landmarks_give_the_pose():
+    made = motion()
+    fitted = fit_pose(BODY, observe(made), SETTINGS)
+    assert mpjpe(joints_of(fitted), made.joints) < 20
+    assert fitted.residual[fitted.weights > 0].median() < 1.5  # px
+    # The distance follows from the size, which the shape prior tells to some percent.
+    assert np.abs(fitted.transl.numpy() - made.transl.numpy())[:, :2].mean() < 0.03
+    assert np.abs(fitted.transl.numpy() / made.transl.numpy() - 1)[:, 2].max() < 0.08
+
+
+def test_noise_of_a_detector_is_smoothed():
+    made = motion(seed=1)
+    fitted = fit_pose(BODY, observe(made, pixels=3.0, metres=0.03), SETTINGS)
+    assert mpjpe(joints_of(fitted), made.joints) < 25
+
+
+def test_wild_landmarks_do_not_pull_the_pose():
+    made = motion()
+    clean = joints_of(fit_pose(BODY, observe(made), SETTINGS))
+    made.xy[10:13, LANDMARK_NAMES.index("left_wrist")] += 150  # px, half a metre
+    spoilt = joints_of(fit_pose(BODY, observe(made), SETTINGS))
+    assert np.linalg.norm(spoilt - clean, axis=-1)[10:13, J["left_wrist"]].max() < 0.06
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["seen", "hidden-for-a-while"])
+def test_a_raised_arm_stays_raised(hidden):
+    made = motion(arm=1.0)
+    visibility = np.ones(made.xy.shape[:2])
+    if hidden:  # elbow, wrist and hand
+        visibility[10:18, [[13], [15], [17], [19], [21]]] = 0.0
+        made.xy[10:18, [[13], [15], [17], [19], [21]]] = 0.0
+    joints = joints_of(fit_pose(BODY, observe(made, visibility=visibility, pixels=2.0), SETTINGS))
+    above = joints[:, J["left_shoulder"], 1] - joints[:, J["left_wrist"], 1]  # y points down
+    wanted = made.joints[:, J["left_shoulder"], 1] - made.joints[:, J["left_wrist"], 1]
+    assert wanted.min() > 0.3
+    assert above.min() > wanted.min() - 0.08
+
+
+def test_legs_outside_the_image_take_a_relaxed_pose():
+    made = motion()
+    visibility = np.ones(made.xy.shape[:2])
+    visibility[:, 25:] = 0.0
+    fitted = fit_pose(BODY, observe(made, visibility=visibility), SETTINGS)
+    prior = pose_prior()
+    legs = [3 * (J[name] - 1) + axis for name in ("left_knee", "right_knee") for axis in range(3)]
+    assert (fitted.body_pose[:, legs] - prior.relaxed[legs]).abs().max() < 0.6
+    assert beyond_limits(fitted.body_pose, prior).max() < 0.05
+    upper = [0, 12, 15, 16, 17, 18, 19, 20, 21]
+    assert mpjpe(joints_of(fitted)[:, upper], made.joints[:, upper]) < 30
+
+
+def test_a_full_turn_has_no_seam():
+    made = motion(frames=40, facing=np.linspace(0, 2 * np.pi, 40))
+    fitted = fit_pose(BODY, observe(made), SETTINGS)
+    assert mpjpe(joints_of(fitted), made.joints) < 20
+    turned = Rotation.from_rotvec(fitted.global_orient.numpy()).inv() * Rotation.from_rotvec(made.global_orient.numpy())
+    assert np.degrees(turned.magnitude()).max() < 12
+
+
+def test_a_gap_breaks_the_ties_between_frames():
+    made = motion(frames=40)
+    frames = np.r_[0:14, 26:40]
+    fitted = fit_pose(BODY, observe(made, frames=frames), SETTINGS)
+    assert mpjpe(joints_of(fitted), made.joints[frames]) < 20
+
+
+# --- Its parts -------------------------------------------------------------------------------------------------------
+
+
+def test_the_map_is_symmetric_and_lies_on_the_body():
+    mirrored = MARKS.template[MARKS.mirror] * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(MARKS.template, mirrored, atol=4e-3, rtol=0)
+    distance = torch.cdist(MARKS.template, BODY.v_template).min(1).values
+    assert distance.max() < 0.08  # joints lie inside
+    assert len(MARKS.bones) == len({frozenset(pair) for pair in MARKS.bones.tolist()})
+
+
+def test_landmarks_move_with_the_body():
+    """At rest with a shape, the posed landmarks are the rest landmarks moved by the translation."""
+    betas, transl = torch.linspace(-1, 1, 10), torch.tensor([[0.1, 0.2, 3.0]])
+    rotmats = torch.eye(3).expand(1, 24, 3, 3)
+    offsets = torch.zeros(len(MARKS.names), 3)
+    rest = MARKS.rest(betas, offsets)
+    posed = MARKS.posed(BODY.world_joints(rotmats, betas, transl), BODY.rest_joints(betas), rest)
+    torch.testing.assert_close(posed[0], rest + transl, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("joint, vector, inside", [
+    ("left_knee", (2.0, 0, 0), True), ("left_knee", (-0.5, 0, 0), False), ("right_knee", (2.0, 0, 0), True),
+    ("left_elbow", (0, -2.0, 0), True), ("left_elbow", (0, 0.5, 0), False),
+    ("right_elbow", (0, 2.0, 0), True), ("right_elbow", (0, -0.5, 0), False),
+    ("left_shoulder", (0, 0, 1.5), True), ("right_shoulder", (0, 0, -1.5), True),
+    ("left_hip", (-1.8, 0, 0), True), ("left_hip", (1.5, 0, 0), False),
+])  # fmt: skip
+def test_joints_bend_the_way_they_do(joint, vector, inside):
+    pose = torch.zeros(1, 69)
+    start = 3 * (J[joint] - 1)
+    pose[0, start : start + 3] = torch.tensor(vector)
+    assert bool((beyond_limits(pose, pose_prior()) == 0).all()) is inside
+
+
+def test_the_relaxed_pose_is_within_the_ranges():
+    prior = pose_prior()
+    assert beyond_limits(prior.relaxed[None], prior).max() == 0
+
+
+def test_the_first_pose_points_the_limbs_as_the_landmarks():
+    made = motion(arm=0.7)
+    world = torch.as_tensor(made.world, dtype=torch.float32)
+    root = torso_rotation(world)
+    pose = torch.cat([torch.zeros(len(world), 3), limb_poses(world, root)], dim=1).unflatten(1, (24, 3))
+    rotmats = axis_angle_to_matrix(pose)
+    rotmats[:, 0] = root
+    joints = BODY.world_joints(rotmats, made.betas, made.transl)[..., :3, 3]
+    for a, b in (("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_hip", "right_knee"),
+                 ("right_knee", "right_ankle")):  # fmt: skip
+        found = torch.nn.functional.normalize(joints[:, J[b]] - joints[:, J[a]], dim=-1).numpy()
+        wanted = made.joints[:, J[b]] - made.joints[:, J[a]]
+        wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
+        assert np.degrees(np.arccos(np.clip((found * wanted).sum(-1), -1, 1))).max() < 8, (a, b)
+    assert beyond_limits(pose[:, 1:].flatten(1), pose_prior()).max() < 0.1
+
+
+def test_linear_translation_is_exact_for_exact_pixels():
+    made = motion()
+    points = torch.as_tensor(made.world, dtype=torch.float32)
+    moved = points + torch.tensor([0.3, -0.2, 4.0])
+    image = moved @ K.T
+    weights = torch.rand(points.shape[:2], generator=torch.Generator().manual_seed(0)) + 0.1
+    found = linear_translation(points, image[..., :2] / image[..., 2:], weights, K)
+    torch.testing.assert_close(found, torch.tensor([0.3, -0.2, 4.0]).expand_as(found), atol=1e-3, rtol=0)
+
+
+# --- Left and right --------------------------------------------------------------------------------------------------
+
+
+def test_mirror_order_is_its_own_inverse():
+    order = mirror_order()
+    assert (order[order] == np.arange(33)).all()
+    assert order[LANDMARK_NAMES.index("mouth_left")] == LANDMARK_NAMES.index("mouth_right")
+
+
+@pytest.mark.parametrize("members", [range(33), range(23, 33), range(11, 23)], ids=["all", "legs", "arms"])
+def test_swapped_frames_are_found(members):
+    made = motion(frames=60)
+    random = np.random.default_rng(0)
+    chosen = np.zeros((60, 33), bool)
+    for first, last in ((7, 8), (20, 26), (40, 52)):
+        chosen[first:last, list(members)] = True
+    xy = swapped(made.xy, chosen) + 2 * random.standard_normal(made.xy.shape)
+    world = swapped(made.world, chosen) + 0.02 * random.standard_normal(made.world.shape)
+    found = find_swaps(xy, world, np.ones((60, 33)), SETTINGS.swap_penalty)
+    assert (found == chosen).mean() > 0.99
+    assert np.abs(swapped(xy, found) - made.xy).max() < 15
+
+
+def test_nothing_is_swapped_without_reason():
+    made = motion(frames=60, facing=np.linspace(0, 4, 60), seed=2)
+    noisy = made.xy + 3 * np.random.default_rng(1).standard_normal(made.xy.shape)
+    assert not find_swaps(noisy, made.world, np.ones((60, 33)), SETTINGS.swap_penalty).any()
+
+
+# --- Gaps ------------------------------------------------------------------------------------------------------------
+
+
+def test_gaps_turn_at_a_steady_rate_and_ends_hold():
+    rotvecs = np.zeros((2, 24, 3))
+    rotvecs[1, :, 1] = 1.2
+    known = np.array([3, 7])
+    filled = fill_rotations(rotvecs, known, 10)
+    expected = np.interp(np.arange(10), known, [0.0, 1.2])
+    np.testing.assert_allclose(filled[:, 5, 1], expected, atol=1e-9)
+    np.testing.assert_allclose(filled[:, 5, [0, 2]], 0, atol=1e-9)
+    values = fill_values(np.array([[1.0, 2.0], [3.0, 6.0]]), known, 10)
+    np.testing.assert_allclose(values[:, 1], 2 * values[:, 0])
+    np.testing.assert_allclose(values[[0, 5, 9], 0], [1, 2, 3])
+
+
+def test_gaps_take_the_short_way_round():
+    rotvecs = np.zeros((2, 1, 3))
+    rotvecs[0, 0, 1], rotvecs[1, 0, 1] = np.radians(170), np.radians(-170)
+    middle = fill_rotations(rotvecs, np.array([0, 2]), 3)[1, 0]
+    assert np.degrees(np.linalg.norm(middle)) == pytest.approx(180, abs=1e-6)
