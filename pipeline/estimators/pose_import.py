@@ -9,11 +9,11 @@ import numpy as np
 
 from pipeline.body import BodyModel, load_body
 from pipeline.errors import UserError
+from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.motion_readers import read_motion
 from pipeline.estimators.motion_readers.frames import decoded_clip, frame_numbers
 from pipeline.estimators.motion_readers.motion import SourceMotion
 from pipeline.estimators.motion_readers.people import Person, betas_for, in_camera, root_offset
-from pipeline.estimators.pose_mediapipe import mask_box
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.user_files import check_path, user_path
