@@ -1,0 +1,232 @@
+"""The masks stage: mediapipe on a studio clip against its truth, the clean-up, who is followed, and bad input."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.__main__ import main
+from pipeline.errors import UserError
+from pipeline.estimators import detector, masks_mediapipe
+from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
+from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
+from pipeline.estimators.masks_mediapipe import clean
+from pipeline.estimators.people import _extend, find_subject
+from pipeline.estimators.settings import MasksSettings
+from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance, read_provenance
+from pipeline.formats.video import VideoInfo
+from pipeline.settings import load_settings
+
+
+def video_dir(folder: Path, frames: list[np.ndarray]) -> VideoDir:
+    """results/<video>/ as the decode stage leaves it."""
+    directory = VideoDir(folder)
+    directory.frames.mkdir(parents=True)
+    for index, frame in enumerate(frames):
+        write_frame(directory.frames / f"{index:06d}.jpg", frame)
+    height, width = frames[0].shape[:2]
+    VideoInfo("videos/some clip.mp4", "0" * 64, Fraction(10), width, height, len(frames), 0).save(directory.video)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def decoded(studio_clip, tmp_path_factory) -> VideoDir:
+    folder = tmp_path_factory.mktemp("masks") / "tiny"
+    assert main(["decode", str(studio_clip.video), str(folder)]) == 0
+    return VideoDir(folder)
+
+
+@pytest.fixture(scope="module")
+def masked(decoded) -> VideoDir:
+    assert main(["masks", str(decoded.root)]) == 0
+    return decoded
+
+
+def agreement(mask: np.ndarray, truth: np.ndarray) -> float:
+    a, b = mask > 127, truth > 127
+    return (a & b).sum() / (a | b).sum()
+
+
+# --- The stage -------------------------------------------------------------------------------------------------------
+
+
+def test_masks_cover_the_person(masked, studio_clip):
+    masks, truth = MaskFolder(masked.masks), MaskFolder(studio_clip.truth / "masks")
+    assert len(masks) == len(truth)
+    assert np.mean([agreement(a, b) for a, b in zip(masks, truth)]) > 0.85
+    record = read_provenance(masked.provenance("masks"))
+    assert record["facts"]["lost_frames"] == []
+    assert record["warnings"] == []
+
+
+def test_masks_have_soft_edges(masked):
+    mask = MaskFolder(masked.masks)[5]
+    assert ((mask > 20) & (mask < 235)).sum() > 20
+
+
+def test_a_clip_without_a_person_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (6, 96, 128, 3), dtype=np.uint8)
+    directory = video_dir(tmp_path / "empty room", list(noise))
+    assert main(["masks", str(directory.root)]) == 1
+    assert not directory.masks.exists()
+    assert list(directory.root.glob(".masks*")) == []
+    assert not directory.provenance("masks").exists()
+
+
+def test_its_error_names_the_video(tmp_path):
+    directory = video_dir(tmp_path / "x", [np.full((64, 64, 3), 90, np.uint8)] * 3)
+    settings = load_settings("masks", {}, MasksSettings)
+    with pytest.raises(UserError, match=r"videos/some clip\.mp4: no person"):
+        masks_mediapipe.estimate(directory, settings, tmp_path, Provenance("masks", settings))
+
+
+def test_an_unknown_backend_is_an_error(decoded):
+    assert main(["masks", str(decoded.root), "--settings", "backend: magic"]) == 1
+
+
+def test_missing_mediapipe_says_what_to_install(monkeypatch):
+    def absent():
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(detector, "_import_mediapipe", absent)
+    with pytest.raises(UserError, match="opencv-contrib-python-headless"):
+        detector.check_mediapipe()
+
+
+def test_lost_frames_are_empty_and_told(decoded, tmp_path):
+    frames = list(FrameFolder(decoded.frames))
+    frames[4:6] = [np.full_like(frames[0], 120)] * 2
+    directory = video_dir(tmp_path / "gap", frames)
+    assert main(["masks", str(directory.root)]) == 0
+    masks = MaskFolder(directory.masks)
+    assert [int(mask.max()) for mask in list(masks)[4:6]] == [0, 0]
+    assert masks[3].max() > 200 and masks[7].max() > 200
+    record = read_provenance(directory.provenance("masks"))
+    assert set(record["facts"]["lost_frames"]) >= {4, 5}
+    assert "not found in" in record["warnings"][0]
+
+
+# --- Two people ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(decoded, studio_clip, tmp_path_factory) -> tuple[VideoDir, list[np.ndarray], int]:
+    """The studio clip beside itself at half the size: frames, and the column at which the larger one's part begins."""
+    frames = []
+    for frame in FrameFolder(decoded.frames):
+        height, width = frame.shape[:2]
+        small = np.asarray(Image.fromarray(frame).resize((width * 3 // 4, height * 3 // 4)))
+        canvas = np.full((height, width * 2, 3), frame[:8].mean((0, 1)), np.uint8)
+        canvas[height - small.shape[0] :, : small.shape[1]] = small
+        canvas[:, width:] = frame
+        frames.append(canvas)
+    directory = video_dir(tmp_path_factory.mktemp("pair") / "pair", frames)
+    assert main(["masks", str(directory.root)]) == 0
+    return directory, frames, frames[0].shape[1] // 2
+
+
+def test_of_two_people_the_larger_is_followed_and_told(pair):
+    directory, _, edge = pair
+    masks = list(MaskFolder(directory.masks))
+    found = [mask for mask in masks if mask.max() > 127]
+    assert len(found) >= 12
+    assert all((mask[:, :edge] > 127).sum() < 0.05 * (mask[:, edge:] > 127).sum() for mask in found)
+    record = read_provenance(directory.provenance("masks"))
+    assert any("more than one person" in line and "more prominent" in line for line in record["warnings"])
+
+
+def test_whoever_is_expected_is_followed(pair):
+    """Told to expect the smaller one, the tracker leaves the larger one alone."""
+    _, frames, edge = pair
+    box = (0.0, 0.25 * frames[0].shape[0], 0.75 * edge, float(frames[0].shape[0]))
+    window = (0.0, 0.0, 2.0 * edge, float(frames[0].shape[0]))
+
+    def expected(index: int, last: Box | None) -> Box:
+        return last or grow(box, 0.8)
+
+    found = [item for _, item in follow(frames, range(5), expected, window, False, 0.5)]
+    centres = [item.xy[:, 0].mean() for item in found if item is not None]
+    assert len(centres) >= 3
+    assert max(centres) < edge
+
+
+def test_one_person_is_not_two(decoded):
+    subject = find_subject(FrameFolder(decoded.frames), 6, 0.5)
+    assert (subject.seen, subject.crowded) == (6, 0)
+
+
+def test_boxes_are_linked_by_place_and_size():
+    tracks: list[dict[int, Box]] = []
+    _extend(tracks, 0, [(0, 0, 40, 100), (200, 50, 220, 100)])
+    _extend(tracks, 1, [(210, 50, 230, 100), (20, 0, 60, 100)])
+    _extend(tracks, 2, [(40, 0, 80, 100)])
+    assert [sorted(track) for track in tracks] == [[0, 1, 2], [0, 1]]
+
+
+# --- The clean-up ----------------------------------------------------------------------------------------------------
+
+
+def standing(height=200, width=160) -> Detection:
+    """A stick figure and a mask that is a bar around it, fading over four pixels."""
+    places = {
+        "nose": (80, 30), "ear": (80, 30), "eye": (80, 28), "shoulder": (80, 55), "elbow": (80, 85), "wrist": (80, 110),
+        "hip": (80, 110), "knee": (80, 145), "ankle": (80, 175), "heel": (80, 180), "foot_index": (80, 182),
+    }  # fmt: skip
+    xy = np.array(
+        [places.get(name.replace("left_", "").replace("right_", ""), (80, 100)) for name in LANDMARK_NAMES], float
+    )
+    xy[::2, 0] += 6
+    columns = np.abs(np.arange(width) - 82.5)
+    mask = np.zeros((height, width), np.float32)
+    mask[20:186] = np.clip((22 - columns) / 4, 0, 1)
+    return Detection(xy, np.ones(33), np.zeros((33, 3)), mask)
+
+
+def test_clean_leaves_a_good_mask_alone():
+    person = standing()
+    assert np.abs(clean(person, 0.2).astype(int) - np.round(255 * person.mask)).max() <= 1
+
+
+def test_clean_drops_what_is_apart_and_what_is_far():
+    person = standing()
+    person.mask[90:110, 130:150] = 1.0  # apart
+    person.mask[60:64, :80] = 1.0  # an arm's length and more, joined
+    cleaned = clean(person, 0.2)
+    assert cleaned[90:110, 132:150].max() == 0
+    assert cleaned[62, :20].max() == 0
+    assert cleaned[62, 50:60].min() == 255
+
+
+def test_clean_fills_specks_and_keeps_the_space_in_an_arm():
+    person = standing()
+    person.mask[100:103, 80:83] = 0.0
+    person.mask[60:85, 72:95] = 0.0
+    cleaned = clean(person, 0.2)
+    assert cleaned[100:103, 80:83].min() > 200
+    assert cleaned[62:83, 74:93].max() == 0
+
+
+# --- Boxes -----------------------------------------------------------------------------------------------------------
+
+
+def test_boxes():
+    assert grow((10, 20, 30, 60), 2.0) == (0, 0, 40, 80)
+    assert grow((10, 20, 30, 60), 1.0, square=True) == (0, 20, 40, 60)
+    assert clip((-5, 3.2, 1000, 9.1), 100, 50) == (0, 3, 100, 10)
+    assert clip((300, 300, 400, 400), 100, 50) == (99, 49, 100, 50)  # outside: still a pixel
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 1, 1), (2, 2, 3, 3)) == 0
+    assert union([(0, 5, 2, 9), (1, 1, 8, 7)]) == (0, 1, 8, 9)
+    mask = np.zeros((20, 30), np.uint8)
+    assert mask_box(mask) is None
+    mask[4:9, 10:12] = 200
+    assert mask_box(mask) == (10, 4, 12, 9)
+
+
+def test_the_stage_needs_frames(tmp_path):
+    (tmp_path / "v" / "frames").mkdir(parents=True)
+    assert main(["masks", str(tmp_path / "v")]) == 1
