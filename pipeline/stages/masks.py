@@ -14,8 +14,8 @@ from pipeline.settings import load_settings, parse_overrides
 
 HELP = """Find the person in each frame.
 
-Reads frames/ and video.json of results/<video>/, writes masks/%06d.png (8-bit, 255 = person, soft edges)
-and provenance/masks.json. The backend is pipeline/estimators/masks_<backend>.py."""
+reads   DIRECTORY/frames/, DIRECTORY/video.json
+writes  DIRECTORY/masks/%06d.png: 8 bits, 255 = person, soft edges; empty where the person is not found"""
 PACKAGES = ("mediapipe", "opencv-contrib-python", "numpy")
 
 

@@ -11,8 +11,8 @@ from pipeline.settings import load_settings, parse_overrides
 
 HELP = """Estimate the initial motion of the person.
 
-Reads frames/, video.json, masks/ and camera.json of results/<video>/, writes pose_init.npz, landmarks.npz and
-provenance/pose.json. The backend is pipeline/estimators/pose_<backend>.py."""
+reads   DIRECTORY/frames/, DIRECTORY/masks/, DIRECTORY/camera.json, DIRECTORY/video.json
+writes  DIRECTORY/pose_init.npz (SMPL motion), DIRECTORY/landmarks.npz (what it was fitted to)"""
 PACKAGES = ("mediapipe", "torch", "numpy", "scipy")
 
 
