@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, clip, grow
-from pipeline.estimators.detector import VISIBLE, Detection, check_mediapipe, follow
+from pipeline.estimators.detector import Detection, check_mediapipe, follow
 from pipeline.estimators.people import Subject, find_subject
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, write_mask
@@ -27,6 +27,7 @@ _BONES = (
 )  # fmt: skip
 _TORSO = (11, 12, 24, 23)
 _CLEAN_SIDE = 320  # px
+_IN_SIGHT = 0.2  # visibility: lower than elsewhere, for a hidden foot may still show in part
 
 
 def check(settings: MasksSettings) -> None:
@@ -103,8 +104,9 @@ def clean(found: Detection, reach: float) -> np.ndarray:
     skeleton = _skeleton(found, np.array([x0, y0]), factor, small.shape)
     person, zone = _person(small, skeleton, reach * height, max(2, 0.02 * height))
     layers = np.stack([zone, _specks(person)], axis=-1).astype(np.float32)
+    layers[..., 0] = cv2.blur(layers[..., 0], (3, 3))  # what is cut off fades out, too
     layers = cv2.resize(layers, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-    soft = np.maximum(part * (layers[..., 0] > 0.5), layers[..., 1])
+    soft = np.maximum(part * layers[..., 0], layers[..., 1])
     out = np.zeros(found.mask.shape, np.uint8)
     out[y0:y1, x0:x1] = np.round(255 * np.clip(soft, 0, 1))
     return out
@@ -145,7 +147,7 @@ def _skeleton(found: Detection, corner: np.ndarray, factor: float, shape: tuple[
 
     canvas = np.zeros(shape, np.uint8)
     points = np.round(np.clip(factor * (found.xy - corner), -1e4, 1e4)).astype(np.int32)
-    seen = found.visibility > VISIBLE
+    seen = found.visibility > _IN_SIGHT
     for a, b in _BONES:
         if seen[a] and seen[b]:
             cv2.line(canvas, tuple(map(int, points[a])), tuple(map(int, points[b])), 1, 2)
