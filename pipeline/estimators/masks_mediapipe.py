@@ -27,6 +27,9 @@ _BONES = (
 )  # fmt: skip
 _TORSO = (11, 12, 24, 23)
 _CLEAN_SIDE = 320  # px
+# The network's edge is twice as wide as the true one: on studio clips this takes a quarter off the mean difference from
+# the true coverage, and the outline at one half, which has the true area within a percent, stays.
+_CONTRAST = 2.0
 _IN_SIGHT = 0.2  # visibility: lower than elsewhere, for a hidden foot may still show in part
 
 
@@ -106,9 +109,10 @@ def clean(found: Detection, reach: float) -> np.ndarray:
     layers = np.stack([zone, _specks(person)], axis=-1).astype(np.float32)
     layers[..., 0] = cv2.blur(layers[..., 0], (3, 3))  # what is cut off fades out, too
     layers = cv2.resize(layers, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-    soft = np.maximum(part * layers[..., 0], layers[..., 1])
+    sharp = np.clip(_CONTRAST * (part - 0.5) + 0.5, 0, 1)
+    soft = np.maximum(sharp * layers[..., 0], layers[..., 1])
     out = np.zeros(found.mask.shape, np.uint8)
-    out[y0:y1, x0:x1] = np.round(255 * np.clip(soft, 0, 1))
+    out[y0:y1, x0:x1] = np.round(255 * soft)
     return out
 
 
