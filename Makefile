@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml Makefile
 	@touch $@
 
 videos/demo.mp4: | $(VENV)/installed
-	$(BIN)/python -m pipeline studio --out videos --name demo --seed 1 --views 0
+	$(BIN)/python -m pipeline studio --out videos --name demo --seed 5 --views 0
 
 demo: install videos/demo.mp4
 	$(BIN)/snakemake --cores all --quiet rules
