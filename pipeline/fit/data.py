@@ -90,12 +90,26 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             f"{directory.root}: the person must be seen in at least {_LEAST_FRAMES} frames, found {seen.sum()}; "
             "give a longer clip or better masks"
         )
-    number = np.arange(len(views))
-    every = settings.holdout_every
-    heldout = seen & (number % every == every - 1) if every else np.zeros_like(seen)
+    heldout = _held_out(seen, settings)
     if not (seen & ~heldout).any():
         heldout[:] = False
     return Clip(tuple(views), seen & ~heldout, heldout, has_depth, digest.hexdigest())
+
+
+def _held_out(
+    seen: np.ndarray,  # (T,) bool
+    settings: FitSettings,
+) -> np.ndarray:
+    """(T,) bool: the frames kept from the Gaussians, by the splits of section 4.5 that the settings ask for."""
+    heldout = np.zeros_like(seen)
+    if settings.holdout_every:
+        heldout[settings.holdout_every - 1 :: settings.holdout_every] = True
+    heldout[len(seen) - round(settings.holdout_last * len(seen)) :] = True
+    left = np.flatnonzero(seen & ~heldout)
+    if 0 < settings.train_views < len(left):
+        heldout[left] = True
+        heldout[left[np.linspace(0, len(left) - 1, settings.train_views).round().astype(int)]] = False
+    return seen & heldout
 
 
 def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | None:

@@ -120,6 +120,8 @@ class FitSettings:
     seed: int
     device: str
     holdout_every: int
+    holdout_last: float
+    train_views: int
     sh_degree: int
     sh_start: float
     crop_padding: float
@@ -147,3 +149,11 @@ class FitSettings:
             )
         if self.holdout_every < 0 or self.holdout_every == 1:
             raise UserError(f"settings fit.holdout_every: expected 0 (none) or 2 and more, found {self.holdout_every}")
+        if not 0 <= self.holdout_last < 1:
+            raise UserError(
+                f"settings fit.holdout_last: expected 0 (none) or a share below 1, found {self.holdout_last}"
+            )
+        if self.train_views < 0:
+            raise UserError(
+                f"settings fit.train_views: expected 0 (all) or a number of frames, found {self.train_views}"
+            )
