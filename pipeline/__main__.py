@@ -15,6 +15,7 @@ from pipeline.settings import has_section
 STAGES = {
     "studio": "render a synthetic clip with its ground truth",
     "decode": "decode a video to frames/",
+    "dataset": "take a sequence of a public dataset in place of a video",
     "masks": "find the person: masks/",
     "depth": "camera.json, and depth/ where a backend gives it",
     "pose": "estimate the initial motion: pose_init.npz",
