@@ -18,7 +18,7 @@ S = TypeVar("S")
 
 
 @cache
-def _default_config() -> dict[str, Any]:
+def default_config() -> dict[str, Any]:
     if not DEFAULT_CONFIG.is_file():
         raise UserError(f"{DEFAULT_CONFIG}: not found; run from a clone of the repository (pip install -e .)")
     return yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def _default_config() -> dict[str, Any]:
 
 def has_section(section: str) -> bool:
     """Whether config/config.yaml has this section."""
-    return section in _default_config()
+    return section in default_config()
 
 
 def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S]) -> S:
@@ -41,7 +41,7 @@ def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S
     Raises:
         UserError: a key that `cls` does not know, or one that is missing, or a value of another type.
     """
-    values: Any = _default_config()
+    values: Any = default_config()
     for part in section.split("."):
         values = values[part]
     return _build(cls, merged(values, overrides or {}), section)

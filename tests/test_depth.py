@@ -22,6 +22,7 @@ from pipeline.formats.images import DepthFolder, MaskFolder, write_depth, write_
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.settings import load_settings
 
 FRAMES, HEIGHT, WIDTH = 3, 30, 40
 
@@ -288,7 +289,7 @@ def test_backends_are_found_by_name(name: str) -> None:
 
 
 def import_masks(directory: VideoDir, folder: Path) -> tuple[MaskFolder, Provenance]:
-    settings = MasksSettings("import", str(folder), 0.5, 12, 0.2)
+    settings = load_settings("masks", {"backend": "import", "path": str(folder)}, MasksSettings)
     masks_import.check(settings)
     provenance = Provenance("masks", settings)
     directory.masks.mkdir(exist_ok=True)
@@ -390,4 +391,4 @@ def test_bad_masks_are_told(directory: VideoDir, tmp_path: Path, make, told: str
 
 def test_masks_need_a_path() -> None:
     with pytest.raises(UserError, match=r"settings masks\.path"):
-        masks_import.check(MasksSettings("import", None, 0.5, 12, 0.2))
+        masks_import.check(load_settings("masks", {"backend": "import"}, MasksSettings))

@@ -6,12 +6,34 @@ from pipeline.estimators.smplify.settings import SmplifySettings
 
 
 @dataclass(frozen=True)
+class Sam2Settings:
+    """Subsection `masks.sam2`."""
+
+    checkpoint: str  # path of the weights
+    config: str  # name of the model's configuration inside the package sam2
+    device: str  # auto | cpu | cuda
+    image_size: int  # px a side that frames are scaled to
+    chunk: int  # frames in memory at a time
+
+
+@dataclass(frozen=True)
+class Hmr2Settings:
+    """Subsection `pose.hmr2`."""
+
+    weights: str  # folder with the four files of HMR2_FILES in pipeline/weights.py
+    device: str  # auto | cpu | cuda
+    batch: int  # crops
+    scale_tolerance: float  # see pipeline/estimators/body_scale.py
+
+
+@dataclass(frozen=True)
 class MasksSettings:
     backend: str  # name of a module pipeline/estimators/masks_<backend>.py
     path: str | None  # backend import: folder of masks, "{video}" stands for the name
-    min_confidence: float  # backend mediapipe
+    min_confidence: float  # of the person detector, mediapipe
     samples: int
     reach: float
+    sam2: Sam2Settings
 
 
 @dataclass(frozen=True)
@@ -22,3 +44,4 @@ class PoseSettings:
     min_frames: int
     min_valid_fraction: float
     smplify: SmplifySettings
+    hmr2: Hmr2Settings

@@ -17,6 +17,7 @@ HELP = """Find the camera, and the depth of each frame where a backend gives it.
 
 reads   DIRECTORY/frames/, DIRECTORY/video.json
 writes  DIRECTORY/camera.json; DIRECTORY/depth/%06d.png (16-bit millimetres, 0 = unknown) unless the backend is none"""
+PACKAGES = ("numpy", "pillow")
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     backend.check(settings)
     directory = VideoDir(args.directory)
     frames = VideoInfo.load(directory.video).frames
-    provenance = Provenance("depth", settings, ("numpy", "pillow"))
+    provenance = Provenance("depth", settings, getattr(backend, "PACKAGES", PACKAGES))
     with atomic_directory(directory.depth) as out:
         camera = backend.estimate(directory, settings, out, provenance)
         maps = len(list(out.iterdir()))

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     backend.check(settings)
     directory = VideoDir(args.directory)
     frames = FrameFolder(directory.frames)
-    provenance = Provenance("masks", settings, PACKAGES)
+    provenance = Provenance("masks", settings, getattr(backend, "PACKAGES", PACKAGES))
     with atomic_directory(directory.masks) as out:
         backend.estimate(directory, settings, out, provenance)
         written = len(MaskFolder(out))

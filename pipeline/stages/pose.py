@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     backend = load_backend("pose", settings.backend)
     backend.check(settings)
     directory = VideoDir(args.directory)
-    provenance = Provenance("pose", settings, PACKAGES)
+    provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose, landmarks = backend.estimate(directory, settings, args.body_model, provenance)
     landmarks.save(directory.landmarks)
     pose.save(directory.pose_init)

@@ -1,0 +1,277 @@
+"""Weight files: which ones the estimators need, where they are from, and fetching them.
+
+No stage fetches by itself: `python -m pipeline weights` does, on request. Sizes and checksums stand here where their
+owners, or several independent users, state them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.formats.atomic import atomic_path
+from pipeline.progress import track
+
+log = logging.getLogger(__name__)
+
+SMPL_ADDRESS = "https://smpl.is.tue.mpg.de"
+HMR2_CHECKPOINT = "logs/train/multiruns/hmr2/0/checkpoints/epoch=35-step=1000000.ckpt"
+HMR2_CONFIG = "logs/train/multiruns/hmr2/0/model_config.yaml"
+HMR2_MEAN = "data/smpl_mean_params.npz"
+HMR2_REGRESSOR = "data/SMPL_to_J19.pkl"
+HMR2_FILES = (HMR2_CHECKPOINT, HMR2_CONFIG, HMR2_MEAN, HMR2_REGRESSOR)
+UNIDEPTH_FILES = ("config.json", "model.safetensors")
+LPIPS_FILES = ("alexnet-owt-7be5be79.pth", "alex.pth")
+
+_SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
+_SAM2_HASHES = {
+    "sam2.1_hiera_tiny.pt": "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+    "sam2.1_hiera_small.pt": "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+    "sam2.1_hiera_base_plus.pt": "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+    "sam2.1_hiera_large.pt": "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+}
+_SAM2_SIZES = {"sam2.1_hiera_large.pt": 898_083_611}
+_ABOUT = {  # MB, for people
+    "sam2.1_hiera_tiny.pt": 156, "sam2.1_hiera_small.pt": 184, "sam2.1_hiera_base_plus.pt": 324,
+    "sam2.1_hiera_large.pt": 898, "unidepth-v2-vits14": 137, "unidepth-v2-vitb14": 458, "unidepth-v2-vitl14": 1415,
+}  # fmt: skip
+_HMR2 = (
+    "https://www.cs.utexas.edu/~pavlakos/4dhumans/hmr2_data.tar.gz",
+    "https://people.eecs.berkeley.edu/~jathushan/projects/4dhumans/hmr2_data.tar.gz",
+)
+_LPIPS = {
+    "alexnet-owt-7be5be79.pth": (
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    ),
+    "alex.pth": (
+        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    ),
+}
+_PART = 1 << 20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One file to fetch, and the files that come of it."""
+
+    files: tuple[Path, ...]  # that must be there in the end
+    addresses: tuple[str, ...]  # tried in order; empty: not known
+    megabytes: int | None  # about
+    licence: str
+    bytes: int | None = None
+    sha256: str | None = None
+    folder: Path | None = None  # of an archive: where its files go, `files` by the ends of their names in it
+
+    @property
+    def missing(self) -> list[Path]:
+        return [file for file in self.files if not file.is_file()]
+
+    @property
+    def download(self) -> Path:
+        """Where the fetched file itself goes."""
+        return self.folder / Path(self.addresses[0]).name if self.folder else self.files[0]
+
+
+def wanted(settings: Mapping[str, Any]) -> list[Weight]:
+    """The public weights that the settings name.
+
+    Args:
+        settings: the whole configuration; read are masks.sam2, depth.unidepth, pose.hmr2 and evaluate.lpips_weights.
+    """
+    weights = [_sam2(Path(settings["masks"]["sam2"]["checkpoint"]))]
+    weights += _unidepth(Path(settings["depth"]["unidepth"]["weights"]))
+    weights.append(_hmr2(Path(settings["pose"]["hmr2"]["weights"])))
+    folder = Path(settings["evaluate"]["lpips_weights"])
+    for name, (address, sha256) in _LPIPS.items():
+        size = 244 if name.startswith("alexnet") else 1
+        weights.append(Weight((folder / name,), (address,), size, "BSD", sha256=sha256))
+    return weights
+
+
+def needed(stage: str, settings: Mapping[str, Any]) -> list[Weight]:
+    """The weights without which the backend of a stage cannot run; `settings` is the stage's section."""
+    backend = settings["backend"]
+    if (stage, backend) == ("masks", "sam2"):
+        return [_sam2(Path(settings["sam2"]["checkpoint"]))]
+    if (stage, backend) == ("depth", "unidepth"):
+        return _unidepth(Path(settings["unidepth"]["weights"]))
+    if (stage, backend) == ("pose", "hmr2"):
+        return [_hmr2(Path(settings["hmr2"]["weights"]))]
+    return []
+
+
+def _sam2(path: Path) -> Weight:
+    known = path.name in _SAM2_HASHES
+    return Weight(
+        (path,),
+        (f"{_SAM2}/{path.name}",) if known else (),
+        _ABOUT.get(path.name),
+        "Apache-2.0",
+        _SAM2_SIZES.get(path.name),
+        _SAM2_HASHES.get(path.name),
+    )
+
+
+def _unidepth(folder: Path) -> list[Weight]:
+    hub = f"https://huggingface.co/lpiccinelli/{folder.name}/resolve/main"
+    known = folder.name in _ABOUT
+    return [
+        Weight(
+            (folder / name,),
+            (f"{hub}/{name}",) if known else (),
+            _ABOUT.get(folder.name) if name.endswith("safetensors") else 1,
+            "CC BY-NC 4.0: non-commercial",
+        )
+        for name in UNIDEPTH_FILES
+    ]
+
+
+def _hmr2(folder: Path) -> Weight:
+    return Weight(tuple(folder / name for name in HMR2_FILES), _HMR2, 2700, "MIT code", folder=folder)
+
+
+def require(weights: list[Weight]) -> None:
+    """Raise a UserError that names the first file missing and what mends it."""
+    for weight in weights:
+        if weight.missing:
+            raise UserError(f"{weight.missing[0]}: not found; snakemake --cores 1 weights fetches it{_or_put(weight)}")
+
+
+def require_smpl(body_model: str) -> None:
+    """Raise a UserError, with the address and the path, where the body model is not a file that is there."""
+    if body_model == "free":
+        raise UserError(
+            f"backend hmr2: gives SMPL parameters, so body_model must be an SMPL file, found 'free'; register at "
+            f"{SMPL_ADDRESS}, put its neutral model at models/smpl/SMPL_NEUTRAL.pkl and set body_model to that path"
+        )
+    if not Path(body_model).is_file():
+        raise UserError(
+            f"{body_model}: not found; register at {SMPL_ADDRESS}, download SMPL for Python (version 1.1.0) and put "
+            f"its neutral model (basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl) at {Path(body_model).absolute()}"
+        )
+
+
+def _or_put(weight: Weight) -> str:
+    """What to do by hand, for the end of a message."""
+    if not weight.addresses:
+        return "; its address is not known: put it there"
+    if weight.folder:
+        return f", or unpack {weight.addresses[0]} in {weight.folder}"
+    return f", or put {weight.addresses[0]} there"
+
+
+def fetch_all(weights: list[Weight]) -> list[str]:
+    """Fetch what is missing; go on after a failure.
+
+    Returns:
+        One line for each file that could not be had: what to put where.
+    """
+    lost = []
+    for weight in weights:
+        if not weight.missing:
+            log.info("%s: is there", weight.files[0] if len(weight.files) == 1 else weight.folder)
+            continue
+        try:
+            fetch(weight)
+        except (OSError, ValueError, tarfile.TarError) as error:  # urllib's and the checks' below
+            lost.append(f"{weight.missing[0]}: could not be fetched ({error}){_or_put(weight)}")
+    return lost
+
+
+def fetch(weight: Weight) -> None:
+    """Fetch one weight, going on where an interrupted download stopped, check it, and unpack an archive.
+
+    Raises:
+        OSError: no address answered.
+        ValueError: no address is known, or size or checksum is not the expected one.
+        tarfile.TarError: the archive is damaged.
+    """
+    if not weight.addresses:
+        raise ValueError("no address is known")
+    part = weight.download.with_name(weight.download.name + ".part")
+    if not (weight.folder and weight.download.is_file()):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for address in weight.addresses:
+            try:
+                _download(address, part, weight.download.name)
+                break
+            except OSError as error:
+                if address == weight.addresses[-1]:
+                    raise
+                log.info("%s: %s; trying the next address", address, error)
+        _check(part, weight)
+        part.replace(weight.download)
+    if weight.folder:
+        _unpack(weight)
+    log.info("%s: fetched", weight.download)
+
+
+def _download(address: str, part: Path, name: str) -> None:
+    """Append to `part` what it lacks of the file at `address`."""
+    begun = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(address, headers={"User-Agent": "humansplat", "Range": f"bytes={begun}-"})
+    try:
+        answer = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and begun:  # nothing beyond what is there
+            return
+        raise
+    with answer:
+        goes_on = answer.status == 206
+        length = answer.headers.get("Content-Length")
+        left = int(length) if length else None
+        total = None if left is None else -(-left // _PART)
+        with part.open("ab" if goes_on else "wb") as file:
+            for piece in track(_pieces(answer), f"fetch {name}", total, "MB"):
+                file.write(piece)
+                left = None if left is None else left - len(piece)
+    if left:
+        raise OSError(f"the connection ended {left} bytes early; run it again to go on")
+
+
+def _pieces(answer: Any) -> Iterator[bytes]:
+    while piece := answer.read(_PART):
+        yield piece
+
+
+def _check(part: Path, weight: Weight) -> None:
+    """Raise a ValueError, and remove the file, where its size or checksum is wrong."""
+    size, digest = part.stat().st_size, hashlib.sha256()
+    if weight.sha256:
+        with part.open("rb") as file:
+            for piece in iter(lambda: file.read(_PART), b""):
+                digest.update(piece)
+    wrong = ""
+    if weight.bytes is not None and size != weight.bytes:
+        wrong = f"{weight.bytes} bytes expected, found {size}"
+    elif weight.sha256 and digest.hexdigest() != weight.sha256:
+        wrong = f"sha256 {weight.sha256} expected, found {digest.hexdigest()}"
+    if wrong:
+        part.unlink()
+        raise ValueError(wrong)
+
+
+def _unpack(weight: Weight) -> None:
+    """Take the files that are needed out of the archive, wherever in it they lie, and delete it."""
+    endings = {str(file.relative_to(weight.folder)): file for file in weight.files}
+    with tarfile.open(weight.download) as archive:
+        for member in track(archive, f"unpack {weight.download.name}", unit="file"):
+            ending = next((end for end in endings if member.isfile() and f"/{member.name}".endswith(f"/{end}")), None)
+            if ending is None:
+                continue
+            with atomic_path(endings[ending]) as temporary, temporary.open("wb") as target:
+                shutil.copyfileobj(archive.extractfile(member), target, _PART)
+    if weight.missing:
+        raise ValueError(f"{weight.download} does not hold {weight.missing[0].name}")
+    weight.download.unlink()
