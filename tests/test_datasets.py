@@ -275,7 +275,7 @@ def test_frames_are_chosen_and_made_smaller(world: World, tmp_path: Path) -> Non
     sequence = layouts.write_hugs(tmp_path / "data", film, NOISE)
     directory = taken(
         world, "neuman", tmp_path / "data", sequence, tmp_path / "out",
-        "--settings", "{start: 1, stop: null, step: 2, longest_side: 80}", "--fps", "24",
+        "--start", "1", "--stop", "null", "--step", "2", "--longest-side", "80", "--fps", "24",
     )  # fmt: skip
     info = VideoInfo.load(directory.video)
     assert (info.frames, info.width, info.height, info.fps) == (2, 64, 80, Fraction(12))
@@ -411,7 +411,7 @@ def test_errors_name_the_file_and_what_to_do(world: World, tmp_path: Path) -> No
         *arguments, sequence, r"free: the datasets' motions are of SMPL's body.*smpl\.is\.tue", body=Path("free")
     )
     assert_fails(*arguments, sequence, r"nobody\.pkl: no such body model; for SMPL register", body=Path("nobody.pkl"))
-    assert_fails(*arguments, sequence, r"frames 9 to None, every 1: none of the sequence's 5", "--settings", "start: 9")
+    assert_fails(*arguments, sequence, r"frames 9 to None, every 1: none of the sequence's 5", "--start", "9")
     assert_fails(*arguments, sequence, r"--use depth: is in metres", "--use", "depth")
     npz = data / "bike" / "4d_humans" / "smpl_optimized_aligned_scale.npz"
     whole = dict(np.load(npz))

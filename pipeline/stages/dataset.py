@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import torch
+import yaml
 
 from pipeline.datasets import READERS, reader_of
 from pipeline.datasets.sequence import PARTS
@@ -13,7 +14,7 @@ from pipeline.datasets.smpl import Bodies
 from pipeline.datasets.write import Given, write_sequence
 from pipeline.errors import UserError
 from pipeline.formats.paths import VideoDir
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.settings import load_settings
 from pipeline.video.decode import DecodeSettings
 
 HELP = f"""Turn a sequence of a public dataset into the files of our stages: {", ".join(READERS)}.
@@ -21,7 +22,7 @@ HELP = f"""Turn a sequence of a public dataset into the files of our stages: {",
 reads   FOLDER, in the layout that docs/datasets.md tells
 writes  DIRECTORY/frames/, video.json; truth/ (the dataset's own SMPL motion, for evaluate --truth); and of what it
         ships, as chosen by --use: camera.json, masks/, depth/, pose_init.npz with landmarks.npz"""
-SECTION = "video"  # of config/config.yaml: which frames, and how large
+_SELECTION = ("start", "stop", "step", "longest_side")  # of the section `video` of config/config.yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--use", nargs="*", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)} (default: all that it ships)"
     )
+    for name in _SELECTION:
+        flag = name.replace("_", "-")
+        parser.add_argument(f"--{flag}", metavar="N", help=f"as video.{name} of the config, in its place")
     parser.add_argument("--fps", type=_rate, metavar="N", help="frames a second, in place of those the reader knows")
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = load_settings(SECTION, parse_overrides(args.settings), DecodeSettings)
+    flags = {name: yaml.safe_load(text) for name in _SELECTION if (text := getattr(args, name)) is not None}
+    settings = load_settings("video", flags, DecodeSettings)
     torch.set_num_threads(1)  # a few joints a frame
     reader = reader_of(args.dataset, args.folder)
     shipped = reader.locate(args.folder, args.sequence).parts
