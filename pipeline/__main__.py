@@ -25,6 +25,8 @@ STAGES = {
     "export": "PLY, AMASS, GLB and BVH files: exports/",
     "report": "one self-contained page: report.html",
     "aggregate": "gather the metrics of all videos",
+    "weights": "fetch the weight files of the paper preset: models/",
+    "gpu-check": "compare the GPU's renderer and fit with the CPU's",
     "doctor": "say what is installed, what is missing and what mends it",
 }
 # Errors of the system that a user can do something about: no space, no permission, a file where a folder should be.
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("stage", choices=STAGES, metavar="STAGE")
     stage = parser.parse_args(argv[:1]).stage
-    module = importlib.import_module(f"pipeline.stages.{stage}")
+    module = importlib.import_module(f"pipeline.stages.{stage.replace('-', '_')}")
     section = getattr(module, "SECTION", stage)
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline {stage}",
