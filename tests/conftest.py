@@ -10,9 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.sources import sources
 from pipeline.studio.clip import ClipRequest, make_clip
+
+torch.set_num_threads(1)  # tests run side by side, and the threads of torch spin while they wait
 
 
 @dataclass(frozen=True)

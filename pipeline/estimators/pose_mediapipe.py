@@ -39,6 +39,9 @@ def estimate(
     Raises:
         UserError: too few frames show the person, or only the head and shoulders.
     """
+    torch.set_num_threads(
+        1
+    )  # the operations are small: on two busy cores two threads took 45 s for what one does in 1 s
     body = load_body(body_model)
     info, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
