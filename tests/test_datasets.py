@@ -12,6 +12,7 @@ import dataset_layouts as layouts
 import numpy as np
 import pytest
 import torch
+import yaml
 from dataset_layouts import Film
 from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
@@ -33,9 +34,11 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.rotations import axis_angle_to_matrix
+from pipeline.settings import check_config, merged
 from pipeline.video.decode import DecodeSettings, read_frames
 from pipeline.video.probe import probe
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 FRAMES = 5
 NOISE = 0.02  # radians, of an estimate that a dataset ships
 SHIFT = np.linspace(-0.6, 0.5, 10)  # betas between the neutral body and the female one; the male's are opposite
@@ -492,12 +495,16 @@ def test_the_catalog_tells_what_each_sequence_stands_in_for(world: World, tmp_pa
         emdb={"path": str(tmp_path / "emdb"), "sequences": [emdb], "start": 10, "step": 2},
         zju_mocap=None,
     )
+    chosen["datasets"]["male"] = str(world.male)
     clips = dataset_clips(chosen)
     assert list(clips) == ["neuman_bike", "emdb_P1_14_outdoor_test"]
     assert clips["neuman_bike"].stages == {"decode", "masks", "depth", "pose"}
     assert clips["emdb_P1_14_outdoor_test"].stages == {"decode", "depth"}
-    assert clips["emdb_P1_14_outdoor_test"].video == chosen["video"] | {"start": 10, "step": 2}
-    assert clips["neuman_bike"].fps == 5
+    assert clips["neuman_bike"].options == (
+        *("--use", "camera", "depth", "masks", "pose", "--start", "0", "--stop", "null", "--step", "1"),
+        *("--longest-side", "1280", "--fps", "5", "--male", str(world.male)),
+    )
+    assert clips["emdb_P1_14_outdoor_test"].options[2:8] == ("--start", "10", "--stop", "null", "--step", "2")
     assert all(path.exists() for clip in clips.values() for path in clip.inputs)
     assert dataset_clips({}) == {}
 
@@ -511,3 +518,29 @@ def test_names_of_videos() -> None:
     assert video_name("3dpw", "downtown_walking_00:1") == "3dpw_downtown_walking_00_1"
     with pytest.raises(UserError, match=r"'x': not known; expected one of neuman, 3dpw"):
         dataset_clips(config(x={"path": ".", "sequences": []}))
+
+
+def test_the_command_takes_the_options_of_the_catalog(world: World, tmp_path: Path) -> None:
+    sequence = layouts.write_emdb(tmp_path / "data", world.film, world.film.pose.betas + SHIFT, LOST)
+    chosen = config(emdb={"path": str(tmp_path / "data"), "sequences": [sequence], "fps": 15, "stop": 3})
+    chosen["datasets"] |= {"use": [], "male": str(world.male)}
+    clip = dataset_clips(chosen)["emdb_P1_14_outdoor_test"]
+    out = tmp_path / "out"
+    command = ["dataset", *clip.arguments, str(out), "--body-model", str(world.neutral), *clip.options]
+    assert main(command) == 0
+    info = VideoInfo.load(out / "video.json")
+    assert (info.frames, info.fps) == (3, 15) and not (out / "camera.json").exists()
+
+
+def test_the_shipped_configuration_names_every_dataset_and_passes_the_schema() -> None:
+    shipped = yaml.safe_load((REPOSITORY / "config" / "datasets.yaml").read_text(encoding="utf-8"))
+    assert list(shipped["datasets"]["folders"]) == list(READERS)
+    whole = merged(yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8")), shipped)
+    check_config(whole)
+    with pytest.raises(
+        UserError, match=r"^data/neuman/dataset: not found; it should hold NeuMan: get it from https://"
+    ):
+        dataset_clips(whole)
+    whole["datasets"]["folders"]["neuman"]["sequence"] = "bike"
+    with pytest.raises(UserError, match=r"config\.datasets\.folders\.neuman: unknown key 'sequence'"):
+        check_config(whole)

@@ -10,7 +10,8 @@ from pipeline.datasets import reader_of
 from pipeline.datasets.sequence import PARTS
 from pipeline.errors import UserError
 
-_SELECTION = ("start", "stop", "step")
+_SELECTION = ("start", "stop", "step", "longest_side")
+_GENDERS = ("female", "male")
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,19 @@ class DatasetClip:
     dataset: str
     folder: Path
     sequence: str
-    inputs: tuple[Path, ...]  # files and folders that it is read from
+    inputs: tuple[Path, ...]  # files and folders that it is read from, SMPL's gendered bodies among them
     parts: tuple[str, ...]  # of PARTS, sorted: what is taken from the dataset beside frames and reference
-    video: Mapping[str, Any]  # the section `video` of the config, with the frames to take
-    fps: float | None  # in place of the reader's
+    options: tuple[str, ...]  # of `python -m pipeline dataset`, all but --body-model and --log
 
     @property
     def stages(self) -> frozenset[str]:
         """The stages that it stands in for."""
         return frozenset({"decode"} | {PARTS[part] for part in self.parts})
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of `python -m pipeline dataset`, those before the directory."""
+        return self.dataset, str(self.folder), self.sequence
 
 
 def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
@@ -38,6 +43,7 @@ def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
         UserError: a dataset's folder or a sequence is missing, or two would have one name.
     """
     chosen = config.get("datasets") or {}
+    bodies = {gender: chosen[gender] for gender in _GENDERS if chosen.get(gender)}
     clips: dict[str, DatasetClip] = {}
     for dataset, entry in chosen.get("folders", {}).items():
         if entry is None:
@@ -49,14 +55,16 @@ def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
             name = video_name(dataset, sequence)
             if name in clips:
                 raise UserError(f"config datasets.folders.{dataset}: {sequence!r} is named twice, or as another's name")
+            parts = _parts(located.parts & set(chosen["use"]), config["depth"]["backend"])
+            options = {key: entry.get(key, config["video"][key]) for key in _SELECTION}
+            options |= {"fps": entry["fps"]} if entry.get("fps") else {}
             clips[name] = DatasetClip(
                 dataset=dataset,
                 folder=folder,
                 sequence=sequence,
-                inputs=located.inputs,
-                parts=_parts(located.parts & set(chosen["use"]), config["depth"]["backend"]),
-                video={**config["video"], **{key: entry[key] for key in _SELECTION if key in entry}},
-                fps=entry.get("fps"),
+                inputs=(*located.inputs, *map(Path, bodies.values())),
+                parts=parts,
+                options=("--use", *parts, *_flags(options | bodies)),
             )
     return clips
 
@@ -71,3 +79,8 @@ def _parts(parts: frozenset[str], depth_backend: str) -> tuple[str, ...]:
     if "camera" not in parts or ("depth" not in parts and depth_backend != "none"):
         parts = parts - {"camera", "depth"}
     return tuple(sorted(parts))
+
+
+def _flags(options: Mapping[str, Any]) -> list[str]:
+    texts = {key: "null" if value is None else str(value) for key, value in options.items()}
+    return [part for key, text in texts.items() for part in (f"--{key.replace('_', '-')}", text)]

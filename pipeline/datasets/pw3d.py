@@ -47,8 +47,7 @@ def read(folder: Path, sequence: str, bodies: Bodies) -> Sequence:
     arrays |= {key: np.asarray(entry(path, data, key)) for key in ("cam_poses", "cam_intrinsics")}
     betas = np.asarray(entry(path, data, "betas", person)).reshape(-1)[:10]
     shapes = {"poses": ("N", 72), "trans": ("N", 3), "campose_valid": ("N",), "cam_poses": ("N", 4, 4)}
-    # Rows whose camera was not found may hold anything.
-    finite = np.isfinite(arrays["poses"]).all(axis=1) & np.isfinite(arrays["cam_poses"]).all(axis=(1, 2))
+    # Rows whose camera was not found may hold anything; `in_camera` looks at the others' numbers.
     shown = {key: np.nan_to_num(value) for key, value in arrays.items()} | {"betas": betas}
     count = check_arrays(path, shown, shapes | {"cam_intrinsics": (3, 3), "betas": (10,)})["N"]
     images = listed(image_folder, (".jpg",))
@@ -56,13 +55,13 @@ def read(folder: Path, sequence: str, bodies: Bodies) -> Sequence:
         raise UserError(f"{image_folder}: expected {count} images, one a row of {path.name}, found {len(images)}")
 
     annotation = Annotation(
-        rotations=shown["poses"].reshape(count, 24, 3).astype(float),
-        transl=shown["trans"].astype(float),
-        betas=betas.astype(float),
-        valid=arrays["campose_valid"].astype(bool) & finite,
+        rotations=arrays["poses"].reshape(count, 24, 3),
+        transl=arrays["trans"],
+        betas=betas,
+        valid=arrays["campose_valid"].astype(bool),
         gender=_GENDERS.get(entry(path, data, "genders", person), "unknown"),
     )
-    camera = shown["cam_poses"].astype(float)
+    camera = arrays["cam_poses"].astype(float)
     reference, notes = in_camera(annotation, camera[:, :3, :3], camera[:, :3, 3], bodies, path)
     return Sequence(
         title=TITLE,
