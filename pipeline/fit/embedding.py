@@ -46,6 +46,8 @@ class Embedding:
         """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
         weights, params = self._settings.weights, gaussians.params
         smooth = weights.smooth_colours * roughness(params["sh0"][:, 0], self._neighbours)
+        if params["sh_rest"].requires_grad:
+            smooth = smooth + weights.smooth_colours * roughness(params["sh_rest"].flatten(1), self._neighbours)
         if params["log_scales"].requires_grad:
             shapes = torch.cat([params["log_scales"], params["logit_opacities"][:, None]], dim=1)
             smooth = smooth + weights.smooth_shapes * roughness(shapes, self._neighbours)

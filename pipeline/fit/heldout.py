@@ -35,7 +35,7 @@ def fit_frozen(
     body = body.to(device=avatar.means.device)
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     generator = torch.Generator().manual_seed(settings.seed + 1)
-    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, settings)
+    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, clip.has_depth, settings)
     rest_pelvis = body.rest_joints(avatar.betas)[0]
     with torch.no_grad():
         poses = [rows.apply(frame, rows.correction(frame)) for frame in range(len(clip))]

@@ -22,7 +22,7 @@ from pipeline.losses.silhouette import silhouette
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
-_REFERENCE_FPS = 30.0  # the frame rate that smoothness scales are stated for
+_REFERENCE_FPS = 15.0  # the frame rate that the temporal weights and margins are stated for
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def _visible(rendered: Rendered) -> Tensor:  # [M]
 class PoseTerms:
     """Everything that is believed of a pose without looking at the video."""
 
-    def __init__(self, rows: PoseRows, fps: float, settings: FitSettings) -> None:
+    def __init__(self, rows: PoseRows, fps: float, has_depth: bool, settings: FitSettings) -> None:
         self._rows, self._weights, self._margins = rows, settings.weights, settings.margins
-        self._frame_time = (_REFERENCE_FPS / fps) ** 2
+        self._holds_distance = not has_depth
+        self._squared_frame_time = (_REFERENCE_FPS / fps) ** 2
 
     def __call__(self, frame: int, correction: Tensor, joints: Tensor, all_joints: Tensor) -> dict[str, Tensor]:
         """Weighted terms of a frame.
@@ -148,16 +149,22 @@ class PoseTerms:
             all_joints: the posed joints of all frames as last seen. [T, 24, 3]
         """
         weights, margins = self._weights, self._margins
-        turns, depthwise = correction[:-3].view(-1, 3), correction[-1]
-        stay = robust(turns.square().sum(-1), margins.initial_pose).sum()
-        terms = {"initial": weights.initial_pose * stay + weights.initial_distance * depthwise.square()}
+        stay = robust(correction[:-3].view(-1, 3).square().sum(-1), margins.initial_pose).sum()
+        terms = {"initial": weights.initial_pose * stay}
+        if self._holds_distance:
+            # Clothes make a silhouette larger than the body, which would draw the person nearer. How far frames differ
+            # is seen; the mean is not, and stays. Its gradient goes to this frame's part alone.
+            depthwise = correction[-1]
+            mean = depthwise + (self._rows.mean_depthwise() - depthwise).detach()
+            terms["distance"] = weights.initial_distance * mean.square()
         expected = self._rows.expected(frame)
         if expected is not None:
             between, gaps = expected
+            gaps = gaps * self._squared_frame_time  # second differences grow with the square of time
             terms["smooth"] = weights.smooth_correction * (correction - between).square().sum() / gaps
             before, after = self._rows.neighbours(frame)
             middle = torch.lerp(all_joints[before], all_joints[after], (frame - before) / (after - before))
             bend = (joints - middle).square().sum(-1) / gaps**2
-            scale = margins.acceleration * self._frame_time
+            scale = margins.acceleration
             terms["acceleration"] = weights.acceleration * robust(bend, scale).sum() / scale**2
         return terms

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class JointFit:
     """The state of the optimisation, and its step."""
 
     def __init__(self, clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings, device: torch.device) -> None:
+        settings = replace(settings, steps=settings.steps.for_frames(int(clip.train.sum())))
         self.clip, self.settings, self.device = clip, settings, device
         self.body = body.to(device=device)
         self.initial_betas = torch.as_tensor(pose.betas, dtype=torch.float32, device=device)
@@ -73,7 +74,7 @@ class JointFit:
         self.shared_adam = RowAdam(shared, {"thickness": rates.thickness, "betas": rates.betas})
         self.gaussian_adam = RowAdam(self.gaussians.params, self._gaussian_rates(0))
         self.image_terms = ImageTerms(settings)
-        self.pose_terms = PoseTerms(self.rows, pose.fps, settings)
+        self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
         self.joints = self._initial_joints()
         self.gradients = ImageGradients(len(self.gaussians), device)
         self.order = torch.zeros(0, dtype=torch.int64)

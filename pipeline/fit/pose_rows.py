@@ -70,6 +70,12 @@ class PoseRows:
     def correction(self, frame: int) -> Tensor:  # [75]
         return self.params["rows"][frame] + self.basis[frame] @ self.params["knots"]
 
+    def mean_depthwise(self) -> Tensor:
+        """Mean over the trained frames of the logarithm by which distances were changed."""
+        with torch.no_grad():
+            rows, knots = self.params["rows"][:, -1], self.params["knots"][:, -1]
+            return (rows + self.basis @ knots)[self.frames].mean()
+
     def apply(
         self,
         frame: int,

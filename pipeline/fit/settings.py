@@ -1,6 +1,6 @@
 """Settings of the fit: the section `fit` of config/config.yaml, where each value is explained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS
 from pipeline.errors import UserError
@@ -15,6 +15,14 @@ class Steps:
     middle: int
     full: int
     heldout: int
+    clip_frames: int
+
+    def for_frames(self, frames: int) -> "Steps":
+        """The steps for a clip with so many frames to train on: longer than stated ones get more, by the square root,
+        for what the avatar learns is shared but each pose must be visited."""
+        factor = max(1.0, frames / self.clip_frames) ** 0.5
+        longer = {name: round(getattr(self, name) * factor) for name in ("colours", "coarse", "middle", "full")}
+        return replace(self, **longer)
 
     @property
     def surface(self) -> int:
