@@ -12,6 +12,7 @@
 #   results/<video>/report.html                  report
 #   results/<video>/provenance/, logs/           every stage
 # and results/metrics.csv over all videos        aggregate
+# `snakemake --cores 1 weights` fetches the weight files of the paper preset (config/paper.yaml) into models/.
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -33,6 +34,7 @@ include: "rules/render.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/aggregate.smk"
+include: "rules/weights.smk"
 
 
 report: "pipeline/report/captions/workflow.rst"

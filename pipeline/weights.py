@@ -145,7 +145,8 @@ def require(weights: list[Weight]) -> None:
     """Raise a UserError that names the first file missing and what mends it."""
     for weight in weights:
         if weight.missing:
-            raise UserError(f"{weight.missing[0]}: not found; snakemake --cores 1 weights fetches it{_or_put(weight)}")
+            fetched = "snakemake --cores 1 weights fetches it, or " if weight.addresses else ""
+            raise UserError(f"{weight.missing[0]}: not found; {fetched}{_by_hand(weight)}")
 
 
 def require_smpl(body_model: str) -> None:
@@ -162,13 +163,12 @@ def require_smpl(body_model: str) -> None:
         )
 
 
-def _or_put(weight: Weight) -> str:
-    """What to do by hand, for the end of a message."""
+def _by_hand(weight: Weight) -> str:
     if not weight.addresses:
-        return "; its address is not known: put it there"
+        return "put it there (its address is not known)"
     if weight.folder:
-        return f", or unpack {weight.addresses[0]} in {weight.folder}"
-    return f", or put {weight.addresses[0]} there"
+        return f"unpack {weight.addresses[0]} in {weight.folder}"
+    return f"put {weight.addresses[0]} there"
 
 
 def fetch_all(weights: list[Weight]) -> list[str]:
@@ -185,7 +185,7 @@ def fetch_all(weights: list[Weight]) -> list[str]:
         try:
             fetch(weight)
         except (OSError, ValueError, tarfile.TarError) as error:  # urllib's and the checks' below
-            lost.append(f"{weight.missing[0]}: could not be fetched ({error}){_or_put(weight)}")
+            lost.append(f"{weight.missing[0]}: could not be fetched ({error}); {_by_hand(weight)}")
     return lost
 
 

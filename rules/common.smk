@@ -8,11 +8,21 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.errors import UserError
+from pipeline.preflight import check_backends, estimator
 from pipeline.settings import check_config
 from pipeline.sources import sources
+from pipeline.weights import needed
+
+# `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
+# after this file is read; "weights:" is how it names the job to the process that runs it.
+FETCHING = bool({"weights", "weights:"} & set(sys.argv))
 
 try:
     check_config(config)
+    if not FETCHING:
+        methods = workflow.deployment_settings.deployment_method
+        with_conda = any(str(method) == "conda" for method in methods)
+        check_backends(config, packages=not with_conda)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -64,11 +74,11 @@ def find_videos(folder):
     return found
 
 
-VIDEOS = find_videos(config["videos"])
+VIDEOS = {} if FETCHING else find_videos(config["videos"])
 
 
 wildcard_constraints:
-    video="|".join(map(re.escape, VIDEOS)),
+    video="|".join(map(re.escape, VIDEOS)) or "-",
 
 
 def modules(stage, backend=None):
@@ -99,3 +109,23 @@ def user_files(section):
 def body_file():
     """The body model's file, as an input, where the user brought one."""
     return [] if config["body_model"] == "free" else [config["body_model"]]
+
+
+def weight_files(stage):
+    """The weights of a stage's backend, as inputs: other weights, other results."""
+    weights = needed(stage, config[stage])
+    return [str(file) for weight in weights for file in weight.files]
+
+
+def environment(stage):
+    """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
+    if estimator(config, stage):
+        return "../envs/estimators.yaml"
+    gpu = stage == "fit" and config["fit"]["device"] == "cuda"
+    return "../envs/gpu.yaml" if gpu else "../envs/embedded.yaml"
+
+
+def gpus(stage):
+    """How many GPUs a job of a stage takes."""
+    chosen = estimator(config, stage) if stage != "fit" else config["fit"]
+    return 1 if chosen and chosen["device"] == "cuda" else 0

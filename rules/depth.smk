@@ -3,6 +3,7 @@ rule depth:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
         user_files=user_files("depth"),
+        weights=weight_files("depth"),
         modules=modules("depth", backend=True),
     output:
         **(
@@ -15,7 +16,9 @@ rule depth:
     log:
         f"{OUT}/logs/depth.log",
     conda:
-        "../envs/embedded.yaml"
+        environment("depth")
+    resources:
+        gpu=gpus("depth"),
     params:
         directory=OUT,
         settings=settings("depth"),

@@ -17,10 +17,10 @@ rule fit:
     log:
         f"{OUT}/logs/fit.log",
     conda:
-        "../envs/embedded.yaml"
+        environment("fit")
     threads: 4
     resources:
-        gpu=1 if config["fit"]["device"] == "cuda" else 0,
+        gpu=gpus("fit"),
     params:
         directory=OUT,
         settings=settings("fit"),

@@ -3,6 +3,7 @@ rule masks:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
         user_files=user_files("masks"),
+        weights=weight_files("masks"),
         modules=modules("masks", backend=True),
     output:
         masks=directory(f"{OUT}/masks"),
@@ -10,8 +11,10 @@ rule masks:
     log:
         f"{OUT}/logs/masks.log",
     conda:
-        "../envs/embedded.yaml"
+        environment("masks")
     threads: 2
+    resources:
+        gpu=gpus("masks"),
     params:
         directory=OUT,
         settings=settings("masks"),

@@ -6,6 +6,7 @@ rule pose:
         camera=rules.depth.output.camera,
         body=body_file(),
         user_files=user_files("pose"),
+        weights=weight_files("pose"),
         modules=modules("pose", backend=True),
     output:
         pose=f"{OUT}/pose_init.npz",
@@ -14,8 +15,10 @@ rule pose:
     log:
         f"{OUT}/logs/pose.log",
     conda:
-        "../envs/embedded.yaml"
+        environment("pose")
     threads: 2
+    resources:
+        gpu=gpus("pose"),
     params:
         directory=OUT,
         settings=settings("pose"),

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import UserError
-
-INSTALL = "make paper-env installs it (or run with --sdm conda)"
+from pipeline.preflight import INSTALL
 
 
 def import_package(backend: str, module: str, unused: Iterable[str] = ()) -> ModuleType:

@@ -1,0 +1,46 @@
+"""What can be known to be missing before any job runs: the packages and files of the backends chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.weights import needed, require, require_smpl
+
+# The paper preset's estimators: stage, backend, and the packages that its code imports.
+ESTIMATORS = {
+    "masks": ("sam2", ("torchvision", "hydra", "iopath", "sam2")),
+    "depth": ("unidepth", ("torchvision", "timm", "einops", "huggingface_hub", "unidepth")),
+    "pose": ("hmr2", ("torchvision", "timm", "einops", "yacs", "smplx", "pytorch_lightning", "hmr2")),
+}
+INSTALL = "make paper-env installs it (or run with --sdm conda)"
+
+
+def estimator(config: Mapping[str, Any], stage: str) -> Mapping[str, Any] | None:
+    """The settings of the paper's estimator of a stage, where the config chooses it: `masks.sam2`."""
+    backend, _ = ESTIMATORS.get(stage, (None, ()))
+    section = config[stage]
+    return section[backend] if backend is not None and section["backend"] == backend else None
+
+
+def check_backends(config: Mapping[str, Any], packages: bool) -> None:
+    """Stop where a stage that comes late would fail for something missing.
+
+    Args:
+        config: the whole configuration.
+        packages: also look for packages; not where each stage has an environment of its own.
+
+    Raises:
+        UserError: names the first package or file missing, and what mends it. A GPU is looked for by the stages.
+    """
+    for stage, (backend, imported) in ESTIMATORS.items():
+        if estimator(config, stage) is None:
+            continue
+        absent = [name for name in imported if importlib.util.find_spec(name) is None]
+        if packages and absent:
+            raise UserError(f"backend {backend}: the package {absent[0]} is not installed; {INSTALL}")
+        require(needed(stage, config[stage]))
+        if backend == "hmr2":
+            require_smpl(config["body_model"])
