@@ -44,7 +44,7 @@ def load_settings(section: str, overrides: Mapping[str, Any] | None, cls: type[S
     values: Any = default_config()
     for part in section.split("."):
         values = values[part]
-    return _build(cls, merged(values, overrides or {}), section)
+    return build(cls, merged(values, overrides or {}), section)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
+def build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Build the settings `cls` from values that a file holds under `where`. Raises as `load_settings` does."""
     if not isinstance(values, Mapping):
         raise UserError(f"settings {where}: expected KEY: VALUE pairs, found {values!r}")
     types = get_type_hints(cls)
@@ -75,7 +76,7 @@ def _build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
 def _convert(kind: Any, value: Any, where: str) -> Any:
     """`value` as the type of its field: a dataclass, a plain type or several joined by |; others pass unchecked."""
     if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where)
+        return build(kind, value, where)
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if float in kinds and type(value) is int and int not in kinds:
         value = float(value)
