@@ -495,15 +495,17 @@ def test_the_catalog_tells_what_each_sequence_stands_in_for(world: World, tmp_pa
         emdb={"path": str(tmp_path / "emdb"), "sequences": [emdb], "start": 10, "step": 2},
         zju_mocap=None,
     )
-    chosen["datasets"]["male"] = str(world.male)
+    chosen["body_model"], chosen["datasets"]["male"] = str(world.neutral), str(world.male)
     clips = dataset_clips(chosen)
     assert list(clips) == ["neuman_bike", "emdb_P1_14_outdoor_test"]
     assert clips["neuman_bike"].stages == {"decode", "masks", "depth", "pose"}
     assert clips["emdb_P1_14_outdoor_test"].stages == {"decode", "depth"}
     assert clips["neuman_bike"].options == (
         *("--use", "camera", "depth", "masks", "pose", "--start", "0", "--stop", "null", "--step", "1"),
-        *("--longest-side", "1280", "--fps", "5", "--male", str(world.male)),
+        *("--longest-side", "1280", "--fps", "5"),
     )
+    emdb_clip = clips["emdb_P1_14_outdoor_test"]
+    assert emdb_clip.options[-2:] == ("--male", str(world.male)) and emdb_clip.inputs[-1] == world.male
     assert clips["emdb_P1_14_outdoor_test"].options[2:8] == ("--start", "10", "--stop", "null", "--step", "2")
     assert all(path.exists() for clip in clips.values() for path in clip.inputs)
     assert dataset_clips({}) == {}
@@ -512,6 +514,16 @@ def test_the_catalog_tells_what_each_sequence_stands_in_for(world: World, tmp_pa
     with_depth = chosen | {"depth": {"backend": "unidepth"}}
     assert dataset_clips(with_depth)["emdb_P1_14_outdoor_test"].stages == {"decode"}
     assert dataset_clips(with_depth)["neuman_bike"].stages == {"decode", "masks", "depth", "pose"}
+
+    chosen["datasets"]["female"] = "models/SMPL_FEMALE.pkl"
+    with pytest.raises(
+        UserError, match=r"config datasets\.female: models/SMPL_FEMALE\.pkl: no such file; .*https://smpl"
+    ):
+        dataset_clips(chosen)
+    chosen["datasets"]["folders"]["emdb"] = None  # NeuMan's shapes are of the neutral body
+    assert list(dataset_clips(chosen)) == ["neuman_bike"]
+    with pytest.raises(UserError, match=r"config body_model: free: no such file; .*https://smpl"):
+        dataset_clips(chosen | {"body_model": "free"})
 
 
 def test_names_of_videos() -> None:
@@ -523,6 +535,7 @@ def test_names_of_videos() -> None:
 def test_the_command_takes_the_options_of_the_catalog(world: World, tmp_path: Path) -> None:
     sequence = layouts.write_emdb(tmp_path / "data", world.film, world.film.pose.betas + SHIFT, LOST)
     chosen = config(emdb={"path": str(tmp_path / "data"), "sequences": [sequence], "fps": 15, "stop": 3})
+    chosen["body_model"] = str(world.neutral)
     chosen["datasets"] |= {"use": [], "male": str(world.male)}
     clip = dataset_clips(chosen)["emdb_P1_14_outdoor_test"]
     out = tmp_path / "out"

@@ -3,6 +3,7 @@
 A reader module has
     TITLE, WHERE        its name for people, and where to get it
     FPS                 of its images
+    GENDERED            whether it states shapes of SMPL's female and male bodies
     sequences(folder)   the names of the sequences in the dataset's folder
     locate(folder, sequence) -> Located    without reading it
     read(folder, sequence, bodies) -> Sequence

@@ -40,10 +40,10 @@ def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
     """The sequences that the key `datasets` of a checked configuration asks for, by video name; none without the key.
 
     Raises:
-        UserError: a dataset's folder or a sequence is missing, or two would have one name.
+        UserError: a dataset's folder, a sequence or one of SMPL's bodies is missing, or two would have one name.
     """
     chosen = config.get("datasets") or {}
-    bodies = {gender: chosen[gender] for gender in _GENDERS if chosen.get(gender)}
+    named = {gender: chosen[gender] for gender in _GENDERS if chosen.get(gender)}
     clips: dict[str, DatasetClip] = {}
     for dataset, entry in chosen.get("folders", {}).items():
         if entry is None:
@@ -58,6 +58,7 @@ def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
             parts = _parts(located.parts & set(chosen["use"]), config["depth"]["backend"])
             options = {key: entry.get(key, config["video"][key]) for key in _SELECTION}
             options |= {"fps": entry["fps"]} if entry.get("fps") else {}
+            bodies = named if reader.GENDERED else {}
             clips[name] = DatasetClip(
                 dataset=dataset,
                 folder=folder,
@@ -66,6 +67,11 @@ def dataset_clips(config: Mapping[str, Any]) -> dict[str, DatasetClip]:
                 parts=parts,
                 options=("--use", *parts, *_flags(options | bodies)),
             )
+    if clips:
+        gendered = named if any(reader_of(clip.dataset, clip.folder).GENDERED for clip in clips.values()) else {}
+        _check_bodies(
+            {"body_model": config["body_model"]} | {f"datasets.{key}": path for key, path in gendered.items()}
+        )
     return clips
 
 
@@ -79,6 +85,15 @@ def _parts(parts: frozenset[str], depth_backend: str) -> tuple[str, ...]:
     if "camera" not in parts or ("depth" not in parts and depth_backend != "none"):
         parts = parts - {"camera", "depth"}
     return tuple(sorted(parts))
+
+
+def _check_bodies(files: Mapping[str, str]) -> None:
+    for key, file in files.items():
+        if not Path(file).is_file():
+            raise UserError(
+                f"config {key}: {file}: no such file; the datasets' motions are of SMPL's bodies: register at "
+                "https://smpl.is.tue.mpg.de, download SMPL for Python (version 1.1.0) and name its files there"
+            )
 
 
 def _flags(options: Mapping[str, Any]) -> list[str]:

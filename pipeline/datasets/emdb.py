@@ -24,6 +24,7 @@ from pipeline.formats.arrays import check_arrays
 TITLE = "EMDB"
 WHERE = "https://emdb.ait.ethz.ch (fill in its form)"
 FPS = Fraction(30)  # eth-ait/emdb: visualize.py
+GENDERED = True
 _SMPL = {"poses_root": ("N", 3), "poses_body": ("N", 69), "trans": ("N", 3), "betas": (10,)}
 
 

@@ -28,6 +28,7 @@ from pipeline.formats.records import read_json
 TITLE = "Human3.6M"
 WHERE = "http://vision.imar.ro/human3.6m (registration), parsed as linked from https://github.com/mks0601/NeuralAnnot_RELEASE"
 FPS = Fraction(50)  # hongsukchoi/TCMR_RELEASE issue 38
+GENDERED = False
 _NAME = re.compile(r"s_(\d\d)_act_(\d\d)_subact_(\d\d)_ca_(\d\d)")
 _MOTIONS = ("Human36M_subject{}_SMPL_NeuralAnnot.json", "Human36M_subject{}_smpl_param.json")
 

@@ -40,6 +40,7 @@ WHERE = (
 # Every tenth frame of the videos (apple/ml-neuman: preprocess/gen_run.py). Their rate is not stated; at 60 a second the
 # clips last the 10 to 20 s that the paper speaks of.
 FPS = Fraction(6)
+GENDERED = False
 
 _REFERENCE, _INITIAL = "smpl_optimized_aligned_scale.npz", "smpl_aligned_scale.npz"
 _OPTIMIZED, _ROMP, _ALIGNMENTS = "smpl_output_optimized.pkl", "smpl_output_romp.pkl", "alignments.npy"

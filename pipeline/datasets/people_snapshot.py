@@ -19,6 +19,7 @@ TITLE = "PeopleSnapshot"
 _PREPARATION = "scripts/peoplesnapshot of https://github.com/tijiang13/InstantAvatar"
 WHERE = f"https://graphics.tu-bs.de/people-snapshot (on request), prepared with {_PREPARATION}"
 FPS = Fraction(30)  # not stated; the subjects turn at a plausible speed with it
+GENDERED = True
 # First frame, last frame and step (InstantAvatar's confs/dataset/peoplesnapshot; GART's
 # lib_data/instant_avatar_people_snapshot.py).
 _SPLITS: dict[str, instant_avatar.Splits] = {

@@ -25,6 +25,7 @@ from pipeline.formats.arrays import check_arrays
 TITLE = "3DPW"
 WHERE = "https://virtualhumans.mpi-inf.mpg.de/3DPW (accept its licence there)"
 FPS = Fraction(30)  # the dataset's readme
+GENDERED = True
 _GENDERS = {"m": "male", "f": "female"}
 
 

@@ -30,6 +30,7 @@ from pipeline.estimators.motion_readers.content import arrays_of, read_content
 TITLE = "ZJU-MoCap"
 WHERE = "https://github.com/zju3dv/neuralbody/blob/master/INSTALL.md#zju-mocap-dataset (fill in its form)"
 FPS = Fraction(50)  # not stated in the files
+GENDERED = False
 _PARAMS = ("new_params", "smpl_params", "params")  # the newly fitted ones first
 _SHAPES = {"poses": (1, 72), "shapes": (1, 10), "Rh": (1, 3), "Th": (1, 3)}
 
