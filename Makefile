@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo test lint format clean
+.PHONY: install demo test test-models paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,28 @@ demo: install videos/demo.mp4
 
 test: $(VENV)/tools
 	$(BIN)/python -m pytest --numprocesses 2 --durations 15
+
+# The paper preset's estimators with their real code and random weights, on the CPU. Where GitHub cannot be reached:
+# make test-models UNIDEPTH=/path/to/UniDepth HMR2=/path/to/4D-Humans
+MODELS := $(VENV)/models
+test-models: $(MODELS)/installed
+	PYTHONPATH=$(MODELS) $(BIN)/python -m pytest tests/models --durations 10
+
+$(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators.post-deploy.sh
+	@echo "installing the code of SAM 2, UniDepthV2 and HMR2.0 into $(MODELS): a minute, about 80 MB; no weights"
+	@$(PIP) --no-deps --upgrade --target $(MODELS) --requirement tests/models/requirements.txt
+	@PIP_TARGET=$(MODELS) PIP_UPGRADE=1 PIP_QUIET=1 UNIDEPTH=$(UNIDEPTH) HMR2=$(HMR2) PATH=$(abspath $(BIN)):$$PATH \
+	  sh envs/estimators.post-deploy.sh
+	@touch $@
+
+# All that config/paper.yaml runs, into the environment of make install; the pins are those of envs/.
+paper-env: install
+	@echo "installing SAM 2, UniDepthV2, HMR2.0 and gsplat into $(VENV): about 1 GB"
+	@echo "UniDepth and smplx are for non-commercial use; weights and SMPL come apart: snakemake --cores 1 weights"
+	@sed -n '/# of the estimators/,$$s/^ *- \(.*==.*\)/\1/p' envs/estimators.yaml > $(VENV)/estimators.txt
+	@$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --requirement $(VENV)/estimators.txt gsplat==1.5.3
+	@PIP_QUIET=1 UNIDEPTH=$(UNIDEPTH) HMR2=$(HMR2) PATH=$(abspath $(BIN)):$$PATH sh envs/estimators.post-deploy.sh
+	@$(BIN)/python -m pipeline doctor
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check .

@@ -17,7 +17,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
+import yaml
 from packaging.requirements import Requirement
+
+from pipeline.preflight import ESTIMATORS
+from pipeline.settings import default_config, merged
+from pipeline.weights import SMPL_ADDRESS, Weight, needed
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED, PAPER = "embedded", "paper"
@@ -34,13 +39,12 @@ _LICENCES = {
     "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
     "packaging": "Apache-2.0 or BSD-2-Clause",
 }  # fmt: skip
-# Estimators of the paper preset: part, estimator file, package, folder of the weights, licence, where to get it.
+# The paper's estimators: part, stage, licence, distributions whose versions are shown.
 _PAPER_ESTIMATORS = (
-    ("SAM 2 (masks)", "masks_sam2", "sam2", "models/sam2", "Apache-2.0", "https://github.com/facebookresearch/sam2"),
-    ("HMR2.0 (pose)", "pose_hmr2", "hmr2", "models/hmr2", "MIT code", "https://github.com/shubham-goel/4D-Humans"),
-    ("UniDepthV2 (depth)", "depth_unidepth", "unidepth", "models/unidepth", "CC BY-NC 4.0: non-commercial",
-     "https://github.com/lpiccinelli-eth/UniDepth"),
-)  # fmt: skip
+    ("SAM 2 (masks)", "masks", "Apache-2.0", ("sam2",)),
+    ("UniDepthV2 (depth)", "depth", "CC BY-NC 4.0: non-commercial", ("unidepth",)),
+    ("HMR2.0 (pose)", "pose", "MIT code; smplx non-commercial", ("hmr2", "smplx")),
+)
 
 
 @dataclass(frozen=True)
@@ -78,29 +82,54 @@ def _embedded() -> Iterator[Part]:
 
 
 def _paper() -> Iterator[Part]:
-    config = ROOT / "config" / "paper.yaml"
-    if config.is_file():
-        yield Part(PAPER, "configuration", OK, _short(config))
-    else:
-        mend = "use the embedded preset"
-        yield Part(PAPER, "configuration", MISSING, f"not built yet: no {_short(config)}", mend=mend)
-    yield _smpl()
+    overlay = ROOT / "config" / "paper.yaml"
+    config = merged(default_config(), yaml.safe_load(overlay.read_text(encoding="utf-8")))
+    yield Part(PAPER, "configuration", OK, _short(overlay))
+    yield _smpl(Path(config["body_model"]))
     yield _gpu(PAPER)
-    yield _package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0")
-    for name, estimator, package, folder, licence, address in _PAPER_ESTIMATORS:
-        if not (ROOT / "pipeline" / "estimators" / f"{estimator}.py").is_file():
-            stage = estimator.split("_")[0]
-            mend = f"use the embedded preset, or bring your own results: {stage}.backend: import"
-            yield Part(PAPER, name, MISSING, f"not built yet: no pipeline/estimators/{estimator}.py", licence, mend)
-            continue
-        yield _package(PAPER, Requirement(package), licence, f"see {address}", f"{name}: package")
-        weights = (
-            sorted(path for path in Path(folder).glob("*") if path.stat().st_size) if Path(folder).is_dir() else []
-        )
-        state, found = (OK, str(weights[0])) if weights else (MISSING, f"nothing in {folder}/")
-        yield Part(
-            PAPER, f"{name}: weights", state, found, licence, "" if weights else f"put them there; see {address}"
-        )
+    yield _package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0", "make paper-env")
+    yield _compiler()
+    for name, stage, licence, distributions in _PAPER_ESTIMATORS:
+        yield _estimator_code(name, stage, licence, distributions)
+        yield _weights(name, needed(stage, config[stage]), licence)
+
+
+def _estimator_code(name: str, stage: str, licence: str, distributions: tuple[str, ...]) -> Part:
+    """Whether all that an estimator imports can be found; importing it would take seconds."""
+    _, modules = ESTIMATORS[stage]
+    absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    if absent:
+        found = f"not installed: {', '.join(absent)}"
+        return Part(PAPER, f"{name}: code", MISSING, found, licence, "make paper-env, or run with --sdm conda")
+    versions = ", ".join(f"{distribution} {_version(distribution)}" for distribution in distributions)
+    return Part(PAPER, f"{name}: code", OK, versions, licence)
+
+
+def _weights(name: str, weights: list[Weight], licence: str) -> Part:
+    lost = [file for weight in weights for file in weight.missing]
+    files = [file for weight in weights for file in weight.files]
+    if lost:
+        size = sum(weight.megabytes or 0 for weight in weights if weight.missing)
+        mend = f"snakemake --cores 1 weights (about {size} MB)"
+        return Part(PAPER, f"{name}: weights", MISSING, f"{lost[0]} is not there", licence, mend)
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return Part(PAPER, f"{name}: weights", OK, f"{files[0].parent}, {size:.0f} MB", licence)
+
+
+def _compiler() -> Part:
+    """gsplat's wheel from the package index compiles its kernels at its first use."""
+    found, licence = shutil.which("nvcc"), "NVIDIA's"
+    if found:
+        return Part(PAPER, "CUDA compiler", OK, found, licence)
+    mend = "install the CUDA toolkit of torch's CUDA version, or run with --sdm conda"
+    return Part(PAPER, "CUDA compiler", MISSING, "no nvcc on the path; gsplat compiles itself with it", licence, mend)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "(no version)"
 
 
 def _package(preset: str, requirement: Requirement, licence: str, mend: str = "", label: str = "") -> Part:
@@ -173,14 +202,12 @@ def _free_body() -> Part:
     )
 
 
-def _smpl() -> Part:
-    folder = Path("models/smpl")
-    found = sorted([*folder.glob("*.npz"), *folder.glob("*.pkl")])
+def _smpl(path: Path) -> Part:
     licence = "registration, non-commercial"
-    if found:
-        return Part(PAPER, "SMPL body model", OK, str(found[0]), licence)
-    mend = f"register at https://smpl.is.tue.mpg.de, put its neutral model in {folder}/, give its path: body_model"
-    return Part(PAPER, "SMPL body model", MISSING, f"nothing in {folder}/", licence, mend)
+    if path.is_file():
+        return Part(PAPER, "SMPL body model", OK, str(path), licence)
+    mend = f"register at {SMPL_ADDRESS}, download SMPL for Python and put its neutral model at {path}"
+    return Part(PAPER, "SMPL body model", MISSING, f"{path} is not there", licence, mend)
 
 
 def _gpu(preset: str) -> Part:
@@ -203,13 +230,8 @@ def _lpips() -> Part:
     lost = [name for name in files if not (folder / name).is_file()]
     if not lost:
         return Part(EMBEDDED, "LPIPS weights", OK, str(folder), "BSD-2-Clause")
-    addresses = {
-        files[0]: f"https://download.pytorch.org/models/{files[0]}",
-        files[1]: "https://github.com/richzhang/PerceptualSimilarity (lpips/weights/v0.1)",
-    }
-    mend = f"put {addresses[lost[0]]} there"
     found = f"{folder / lost[0]} is not there; the figure stays blank"
-    return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", mend)
+    return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", "snakemake --cores 1 weights")
 
 
 def _import(name: str) -> ModuleType:

@@ -45,7 +45,8 @@ OUT = f"{RESULTS}/{{video}}"
 # The jobs run the Python that runs Snakemake, whether or not its environment is activated;
 # with --sdm conda the rule's own environment comes before it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ["PYTHONPATH"] = workflow.basedir
+inherited = os.environ.get("PYTHONPATH")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, inherited]))
 
 
 def find_videos(folder):

@@ -1,6 +1,7 @@
 """The doctor: one line a part, the right verdict, and the one thing that mends each fault."""
 
 import importlib
+import importlib.util
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +12,9 @@ from packaging.requirements import Requirement
 from pipeline import doctor
 from pipeline.__main__ import main
 from pipeline.doctor import EMBEDDED, MISSING, OK, OPTIONAL, PAPER, Part, examine, table
+from pipeline.preflight import ESTIMATORS
+from pipeline.settings import default_config
+from pipeline.weights import wanted
 
 REAL_IMPORT = importlib.import_module
 
@@ -100,25 +104,33 @@ def test_broken_ffmpeg(healthy, monkeypatch, tmp_path):
     assert "IMAGEIO_FFMPEG_EXE" in part.mend
 
 
-def test_paper_preset_is_honest(healthy, monkeypatch, tmp_path):
-    """An estimator without a file is not built; with one, its package and weights are asked for, with an address."""
-    root = tmp_path / "clone"
-    (root / "pipeline" / "estimators").mkdir(parents=True)
-    (root / "pyproject.toml").write_text((doctor.ROOT / "pyproject.toml").read_text())
-    (root / "pipeline" / "estimators" / "masks_sam2.py").touch()
-    monkeypatch.setattr(doctor, "ROOT", root)
+def test_the_paper_preset_tells_all_that_it_needs(healthy, monkeypatch, tmp_path):
+    """Code, weights and SMPL of each estimator: missing, each with what mends it; and there."""
     monkeypatch.chdir(tmp_path)
-    healthy["sam2"] = "1.1.0"
+    real = importlib.util.find_spec
+    absent = {module for _, modules in ESTIMATORS.values() for module in modules}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else real(name, *rest))
     by_name = {part.name: part for part in examine() if part.preset == PAPER}
-    assert by_name["HMR2.0 (pose)"].found.startswith("not built yet")
-    assert by_name["SAM 2 (masks): package"].state == OK
-    assert by_name["SAM 2 (masks): weights"].state == MISSING
-    assert "https://" in by_name["SAM 2 (masks): weights"].mend
-    weights = Path("models/sam2")
-    weights.mkdir(parents=True)
-    (weights / "sam2.1_hiera_tiny.pt").write_bytes(b"x")
+    names = [f"{name}: {what}" for name, *_ in doctor._PAPER_ESTIMATORS for what in ("code", "weights")]
+    for name in (*names, "SMPL body model", "gsplat"):
+        assert by_name[name].state == MISSING
+        assert by_name[name].licence
+    assert "torchvision" in by_name["SAM 2 (masks): code"].found
+    assert by_name["SAM 2 (masks): code"].mend.startswith("make paper-env")
+    assert by_name["HMR2.0 (pose): weights"].mend == "snakemake --cores 1 weights (about 2700 MB)"
+    assert "https://smpl.is.tue.mpg.de" in by_name["SMPL body model"].mend
+    for weight in wanted(default_config()):
+        for file in weight.files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(bytes(1_000_000))
+    Path("models/smpl").mkdir()
+    Path("models/smpl/SMPL_NEUTRAL.pkl").touch()
+    healthy |= {"gsplat": "1.5.3", "sam2": "1.1.0"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: real("json") if name in absent else real(name))
     by_name = {part.name: part for part in examine() if part.preset == PAPER}
-    assert by_name["SAM 2 (masks): weights"].state == OK
+    assert {by_name[name].state for name in (*names, "SMPL body model", "gsplat")} == {OK}
+    assert by_name["SAM 2 (masks): code"].found == "sam2 1.1.0"
+    assert by_name["UniDepthV2 (depth): weights"].found == "models/unidepth-v2-vitl14, 2 MB"
 
 
 def test_what_is_missing_says_what_mends_it():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -31,7 +32,9 @@ def import_package(backend: str, module: str, unused: Iterable[str] = ()) -> Mod
     for name in unused:
         _stand_in(name)
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():  # of old names and optional parts that inference does not use
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(f"backend {backend}: the package {error.name} is not installed; {INSTALL}") from error
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: torchvision that does not fit torch
