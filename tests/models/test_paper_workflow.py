@@ -37,9 +37,9 @@ def test_the_paper_preset_runs_to_the_end(
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     configs = [REPOSITORY / "config" / "paper.yaml", REPOSITORY / "tests" / "tiny.yaml", tmp_path / "own.yaml"]
     path = os.pathsep.join([str(shallow_hmr2), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--cores", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--cores", "1"]
-        + ["--configfile", *configs],
+        [*command, "--configfile", *configs],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
