@@ -35,6 +35,8 @@ def check_backends(config: Mapping[str, Any], packages: bool) -> None:
     Raises:
         UserError: names the first package or file missing, and what mends it. A GPU is looked for by the stages.
     """
+    if packages and config["fit"]["device"] == "cuda" and importlib.util.find_spec("gsplat") is None:
+        raise UserError(f"settings fit.device: cuda needs the package gsplat, which is not installed; {INSTALL}")
     for stage, (backend, imported) in ESTIMATORS.items():
         if estimator(config, stage) is None:
             continue

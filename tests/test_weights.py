@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import importlib
 import io
 import itertools
 import tarfile
@@ -196,8 +197,12 @@ def test_each_missing_piece_is_one_line_before_any_work(tmp_path: Path, monkeypa
     Path("models/smpl/SMPL_NEUTRAL.pkl").touch()
     check_backends(config, packages=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^backend sam2: the package torchvision is not installed; make paper-env"):
+    with pytest.raises(
+        UserError, match=r"^settings fit\.device: cuda needs the package gsplat, which is not installed"
+    ):
         check_backends(config, packages=True)
+    with pytest.raises(UserError, match=r"^backend sam2: the package torchvision is not installed; make paper-env"):
+        check_backends(merged(config, {"fit": {"device": "cpu"}}), packages=True)
     check_backends(default_config(), packages=True)
 
 
@@ -225,6 +230,26 @@ def test_a_stage_without_a_gpu_stops_at_once(tmp_path: Path, monkeypatch, capsys
     assert main([stage, "results/x", "--settings", f"backend: {backend}"]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"error: {stage}: backend {backend}: needs a GPU")
+
+
+@pytest.mark.parametrize(("stage", "backend"), [("masks", "sam2"), ("depth", "unidepth"), ("pose", "hmr2")])
+def test_a_stage_without_its_package_stops_at_once(tmp_path: Path, monkeypatch, capsys, stage, backend) -> None:
+    monkeypatch.chdir(tmp_path)
+    for weight_ in wanted(default_config()):
+        for file in weight_.files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    real = importlib.import_module
+
+    def without_packages(name: str) -> object:
+        if name.split(".")[0] == backend:
+            raise ModuleNotFoundError(f"No module named {backend!r}", name=backend)
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", without_packages)
+    assert main([stage, "results/x", "--settings", f"{{backend: {backend}, {backend}: {{device: cpu}}}}"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {stage}: backend {backend}: the package {backend} is not installed; make paper-env")
 
 
 def test_offline_it_says_what_to_put_where(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -136,12 +136,12 @@ def _follow(
     last: np.ndarray | None = None
     for start in range(0, len(order), chunk):
         ahead = list(order[start : start + chunk])
-        before = [] if start == 0 else [order[0]] if start == 1 else [order[0], order[start - 1]]
+        before = [] if start == 0 else [order[0], order[start - 1]]
         with tempfile.TemporaryDirectory() as folder, autocast:
             _link([frames.files[index] for index in before + ahead], Path(folder))
             state = predictor.init_state(folder, offload_video_to_cpu=True)
             predictor.add_new_points_or_box(state, frame_idx=0, obj_id=1, box=np.array(box, np.float32))
-            if len(before) == 2 and last is not None and (last > 0).any():
+            if before and last is not None and (last > 0).any():
                 predictor.add_new_mask(state, frame_idx=1, obj_id=1, mask=last > 0)
             for place, _, logits in predictor.propagate_in_video(state, start_frame_idx=0):
                 if place >= len(before):
