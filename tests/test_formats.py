@@ -502,7 +502,7 @@ GOOD = {"count": 3, "on": True, "size": "full", "inner": {"rate": 0.5, "name": N
 
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.settings._default_config", lambda: {"demo": GOOD, "deep": {"demo": GOOD}})
+    monkeypatch.setattr("pipeline.settings.default_config", lambda: {"demo": GOOD, "deep": {"demo": GOOD}})
 
 
 @pytest.mark.usefixtures("config")
@@ -538,7 +538,7 @@ def test_wrong_settings_are_told(overrides: dict, told: str) -> None:
 
 
 def test_a_missing_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.settings._default_config", lambda: {"demo": {"rate": 1.0}})
+    monkeypatch.setattr("pipeline.settings.default_config", lambda: {"demo": {"rate": 1.0}})
     with pytest.raises(UserError, match=r"settings demo: key 'name' is missing; see config/config\.yaml"):
         load_settings("demo", {}, Inner)
 
