@@ -36,12 +36,6 @@ def fit_frozen(
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     generator = torch.Generator().manual_seed(settings.seed + 1)
     image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, clip.has_depth, settings)
-    rest_pelvis = body.rest_joints(avatar.betas)[0]
-    with torch.no_grad():
-        poses = [rows.apply(frame, rows.correction(frame)) for frame in range(len(clip))]
-        rotmats = torch.stack([rotation for rotation, _ in poses])
-        transl = torch.stack([pelvis for _, pelvis in poses]) - rest_pelvis
-        joints_of_all = body.world_joints(rotmats, avatar.betas, transl)[..., :3, 3]
     rows.params["rows"].requires_grad_(True)
     rows.params["knots"].requires_grad_(False)
     adam = rows.optimiser(settings.rates)
@@ -53,11 +47,11 @@ def fit_frozen(
             background = torch.rand(3, generator=generator).to(avatar.means.device)
             correction = rows.correction(frame)
             rotation, pelvis = rows.apply(frame, correction)
-            rendered, joints = render(
+            rendered = render(
                 values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
             )
             terms = image_terms(frame, view, clip.views[frame][COARSE], rendered, background, full=True)
-            terms |= pose_terms(frame, correction, joints, joints_of_all)
+            terms |= pose_terms(frame, correction)
             torch.stack(list(terms.values())).sum().backward()
             adam.step(touched, factor=settings.rates.pose_final ** (step / settings.steps.heldout))
             adam.zero_grad()

@@ -46,11 +46,10 @@ def render(
     background: Tensor,  # [3]
     with_depth: bool,
     sh_degree: int,
-) -> tuple[Rendered, Tensor]:
-    """Render Gaussians in a pose; also the posed joints [24, 3]."""
-    rest = body.rest_joints(betas)
-    transforms = body.transforms(rotmats[None], betas, (pelvis - rest[0])[None])[0]
-    joints = (transforms[:, :3, :3] @ rest[..., None]).squeeze(-1) + transforms[:, :3, 3]
+) -> Rendered:
+    """Render Gaussians in a pose."""
+    transl = pelvis - body.rest_joints(betas)[0]
+    transforms = body.transforms(rotmats[None], betas, transl[None])[0]
     means, quats = pose_gaussians(values.means, values.quats, values.weights, transforms)
     width, height = view.size
     images, alphas, meta = rasterization(
@@ -68,7 +67,7 @@ def render(
         render_mode="RGB+ED" if with_depth else "RGB",
     )
     depth = images[0, ..., 3] if with_depth else None
-    return Rendered(images[0, ..., :3], alphas[0, ..., 0], depth, means, meta), joints
+    return Rendered(images[0, ..., :3], alphas[0, ..., 0], depth, means, meta)
 
 
 class ImageTerms:
@@ -139,15 +138,8 @@ class PoseTerms:
         self._holds_distance = not has_depth
         self._squared_frame_time = (_REFERENCE_FPS / fps) ** 2
 
-    def __call__(self, frame: int, correction: Tensor, joints: Tensor, all_joints: Tensor) -> dict[str, Tensor]:
-        """Weighted terms of a frame.
-
-        Args:
-            frame: its index.
-            correction: of this frame, differentiable. [75]
-            joints: the posed joints, differentiable, metres. [24, 3]
-            all_joints: the posed joints of all frames as last seen. [T, 24, 3]
-        """
+    def __call__(self, frame: int, correction: Tensor) -> dict[str, Tensor]:
+        """Weighted terms of a frame, given its index and its correction [75], differentiable."""
         weights, margins = self._weights, self._margins
         stay = robust(correction[:-3].view(-1, 3).square().sum(-1), margins.initial_pose).sum()
         terms = {"initial": weights.initial_pose * stay}
@@ -160,11 +152,7 @@ class PoseTerms:
         expected = self._rows.expected(frame)
         if expected is not None:
             between, gaps = expected
-            gaps = gaps * self._squared_frame_time  # second differences grow with the square of time
-            terms["smooth"] = weights.smooth_correction * (correction - between).square().sum() / gaps
-            before, after = self._rows.neighbours(frame)
-            middle = torch.lerp(all_joints[before], all_joints[after], (frame - before) / (after - before))
-            bend = (joints - middle).square().sum(-1) / gaps**2
-            scale = margins.acceleration
-            terms["acceleration"] = weights.acceleration * robust(bend, scale).sum() / scale**2
+            # Second differences grow with the square of time. Knots are smooth already, and would only get noise.
+            apart = (self._rows.params["rows"][frame] - between).square().sum() / (gaps * self._squared_frame_time)
+            terms["smooth"] = weights.smooth_correction * apart
         return terms

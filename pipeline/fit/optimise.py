@@ -73,9 +73,9 @@ class JointFit:
         shared = {"thickness": self.thickness} | ({"betas": self.betas_change} if settings.refine_betas else {})
         self.shared_adam = RowAdam(shared, {"thickness": rates.thickness, "betas": rates.betas})
         self.gaussian_adam = RowAdam(self.gaussians.params, self._gaussian_rates(0))
+        self._fps = pose.fps
         self.image_terms = ImageTerms(settings)
         self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
-        self.joints = self._initial_joints()
         self.gradients = ImageGradients(len(self.gaussians), device)
         self.order = torch.zeros(0, dtype=torch.int64)
         self.step_number = 0
@@ -124,11 +124,6 @@ class JointFit:
     def _change(self) -> Tensor | None:
         return self.betas_change if self.settings.refine_betas else None
 
-    @torch.no_grad()
-    def _initial_joints(self) -> Tensor:  # [T, 24, 3]
-        pelvis = self.rows.initial_pelvis - self.body.rest_joints(self.initial_betas)[0]
-        return self.body.world_joints(self.rows.initial_rotmats, self.initial_betas, pelvis)[..., :3, 3].clone()
-
     def run(self, checkpoint: Path | None, mark: str) -> FitResult:
         """Optimise to the end, from the checkpoint where there is one with this fingerprint."""
         total, every = self.settings.steps.total, self.settings.checkpoint_every
@@ -141,7 +136,6 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
-        self.rows.fill(np.flatnonzero(~self.clip.train))
         return FitResult(avatar, self.rows, betas, self.history)
 
     def step(self) -> None:
@@ -159,7 +153,7 @@ class JointFit:
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
         rotmats, pelvis = self.rows.apply(frame, correction)
-        rendered, joints = render(
+        rendered = render(
             values, self.body, self.betas(), rotmats, pelvis, view, background, self.clip.has_depth, sh_degree
         )
         growing = full and self._densify_span()[0] <= number < self._densify_span()[1]
@@ -168,7 +162,7 @@ class JointFit:
 
         terms = self.image_terms(frame, view, self.clip.views[frame][COARSE], rendered, background, full)
         if poses_move:
-            terms |= self.pose_terms(frame, correction, joints, self.joints)
+            terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
         if number % settings.neighbours_every == 0:
             self.embedding.refresh(values)
@@ -179,11 +173,12 @@ class JointFit:
         loss.backward()
 
         self._move(number, frame, poses_move)
-        self.joints[frame] = joints.detach()
         self._record(terms, loss, rendered, view)
         if growing:
             self.gradients.add(rendered.meta["means2d"], rendered.meta["radii"], *view.size)
         self.step_number += 1
+        if settings.optimise_pose and self.step_number in (steps.colours + steps.coarse, steps.surface, steps.total):
+            self.rows.smooth(self.train_frames, settings.smooth_seconds * self._fps)
         if growing and (self.step_number - steps.surface) % settings.densify.every == 0:
             self._grow()
 
@@ -269,7 +264,6 @@ class JointFit:
             "pose_adam": self.pose_adam.state(),
             "shared": {name: value.detach() for name, value in self.shared_adam.params.items()},
             "shared_adam": self.shared_adam.state(),
-            "joints": self.joints,
             "gradients": {"total": self.gradients.total, "seen": self.gradients.seen},
             "order": self.order,
             "generator": self.generator.get_state(),
@@ -290,7 +284,6 @@ class JointFit:
                     value.copy_(state[stored][name])
         self.pose_adam.load_state(state["pose_adam"])
         self.shared_adam.load_state(state["shared_adam"])
-        self.joints = state["joints"]
         self.gradients.total, self.gradients.seen = state["gradients"]["total"], state["gradients"]["seen"]
         self.order = state["order"].cpu()
         self.generator.set_state(state["generator"].cpu())

@@ -88,32 +88,43 @@ class PoseRows:
         return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[-1].exp()
 
     def expected(self, frame: int) -> tuple[Tensor, float] | None:
-        """What the neighbours say of a frame's correction.
+        """What the neighbours say of a frame's own part of the correction.
 
         Returns:
-            The correction linearly between those of the trained frames before and after, without gradient [75], and the
+            The row linearly between those of the trained frames before and after, without gradient [75], and the
             product of the two gaps in frames; None at the ends of the clip.
         """
         before, after = self._neighbours[frame]
         if before < 0 or after < 0:
             return None
-        part = (frame - before) / (after - before)
-        with torch.no_grad():
-            value = torch.lerp(self.correction(before), self.correction(after), part)
-        return value, float((frame - before) * (after - frame))
-
-    def neighbours(self, frame: int) -> tuple[int, int]:
-        """The trained frames before and after; -1 where there is none."""
-        return self._neighbours[frame]
+        rows = self.params["rows"].detach()
+        between = torch.lerp(rows[before], rows[after], (frame - before) / (after - before))
+        return between, float((frame - before) * (after - frame))
 
     @torch.no_grad()
-    def fill(self, frames: np.ndarray) -> None:
-        """Give frames that were not trained the rows that lie between those of their neighbours."""
-        for frame in frames.tolist():
-            before, after = self._neighbours[frame]
-            ends = [index for index in (before, after) if index >= 0]
-            part = (frame - before) / (after - before) if len(ends) == 2 else 0.0
-            self.params["rows"][frame] = torch.lerp(self.params["rows"][ends[0]], self.params["rows"][ends[-1]], part)
+    def smooth(self, frames: np.ndarray, width: float) -> None:
+        """Replace all rows by the mean of the rows of `frames` around them, with Gaussian weights in time.
+
+        Each row is fitted by few noisy steps, and the errors of neighbours differ, so that their mean is nearer. Only
+        the correction is averaged, so that fast motion of the initial pose stays. Rows of other frames are filled in.
+
+        Args:
+            frames: those whose rows count, in order. [F]
+            width: standard deviation of the weights, frames; 0 only fills in the others, linearly.
+        """
+        rows = self.params["rows"]
+        everywhere = np.arange(len(rows))
+        known = rows[torch.as_tensor(frames, device=rows.device)]
+        after = np.searchsorted(frames, everywhere).clip(0, len(frames) - 1)
+        before = np.where(frames[after] > everywhere, (after - 1).clip(0), after)
+        gap = np.maximum(frames[after] - frames[before], 1)
+        part = torch.as_tensor((everywhere - frames[before]) / gap, dtype=rows.dtype, device=rows.device).clamp(0, 1)
+        filled = torch.lerp(known[before], known[after], part[:, None])
+        if width > 0:
+            time = torch.arange(len(rows), device=rows.device, dtype=rows.dtype)
+            weights = torch.exp(-0.5 * ((time[:, None] - time[None]) / width) ** 2)
+            filled = weights @ filled / weights.sum(1, keepdim=True)
+        rows.copy_(filled)
 
     @torch.no_grad()
     def pose(self, initial: Pose, rest_pelvis: Tensor, betas: Tensor, source: str) -> Pose:

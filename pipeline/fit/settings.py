@@ -84,7 +84,6 @@ class Weights:
     initial_pose: float
     initial_distance: float
     smooth_correction: float
-    acceleration: float
     thickness: float
     smooth_colours: float
     smooth_shapes: float
@@ -98,7 +97,6 @@ class Margins:
     flatness_ratio: float
     depth_epsilon: float
     initial_pose: float
-    acceleration: float
     max_scale: float
 
 
@@ -134,6 +132,7 @@ class FitSettings:
     sh_start: float
     crop_padding: float
     knot_spacing: int
+    smooth_seconds: float
     neighbours_every: int
     checkpoint_every: int
     crop_sides: CropSides
