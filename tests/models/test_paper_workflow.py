@@ -33,7 +33,7 @@ def test_the_paper_preset_runs_to_the_end(
 ) -> None:
     (tmp_path / "videos").mkdir()
     shutil.copy(studio_clip.video, tmp_path / "videos" / f"{NAME}.mp4")
-    own = paper_settings | {"body_model": str(smpl_file), "fit": {"device": "cpu", "neighbours_every": 25}}
+    own = paper_settings | {"body_model": str(smpl_file), "fit": {"device": "cpu"}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     configs = [REPOSITORY / "config" / "paper.yaml", REPOSITORY / "tests" / "tiny.yaml", tmp_path / "own.yaml"]
     path = os.pathsep.join([str(shallow_hmr2), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
