@@ -12,6 +12,7 @@
 #   results/<video>/report.html                  report
 #   results/<video>/provenance/, logs/           every stage
 # and results/metrics.csv over all videos        aggregate
+# `snakemake benchmark` and `snakemake benchmark_quick` measure the method on studio clips: results/benchmark/.
 # `snakemake --cores 1 weights` fetches the weight files of the paper preset (config/paper.yaml) into models/.
 from pathlib import Path
 
@@ -35,6 +36,7 @@ include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/aggregate.smk"
 include: "rules/weights.smk"
+include: "rules/benchmark.smk"
 
 
 report: "pipeline/report/captions/workflow.rst"

@@ -16,6 +16,10 @@ from pipeline.weights import needed
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
 # after this file is read; "weights:" is how it names the job to the process that runs it.
 FETCHING = bool({"weights", "weights:"} & set(sys.argv))
+# The benchmark films its own videos: the folder of the user's may be empty.
+BENCHMARKING = any(
+    re.fullmatch(r"benchmark\w*", argument.partition(":")[0]) for argument in sys.argv
+)
 
 try:
     check_config(config)
@@ -75,7 +79,7 @@ def find_videos(folder):
     return found
 
 
-VIDEOS = {} if FETCHING else find_videos(config["videos"])
+VIDEOS = {} if FETCHING or BENCHMARKING else find_videos(config["videos"])
 
 
 wildcard_constraints:

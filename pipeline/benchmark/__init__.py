@@ -1,0 +1,1 @@
+"""The studio benchmark: sequences with truth, simulated estimators, rows of ablations, and the tables they fill."""

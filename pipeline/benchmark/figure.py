@@ -1,0 +1,88 @@
+"""The benchmark's figure: what each sequence gained, and what each row trades between geometry and appearance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pipeline.benchmark.gather import INITIAL_ROW, by_sequence, mean_of
+from pipeline.benchmark.settings import SIMULATED, Benchmark
+from pipeline.formats.atomic import atomic_path
+
+_INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"
+_COLOURS = ("#1f6fb4", "#c8553d", "#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0")
+_FULL, _RIVAL = "full", "gart"
+
+
+def draw_figure(path: Path, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
+    """Write the figure as PNG.
+
+    Args:
+        path: of the picture.
+        table: of `gather`.
+        benchmark: for the labels.
+        split: the uniform one.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
+    _sequences(left, table, split)
+    _trade(right, table, benchmark, split)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(_GREY)
+        axes.tick_params(colors=_INK, length=0)
+        axes.grid(color=_LINE, linewidth=0.7)
+        axes.set_axisbelow(True)
+    figure.suptitle("Studio benchmark, simulated estimators", x=0.01, ha="left", color=_INK, fontsize=12)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def _sequences(axes, table: pd.DataFrame, split: str) -> None:
+    """MPJPE of each sequence before and after."""
+    before = by_sequence(table, SIMULATED, split, INITIAL_ROW, "mpjpe")
+    names = list(before)
+    places = np.arange(len(names))[::-1]
+    shown = (
+        (INITIAL_ROW, "initial estimate", _GREY, 46),
+        (_RIVAL, "GART", _COLOURS[1], 30),
+        (_FULL, "full", _COLOURS[0], 60),
+    )
+    ends = []
+    for row, label, colour, size in shown:
+        found = by_sequence(table, SIMULATED, split, row, "mpjpe")
+        if found:
+            values = [found.get(name, np.nan) for name in names]
+            ends.append(values)
+            axes.scatter(values, places, color=colour, s=size, label=label, zorder=3, edgecolor="white", linewidth=0.8)
+    for place, values in zip(places, zip(*ends)):
+        axes.plot([np.nanmin(values), np.nanmax(values)], [place, place], color=_LINE, linewidth=3, zorder=1)
+    axes.set_yticks(places, names)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("MPJPE, mm (lower is better)", color=_INK)
+    axes.legend(frameon=False, loc="lower left", fontsize=9)
+
+
+def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
+    """Mean V2V against mean PSNR of held-out frames: towards the upper left both are better."""
+    points = []
+    for row, overlay in benchmark.rows.items():
+        place = [mean_of(table, SIMULATED, split, row, metric) for metric in ("v2v_surface", "psnr")]
+        if not np.isnan(place).any():
+            points.append((row, overlay.label, *place))
+    for (row, label, x, y), colour in zip(points, _COLOURS):
+        axes.scatter(x, y, s=90 if row == _FULL else 50, color=colour, zorder=3, edgecolor="white", linewidth=0.8)
+        axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8.5, color=_INK)
+    before = mean_of(table, SIMULATED, split, INITIAL_ROW, "v2v_surface")
+    if not np.isnan(before):
+        axes.axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate("initial", (before, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
+                      textcoords="offset points", fontsize=8.5, color=_GREY)  # fmt: skip
+    axes.margins(0.18)
+    axes.set_xlabel("V2V, mm (lower is better)", color=_INK)
+    axes.set_ylabel("PSNR of held-out frames, dB", color=_INK)

@@ -1,0 +1,156 @@
+"""The figures of all runs of a benchmark in one long table, and what is read off it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.benchmark.score import COLUMNS as SCORE_COLUMNS
+from pipeline.benchmark.score import HELD_OUT, INITIAL, REFINED, SIDE
+from pipeline.benchmark.settings import Run
+from pipeline.errors import UserError
+from pipeline.evaluation.table import ALL, STUDIO, read_metrics
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
+
+KEYS = ("estimators", "split", "row", "sequence")
+INITIAL_ROW = "initial"
+MEAN = "mean"
+
+# Of each column of the tables: what it is called, how it is printed, and whether more is better.
+MOTION = {
+    "mpjpe": ("MPJPE", ".1f", False),
+    "pa_mpjpe": ("PA-MPJPE", ".1f", False),
+    "v2v_surface": ("V2V", ".1f", False),
+    "v2v": ("V2V, all vertices alike", ".1f", False),
+    "v2v_surface_global": ("V2V, global", ".1f", False),
+    "translation_error": ("Translation", ".0f", False),
+    "iou_body_truth": ("Mask IoU", ".3f", True),
+    "acceleration_error": ("Acceleration", ".1f", False),
+}
+PICTURES = {
+    "psnr": ("PSNR", ".2f", True),
+    "ssim": ("SSIM", ".3f", True),
+    "lpips": ("LPIPS", ".4f", False),
+    "psnr_crop": ("PSNR, crop", ".2f", True),
+    "ssim_crop": ("SSIM, crop", ".3f", True),
+    "lpips_crop": ("LPIPS, crop", ".4f", False),
+}
+SIDE_PICTURES = {f"side_{name}": (f"{label}, side", form, up) for name, (label, form, up) in PICTURES.items()}
+TIME = {"seconds": ("Seconds", ".0f", False), "steps_per_second": ("Iterations/s", ".1f", True)}
+COLUMNS = MOTION | PICTURES | SIDE_PICTURES | TIME
+
+
+def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
+    """One row a run and metric: KEYS, metric (a key of COLUMNS), value. The poses before any fit are the row "initial".
+
+    Args:
+        root: results/benchmark.
+        runs: fitted, evaluated and scored.
+
+    Raises:
+        UserError: a file is missing or wrong.
+    """
+    rows: list[tuple] = []
+    begun: set[tuple] = set()
+    for run in runs:
+        folder = run.folder(root)
+        motion = _motion(folder)
+        values = motion[REFINED] | _pictures(folder) | _time(folder)
+        rows += [(run.estimators, run.split, run.row, run.sequence, name, value) for name, value in values.items()]
+        start = (run.estimators, run.split, INITIAL_ROW, run.sequence)
+        if start not in begun:
+            begun.add(start)
+            rows += [(*start, name, value) for name, value in motion[INITIAL].items()]
+    return pd.DataFrame(rows, columns=[*KEYS, "metric", "value"])
+
+
+def _motion(folder: Path) -> dict[str, dict[str, float]]:
+    """Motion metrics of both poses over all frames."""
+    table = read_metrics(folder / "metrics.csv")
+    if set(table["footage"]) != {STUDIO}:
+        raise UserError(f"{folder / 'metrics.csv'}: expected figures against a studio truth; evaluate with --truth")
+    table = table[(table["scope"] == "all") & (table["split"] == ALL) & table["metric"].isin(list(MOTION))]
+    scored = _read_score(folder)
+    found = {}
+    for when in (INITIAL, REFINED):
+        values = table[table["when"] == when].set_index("metric")["value"]
+        surface = scored[scored["where"] == when].set_index("metric")["value"]
+        found[when] = {name: float(value) for name, value in [*values.items(), *surface.items()]}
+    return found
+
+
+def _pictures(folder: Path) -> dict[str, float]:
+    scored = _read_score(folder)
+    named = {HELD_OUT: "", SIDE: "side_"}
+    shown = scored[scored["where"].isin(list(named))]
+    return {f"{named[row.where]}{row.metric}": float(row.value) for row in shown.itertuples()}
+
+
+def _read_score(folder: Path) -> pd.DataFrame:
+    path = folder / "score.csv"
+    if not path.is_file():
+        raise UserError(f"{path}: not found; run the stage score first")
+    table = pd.read_csv(path)
+    if tuple(table.columns) != SCORE_COLUMNS:
+        raise UserError(f"{path}: expected the columns {', '.join(SCORE_COLUMNS)}; run the stage score again")
+    return table
+
+
+def _time(folder: Path) -> dict[str, float]:
+    """Seconds of the stage fit, and steps of the joint optimisation a second of its own time."""
+    directory = VideoDir(folder)
+    values = {"seconds": float(read_provenance(directory.provenance("fit"))["seconds"])}
+    with directory.history.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if rows and float(rows[-1]["seconds"]) > 0:
+        values["steps_per_second"] = float(rows[-1]["step"]) / float(rows[-1]["seconds"])
+    return values
+
+
+def sources(root: Path, runs: Iterable[Run]) -> dict[str, str]:
+    """What made the initial poses of each kind of estimators, as their files say."""
+    folders = {run.estimators: run.folder(root) for run in runs}
+    found = {kind: Pose.load(VideoDir(folder).pose_init).source for kind, folder in folders.items()}
+    return {kind: source.split(", seed")[0] for kind, source in found.items()}
+
+
+def has_lpips(table: pd.DataFrame) -> bool:
+    return bool((table["metric"] == "lpips").any())
+
+
+def wide(table: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """One line a run, and one a mean over its sequences (sequence "mean"; NaN where one lacks the metric): KEYS and a
+    column for each of the metrics."""
+    chosen = table[table["metric"].isin(list(metrics))]
+    flat = chosen.pivot(index=list(KEYS), columns="metric", values="value")
+    flat = flat.reindex(columns=list(metrics))
+    mean = flat.groupby(level=[0, 1, 2], sort=False).agg(lambda column: column.mean(skipna=False))
+    mean.index = pd.MultiIndex.from_tuples([(*key, MEAN) for key in mean.index], names=list(KEYS))
+    order = {name: k for k, name in enumerate(dict.fromkeys([*table["row"]]))}
+    both = pd.concat([flat, mean]).reset_index()
+    both.columns.name = None
+    return both.sort_values(
+        list(KEYS), key=lambda column: column.map(order) if column.name == "row" else column, ignore_index=True
+    )
+
+
+def mean_of(table: pd.DataFrame, estimators: str, split: str, row: str, metric: str) -> float:
+    """Mean over the sequences; NaN where it was not run."""
+    return float(np.mean(list(by_sequence(table, estimators, split, row, metric).values()) or [np.nan]))
+
+
+def by_sequence(table: pd.DataFrame, estimators: str, split: str, row: str, metric: str) -> dict[str, float]:
+    """Value of each sequence."""
+    chosen = table[
+        (table["estimators"] == estimators)
+        & (table["split"] == split)
+        & (table["row"] == row)
+        & (table["metric"] == metric)
+    ]
+    return dict(zip(chosen["sequence"], chosen["value"]))

@@ -1,0 +1,139 @@
+"""Scores that need the studio: pictures against the true masks, side cameras with true poses, V2V by surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.avatar import Avatar, render_avatar
+from pipeline.benchmark.surface import vertex_shares
+from pipeline.body import BodyModel, load_body
+from pipeline.errors import UserError
+from pipeline.evaluation.clip import posed, spread
+from pipeline.evaluation.image_metrics import crop, over_white, person_box, psnr, ssim
+from pipeline.evaluation.lpips import MIN_SIDE as LPIPS_MIN_SIDE
+from pipeline.evaluation.lpips import Lpips
+from pipeline.evaluation.pose_metrics import PELVIS, distances, pelvis_aligned
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.images import FrameFolder, MaskFolder
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.progress import track
+
+COLUMNS = ("metric", "where", "frames", "value")
+HELD_OUT, SIDE, INITIAL, REFINED = "held-out frames", "side cameras", "initial", "refined"
+_MM = 1000.0
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What one camera saw, and how to draw the avatar into it."""
+
+    frames: FrameFolder
+    masks: MaskFolder
+    pose: Pose
+
+
+@torch.no_grad()
+def score(
+    paths: VideoDir, truth: Path, view_frames: int, image_frames: int, crop_padding: float, lpips: Lpips | None
+) -> pd.DataFrame:
+    """Score a fit of a studio clip, decoded whole.
+
+    Args:
+        paths: where the fit is.
+        truth: the clip's truth, with views/.
+        view_frames: of each side camera so many frames are scored, evenly spread.
+        image_frames: so many held-out frames at most.
+        crop_padding: the crop is the person's box plus this share of its longer side.
+        lpips: None leaves it out.
+
+    Returns:
+        COLUMNS; `frames` says how many.
+
+    Raises:
+        UserError: a file is missing or the truth is not of this clip.
+    """
+    file = AvatarFile.load(paths.avatar)
+    body = load_body(file.body_model)
+    avatar = Avatar.from_file(file, body)
+    initial, refined = Pose.load(paths.pose_init), Pose.load(paths.pose_refined)
+    true_pose, true_masks = Pose.load(truth / "pose.npz"), MaskFolder(truth / "masks")
+    counts = {len(true_pose), len(true_masks), len(initial), len(refined)}
+    if len(counts) > 1:
+        raise UserError(
+            f"{truth}: is of {len(true_pose)} frames, {paths.root} of {len(refined)}; decode the whole clip"
+        )
+    rows = []
+    frames = spread(np.flatnonzero(initial.valid & ~file.train_frames), image_frames)
+    if len(frames):
+        seen = _Pictures(FrameFolder(paths.frames), true_masks, refined)
+        rows += _picture_rows(HELD_OUT, [(seen, frame) for frame in frames], avatar, body, crop_padding, lpips)
+    pictures = []
+    for view in sorted((truth / "views").iterdir()) if (truth / "views").is_dir() else []:
+        pose = in_body_of(avatar.betas, Pose.load(view / "pose.npz"), body)
+        seen = _Pictures(FrameFolder(view / "frames"), MaskFolder(view / "masks"), pose)
+        pictures += [(seen, frame) for frame in spread(np.arange(len(pose)), view_frames)]
+    if pictures:
+        rows += _picture_rows(SIDE, pictures, avatar, body, crop_padding, lpips)
+    for where, pose in ((INITIAL, initial), (REFINED, refined)):
+        rows += _surface_rows(where, pose, true_pose, body)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def in_body_of(betas: Tensor, pose: Pose, body: BodyModel) -> Pose:
+    """The pose with the pelvis where it is, for a body of another shape (10,)."""
+    own = torch.as_tensor(pose.betas, dtype=torch.float32)
+    shift = (body.rest_joints(own) - body.rest_joints(betas))[PELVIS].double().numpy()
+    return Pose(**vars(pose) | {"betas": betas.double().numpy(), "transl": pose.transl + shift})
+
+
+def _picture_rows(
+    where: str,
+    pictures: list[tuple[_Pictures, int]],
+    avatar: Avatar,
+    body: BodyModel,
+    crop_padding: float,
+    lpips: Lpips | None,
+) -> list[tuple]:
+    """PSNR, SSIM and LPIPS of full images and crops, the person over white by the true mask: means over pictures."""
+    values: dict[str, list[float]] = {}
+    for seen, frame in track(pictures, where, unit="picture"):
+        mask = torch.from_numpy(seen.masks[frame].astype(np.float32) / 255)
+        box = person_box(mask.numpy(), crop_padding)
+        if box is None:
+            continue
+        target = over_white(torch.from_numpy(seen.frames[frame].astype(np.float32) / 255), mask)
+        image = _draw(avatar, body, seen.pose, frame, mask.shape)
+        for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
+            values.setdefault(f"psnr{suffix}", []).append(psnr(*pair))
+            values.setdefault(f"ssim{suffix}", []).append(ssim(*pair))
+            if lpips is not None and min(pair[0].shape[:2]) >= LPIPS_MIN_SIDE:
+                values.setdefault(f"lpips{suffix}", []).append(lpips(*pair))
+    return [(metric, where, len(found), float(np.mean(found))) for metric, found in values.items()]
+
+
+def _draw(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, shape: torch.Size) -> Tensor:
+    rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
+    tensors = (torch.as_tensor(values, dtype=torch.float32) for values in rows)
+    image, _ = render_avatar(avatar, body, *tensors, shape[1], shape[0], background=torch.ones(3))
+    return image.clamp(0, 1)
+
+
+def _surface_rows(where: str, pose: Pose, truth: Pose, body: BodyModel) -> list[tuple]:
+    """V2V pelvis-aligned and in the camera frame, mm, each vertex counted by its share of the surface."""
+    shares = vertex_shares(body)
+    aligned, unaligned = [], []
+    every = np.arange(len(truth))
+    for (_, found), (_, true) in zip(posed(body, pose, every), posed(body, truth, every)):
+        pair = [out.vertices.double().numpy() for out in (found, true)]
+        roots = [out.joints[:, PELVIS].double().numpy() for out in (found, true)]
+        unaligned.append(distances(*pair) @ shares)
+        aligned.append(distances(*(pelvis_aligned(v, root) for v, root in zip(pair, roots))) @ shares)
+    both = (("v2v_surface", aligned), ("v2v_surface_global", unaligned))
+    return [(name, where, len(truth), float(np.concatenate(values).mean() * _MM)) for name, values in both]

@@ -1,0 +1,197 @@
+"""What the benchmark runs: config/benchmark.yaml, which explains each value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError
+from pipeline.settings import build
+
+SIMULATED, CONFIGURED = ESTIMATORS = ("simulated", "configured")
+
+
+@dataclass(frozen=True)
+class PoseErrors:
+    """Subsection `simulated.pose`."""
+
+    correlation: float
+    steady: float
+    jitter: float
+    along_sight: float
+    shape_kept: float
+    shape_noise: float
+    pixels: float
+    distance_bias: float
+    distance_wander: float
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Key `errors` of a sequence: means over it, mm."""
+
+    like: str  # sequence of NeuMan on which HMR2.0 errs so
+    mpjpe: float
+    pa_mpjpe: float
+    v2v: float
+
+
+@dataclass(frozen=True)
+class MaskErrors:
+    """Subsection `simulated.masks`."""
+
+    ragged: float
+    lost_hands: float
+    leaks: float
+
+
+@dataclass(frozen=True)
+class DepthErrors:
+    """Subsection `simulated.depth`."""
+
+    focal: float
+    scale: float
+    smooth: float
+    flicker: float
+    bleeding: float
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Section `studio`."""
+
+    width: int
+    height: int
+    fps: int
+    views: int
+    view_frames: int
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One of the section `sequences`."""
+
+    seed: int
+    frames: int
+    motion: str
+    outfit: str
+    camera: str
+    errors: Errors
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Section `simulated`."""
+
+    pose: PoseErrors
+    masks: MaskErrors
+    depth: DepthErrors
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One of the sections `splits` and `rows`: settings laid over those of the fit."""
+
+    label: str
+    fit: dict
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Section `quick`."""
+
+    sequences: list
+    rows: list
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit of one sequence."""
+
+    estimators: str
+    split: str
+    row: str
+    sequence: str
+
+    def folder(self, root: Path) -> Path:
+        return root / "runs" / self.estimators / self.split / self.row / self.sequence
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The whole file."""
+
+    page: str
+    studio: Studio
+    sequences: dict[str, Sequence]
+    simulated: Simulated
+    splits: dict[str, Overlay]
+    rows: dict[str, Overlay]
+    runs: dict[str, dict[str, list[str]]]
+    quick: Quick
+
+    def all_runs(self, quick: bool = False) -> list[Run]:
+        """All fits, or those of `quick`: of the simulated estimators and the first split alone."""
+        runs = [
+            Run(estimators, split, row, sequence)
+            for estimators, splits in self.runs.items()
+            for split, rows in splits.items()
+            for row in rows
+            for sequence in self.sequences
+        ]
+        if not quick:
+            return runs
+        first = next(iter(self.splits))
+        return [
+            run
+            for run in runs
+            if (run.estimators, run.split) == (SIMULATED, first)
+            and run.row in self.quick.rows
+            and run.sequence in self.quick.sequences
+        ]
+
+
+def load_benchmark(path: str | Path) -> Benchmark:
+    """Read the file of a benchmark.
+
+    Raises:
+        UserError: it is missing, a key is missing, unknown or of a wrong type, or a name is used that is not defined.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: not found; the config key 'benchmark' names the file of the benchmark")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected KEY: VALUE pairs, found {values!r}")
+    for key, cls in (("sequences", Sequence), ("splits", Overlay), ("rows", Overlay)):
+        if isinstance(values.get(key), dict):
+            values[key] = {name: build(cls, entry, f"{path} {key}.{name}") for name, entry in values[key].items()}
+    benchmark = build(Benchmark, values, str(path))
+    _check_names(path, benchmark)
+    return benchmark
+
+
+def _check_names(path: Path, benchmark: Benchmark) -> None:
+    known: Mapping[str, Any] = {
+        "estimators": ESTIMATORS,
+        "split": benchmark.splits,
+        "row": benchmark.rows,
+        "sequence": benchmark.sequences,
+    }
+    used = [(kind, getattr(run, kind)) for run in benchmark.all_runs() for kind in known]
+    used += [("sequence", name) for name in benchmark.quick.sequences] + [
+        ("row", name) for name in benchmark.quick.rows
+    ]
+    for kind, name in used:
+        if name not in known[kind]:
+            raise UserError(f"{path}: {kind} {name!r} is not defined; there are {', '.join(known[kind])}")
+    for name, sequence in benchmark.sequences.items():
+        if sequence.camera not in ("static", "moving"):
+            raise UserError(f"{path}: sequences.{name}.camera: expected static or moving, found {sequence.camera!r}")
