@@ -5,7 +5,6 @@
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark, benchmark_quick
 from pipeline.benchmark.settings import CONFIGURED, SIMULATED, load_benchmark
-from pipeline.settings import merged
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]
 try:
@@ -17,6 +16,16 @@ CLIP = f"{BENCHMARKS}/clips/{{sequence}}"
 PREPARED = f"{BENCHMARKS}/prepared/{{estimators}}/{{sequence}}"
 WITH_TRUTH = PREPARED.replace("{estimators}", SIMULATED)
 WITH_CONFIG = PREPARED.replace("{estimators}", CONFIGURED)
+WITHOUT_DEPTH = [CONFIGURED] * (config["depth"]["backend"] == "none")
+PREPARED_FILES = [
+    f"{PREPARED}/video.json",
+    f"{PREPARED}/frames",
+    f"{PREPARED}/masks",
+    f"{PREPARED}/camera.json",
+    f"{PREPARED}/pose_init.npz",
+    f"{PREPARED}/landmarks.npz",
+    f"{PREPARED}/provenance/decode.json",
+]
 RUN = f"{BENCHMARKS}/runs/{{estimators}}/{{split}}/{{row}}/{{sequence}}"
 if "benchmark" in VIDEOS:
     raise WorkflowError(
@@ -35,44 +44,6 @@ wildcard_constraints:
     row="|".join(map(re.escape, BENCHMARK.rows)),
 
 
-def filming(wildcards):
-    """The studio's options for a sequence."""
-    wanted, studio = BENCHMARK.sequences[wildcards.sequence], BENCHMARK.studio
-    options = {
-        "name": wildcards.sequence,
-        "seed": wanted.seed,
-        "frames": wanted.frames,
-        "size": f"{studio.width}x{studio.height}",
-        "fps": studio.fps,
-        "motion": wanted.motion,
-        "outfit": wanted.outfit,
-        "camera": wanted.camera,
-        "views": studio.views,
-    }
-    return [f"--{name}={value}" for name, value in options.items()]
-
-
-def fit_settings(wildcards):
-    """Settings of the fit with those of the split and of the row laid over them."""
-    split, row = BENCHMARK.splits[wildcards.split], BENCHMARK.rows[wildcards.row]
-    return json.dumps(merged(merged(config["fit"], split.fit), row.fit), sort_keys=True)
-
-
-def prepared(wildcards):
-    """What a fit reads."""
-    depth = wildcards.estimators == SIMULATED or config["depth"]["backend"] != "none"
-    names = ["video.json", "frames", "masks", "camera.json", "pose_init.npz"]
-    names += ["landmarks.npz", "provenance/decode.json"] + ["depth"] * depth
-    return [f"{PREPARED}/{name}".format(**wildcards) for name in names]
-
-
-def run_files(name, quick=False):
-    """A file of every run."""
-    return [
-        str(run.folder(Path(BENCHMARKS)) / name) for run in BENCHMARK.all_runs(quick)
-    ]
-
-
 rule benchmark_clip:
     input:
         modules=modules("studio"),
@@ -85,8 +56,8 @@ rule benchmark_clip:
         "../envs/embedded.yaml"
     threads: 2
     params:
-        folder=f"{BENCHMARKS}/clips",
-        options=filming,
+        folder=lambda wildcards: f"{BENCHMARKS}/clips",
+        options=lambda wildcards: BENCHMARK.film_options(wildcards.sequence),
     shell:
         "python -m pipeline studio --out {params.folder:q} {params.options:q} --log {log:q}"
 
@@ -102,7 +73,7 @@ use rule decode as benchmark_decode with:
     log:
         f"{PREPARED}/logs/decode.log",
     params:
-        directory=PREPARED,
+        directory=lambda wildcards: PREPARED.format(**wildcards),
         settings=json.dumps(
             config["video"]
             | {"start": 0, "stop": None, "step": 1, "longest_side": None}
@@ -127,7 +98,7 @@ rule benchmark_simulate:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=WITH_TRUTH,
+        directory=lambda wildcards: WITH_TRUTH.format(**wildcards),
         reruns_when_changed=lambda wildcards: str(
             (BENCHMARK.sequences[wildcards.sequence], BENCHMARK.simulated)
         ),
@@ -147,7 +118,7 @@ use rule masks as benchmark_masks with:
     log:
         f"{WITH_CONFIG}/logs/masks.log",
     params:
-        directory=WITH_CONFIG,
+        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
         settings=settings("masks"),
 
 
@@ -167,7 +138,7 @@ use rule depth as benchmark_depth with:
     log:
         f"{WITH_CONFIG}/logs/depth.log",
     params:
-        directory=WITH_CONFIG,
+        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
         settings=settings("depth"),
 
 
@@ -185,7 +156,7 @@ use rule pose as benchmark_pose with:
     log:
         f"{WITH_CONFIG}/logs/pose.log",
     params:
-        directory=WITH_CONFIG,
+        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
         settings=settings("pose"),
         body=config["body_model"],
 
@@ -193,7 +164,12 @@ use rule pose as benchmark_pose with:
 # One thread a fit: many fits at once do more than one fit on many threads.
 rule benchmark_fit:
     input:
-        prepared=prepared,
+        prepared=PREPARED_FILES,
+        depth=branch(
+            lambda wildcards: wildcards.estimators in WITHOUT_DEPTH,
+            then=[],
+            otherwise=f"{PREPARED}/depth",
+        ),
         modules=modules("fit"),
         branch=modules("branch"),
     output:
@@ -209,9 +185,12 @@ rule benchmark_fit:
     resources:
         gpu=gpus("fit"),
     params:
-        source=PREPARED,
-        directory=RUN,
-        settings=fit_settings,
+        source=lambda wildcards: PREPARED.format(**wildcards),
+        directory=lambda wildcards: RUN.format(**wildcards),
+        settings=lambda wildcards: json.dumps(
+            BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row),
+            sort_keys=True,
+        ),
     shell:
         "python -m pipeline branch {params.source:q} {params.directory:q} && "
         "OMP_NUM_THREADS={threads} python -m pipeline fit {params.directory:q} --threads {threads} "
@@ -220,7 +199,7 @@ rule benchmark_fit:
 
 rule benchmark_evaluate:
     input:
-        prepared=prepared,
+        prepared=PREPARED_FILES,
         fit=rules.benchmark_fit.output,
         truth=f"{CLIP}.truth",
         modules=modules("evaluate"),
@@ -233,7 +212,7 @@ rule benchmark_evaluate:
         "../envs/embedded.yaml"
     threads: 1
     params:
-        directory=RUN,
+        directory=lambda wildcards: RUN.format(**wildcards),
         settings=settings("evaluate"),
     shell:
         "OMP_NUM_THREADS={threads} python -m pipeline evaluate {params.directory:q} --truth {input.truth:q} "
@@ -242,7 +221,7 @@ rule benchmark_evaluate:
 
 rule benchmark_score:
     input:
-        prepared=prepared,
+        prepared=PREPARED_FILES,
         fit=rules.benchmark_fit.output,
         truth=f"{CLIP}.truth",
         modules=modules("score"),
@@ -254,7 +233,7 @@ rule benchmark_score:
         "../envs/embedded.yaml"
     threads: 1
     params:
-        directory=RUN,
+        directory=lambda wildcards: RUN.format(**wildcards),
         settings=settings("evaluate"),
         view_frames=BENCHMARK.studio.view_frames,
     shell:
@@ -264,8 +243,10 @@ rule benchmark_score:
 
 rule benchmark:
     input:
-        metrics=run_files("metrics.csv"),
-        scores=run_files("score.csv"),
+        metrics=[
+            f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.all_runs()
+        ],
+        scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.all_runs()],
         benchmark=BENCHMARK_FILE,
         modules=modules("benchmark"),
     output:
@@ -283,7 +264,7 @@ rule benchmark:
     conda:
         "../envs/embedded.yaml"
     params:
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -292,8 +273,14 @@ rule benchmark:
 
 rule benchmark_quick:
     input:
-        metrics=run_files("metrics.csv", quick=True),
-        scores=run_files("score.csv", quick=True),
+        metrics=[
+            f"{run.folder(BENCHMARKS)}/metrics.csv"
+            for run in BENCHMARK.all_runs(quick=True)
+        ],
+        scores=[
+            f"{run.folder(BENCHMARKS)}/score.csv"
+            for run in BENCHMARK.all_runs(quick=True)
+        ],
         benchmark=BENCHMARK_FILE,
         modules=modules("benchmark"),
     output:
@@ -311,6 +298,6 @@ rule benchmark_quick:
     conda:
         "../envs/embedded.yaml"
     params:
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

@@ -48,9 +48,12 @@ OUT = f"{RESULTS}/{{video}}"
 
 # The jobs run the Python that runs Snakemake, whether or not its environment is activated;
 # with --sdm conda the rule's own environment comes before it.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-inherited = os.environ.get("PYTHONPATH")
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, inherited]))
+for name, first in (
+    ("PATH", str(Path(sys.executable).parent)),
+    ("PYTHONPATH", workflow.basedir),
+):
+    paths = [first, os.environ.get(name)]
+    os.environ |= {name: os.pathsep.join(filter(None, paths))}
 
 
 def find_videos(folder):
@@ -84,6 +87,11 @@ VIDEOS = {} if FETCHING or BENCHMARKING else find_videos(config["videos"])
 
 wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
+
+
+def results_of(wildcards):
+    """results/<video>/ of a job."""
+    return OUT.format(**wildcards)
 
 
 def modules(stage, backend=None):

@@ -11,7 +11,7 @@ rule decode:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("video"),
     shell:
         "python -m pipeline decode {input.video:q} {params.directory:q} --settings {params.settings:q} --log {log:q}"

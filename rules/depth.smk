@@ -20,7 +20,7 @@ rule depth:
     resources:
         gpu=gpus("depth"),
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("depth"),
     shell:
         "python -m pipeline depth {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -21,7 +21,7 @@ rule evaluate:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("evaluate"),
         body=config["body_model"],
         truth=lambda wildcards, input: (

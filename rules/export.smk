@@ -12,7 +12,7 @@ rule export:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("export"),
         body=config["body_model"],
     shell:

@@ -22,7 +22,7 @@ rule fit:
     resources:
         gpu=gpus("fit"),
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("fit"),
         body=config["body_model"],
     shell:

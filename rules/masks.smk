@@ -16,7 +16,7 @@ rule masks:
     resources:
         gpu=gpus("masks"),
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("masks"),
     shell:
         "python -m pipeline masks {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -20,7 +20,7 @@ rule pose:
     resources:
         gpu=gpus("pose"),
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("pose"),
         body=config["body_model"],
     shell:

@@ -23,7 +23,7 @@ rule render:
         "../envs/embedded.yaml"
     threads: 2
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("render"),
         body=config["body_model"],
     shell:

@@ -30,7 +30,7 @@ rule report:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=OUT,
+        directory=results_of,
         settings=settings("report"),
     shell:
         "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import UserError
-from pipeline.settings import build
+from pipeline.settings import build, merged
 
 SIMULATED, CONFIGURED = ESTIMATORS = ("simulated", "configured")
 
@@ -117,8 +117,9 @@ class Run:
     row: str
     sequence: str
 
-    def folder(self, root: Path) -> Path:
-        return root / "runs" / self.estimators / self.split / self.row / self.sequence
+    def folder(self, root: str | Path) -> Path:
+        """Where it lies under results/benchmark."""
+        return Path(root) / "runs" / self.estimators / self.split / self.row / self.sequence
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,27 @@ class Benchmark:
             and run.row in self.quick.rows
             and run.sequence in self.quick.sequences
         ]
+
+
+    def film_options(self, sequence: str) -> list[str]:
+        """The options of the stage studio for a sequence."""
+        wanted, studio = self.sequences[sequence], self.studio
+        options = {
+            "name": sequence,
+            "seed": wanted.seed,
+            "frames": wanted.frames,
+            "size": f"{studio.width}x{studio.height}",
+            "fps": studio.fps,
+            "motion": wanted.motion,
+            "outfit": wanted.outfit,
+            "camera": wanted.camera,
+            "views": studio.views,
+        }
+        return [f"--{name}={value}" for name, value in options.items()]
+
+    def fit_settings(self, base: Mapping[str, Any], split: str, row: str) -> dict[str, Any]:
+        """Settings of the fit, `base` with those of the split and of the row laid over it."""
+        return merged(merged(base, self.splits[split].fit), self.rows[row].fit)
 
 
 def load_benchmark(path: str | Path) -> Benchmark:
