@@ -155,7 +155,6 @@ class Benchmark:
             and run.sequence in self.quick.sequences
         ]
 
-
     def film_options(self, sequence: str) -> list[str]:
         """The options of the stage studio for a sequence."""
         wanted, studio = self.sequences[sequence], self.studio

@@ -53,5 +53,6 @@ def fit_frozen(
             terms = image_terms(frame, view, clip.views[frame][COARSE], rendered, background, full=True)
             terms |= pose_terms(frame, correction)
             torch.stack(list(terms.values())).sum().backward()
-            adam.step(touched, factor=settings.rates.pose_final ** (step / settings.steps.heldout))
+            decay = settings.rates.pose_final ** (step / settings.steps.heldout)
+            adam.step(touched, factor=settings.rates.heldout * decay)
             adam.zero_grad()

@@ -64,6 +64,7 @@ class Rates:
     depthwise: float
     knots: float
     pose_final: float
+    heldout: float
 
 
 @dataclass(frozen=True)
