@@ -41,7 +41,7 @@ _DOUBT = {
     "pelvis": 1.0, "spine1": 0.3, "spine2": 0.25, "spine3": 0.25, "neck": 0.5, "head": 0.6, "collar": 0.4,
     "shoulder": 1.0, "elbow": 1.3, "wrist": 1.0, "hand": 0.3, "hip": 0.8, "knee": 1.0, "ankle": 1.0, "foot": 0.4,
 }  # fmt: skip
-_SAMPLES = 3000  # vertices that V2V is solved on
+_SAMPLES = 3000  # vertices, even by surface, that V2V is solved on
 _EVENLY = 0.02  # pull towards legs and arms that err alike, against the relative errors of the target
 _UNEVEN = 3.0  # at most so many times more do legs err than arms, or less
 _CLOSE = 0.05  # of the target: a solution that is farther off is refused
@@ -65,7 +65,7 @@ def simulate_pose(
     """
     rng = np.random.default_rng([seed, 21])
     betas = settings.shape_kept * truth.betas + settings.shape_noise * rng.standard_normal(10)
-    problem = _Problem(truth, body, betas, _unit_errors(truth, body, settings, rng), rng)
+    problem = _Problem(truth, body, betas, _unit_errors(truth, body, settings, rng))
     solved = least_squares(
         lambda x: np.append(problem.errors(x) / _values(target) - 1, _EVENLY * x[2]),
         x0=np.log([0.1, 0.1, 1.0]),
@@ -94,13 +94,12 @@ class _Problem:
     """Errors of the perturbed motion as a function of three sizes (logarithms): rotation of the whole body, rotation of
     the joints, and how much more the legs err than the arms and the head."""
 
-    def __init__(
-        self, truth: Pose, body: BodyModel, betas: np.ndarray, unit: np.ndarray, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, truth: Pose, body: BodyModel, betas: np.ndarray, unit: np.ndarray) -> None:
         self._body, self._unit = body, unit
         self._betas = torch.as_tensor(betas, dtype=torch.float32)
         self._true_rotmats = _rotmats(truth)
-        self._chosen = torch.as_tensor(rng.choice(len(body.v_template), _SAMPLES, p=vertex_shares(body)))
+        evenly = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+        self._chosen = torch.as_tensor(np.searchsorted(vertex_shares(body).cumsum(), evenly))
         true_betas = torch.as_tensor(truth.betas, dtype=torch.float32)
         self._true_joints, self._true_vertices = self._posed(self._true_rotmats, true_betas)
 
@@ -202,11 +201,11 @@ def _placed(
     pelvis = truth.transl + _rest_pelvis(body, truth.betas)
     pixel = (pelvis / pelvis[:, 2:]) @ truth.K.T
     pixel[:, :2] += settings.pixels * smooth_noise((frames, 2), length, rng)
-    distance = pelvis[:, 2] * camera.K[1, 1] / truth.K[1, 1] * _stature(body, betas) / _stature(body, truth.betas)
-    error = settings.distance_bias * rng.choice([-1, 1]) + settings.distance_wander * smooth_noise(
-        (frames,), length, rng
-    )
-    return pixel @ np.linalg.inv(camera.K).T * (distance * np.exp(error))[:, None]
+    wrong = np.log(camera.K[1, 1] / truth.K[1, 1] * _stature(body, betas) / _stature(body, truth.betas))
+    wrong += settings.distance_bias * np.sign(wrong)  # errors do not cancel by luck
+    wrong = wrong + settings.distance_wander * smooth_noise((frames,), length, rng)
+    distance = pelvis[:, 2] * np.exp(wrong)
+    return pixel @ np.linalg.inv(camera.K).T * distance[:, None]
 
 
 def _stature(body: BodyModel, betas: np.ndarray) -> float:
