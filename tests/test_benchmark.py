@@ -32,12 +32,13 @@ from pipeline.errors import UserError
 from pipeline.evaluation.pose_metrics import PELVIS, aligned_joint_errors, joint_errors
 from pipeline.fit.data import load_clip
 from pipeline.fit.settings import FitSettings
+from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.settings import load_settings
+from pipeline.settings import default_config, load_settings, merged
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = REPOSITORY / "config" / "benchmark.yaml"
@@ -297,6 +298,30 @@ def test_branch_links_what_the_fit_reads(tmp_path: Path) -> None:
     assert paths.frames.is_symlink() and not paths.depth.exists() and not paths.fit.exists()
     assert main(["branch", str(branch), str(root)]) == 1  # would put links in the place of the clip's own files
     assert main(["branch", str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 1
+
+
+@pytest.mark.parametrize("row", ["gart", "full"])
+def test_a_row_runs_from_the_clip_to_its_scores(studio_clip, tiny_benchmark: Path, tmp_path: Path, row: str) -> None:
+    source, folder = str(tmp_path / "tiny"), str(tmp_path / row)
+    truth = ["--truth", str(studio_clip.truth)]
+    assert main(["decode", str(studio_clip.video), source]) == 0
+    assert main(["simulate", source, *truth, "--benchmark", str(tiny_benchmark), "--sequence", "tiny"]) == 0
+    assert main(["branch", source, folder]) == 0
+    tiny = yaml.safe_load((REPOSITORY / "tests" / "tiny.yaml").read_text())["fit"]
+    values = merged(merged(default_config()["fit"], tiny), load_benchmark(tiny_benchmark).rows[row].fit)
+    values["steps"]["full"] = 30
+    assert main(["fit", folder, "--settings", json.dumps(values), "--threads", "1"]) == 0
+    assert main(["evaluate", folder, *truth]) == 0
+    assert main(["score", folder, *truth, "--view-frames", "1"]) == 0
+    scored = pd.read_csv(Path(folder) / "score.csv").set_index(["where", "metric"])["value"]
+    assert 8 < scored[SIDE, "psnr"] < 40 and 8 < scored[HELD_OUT, "psnr"] < 40
+    initial, refined = (
+        Pose.load(path) for path in (VideoDir(Path(folder)).pose_init, VideoDir(Path(folder)).pose_refined)
+    )
+    assert not np.allclose(initial.body_pose, refined.body_pose)
+    if row == "gart":  # 1e-4 a step: test poses, at 3e-3, are what moved
+        train = AvatarFile.load(VideoDir(Path(folder)).avatar).train_frames
+        assert np.abs(initial.body_pose - refined.body_pose)[train].max() < 0.004
 
 
 @pytest.fixture(scope="module")

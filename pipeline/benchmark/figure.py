@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from pipeline.benchmark.settings import SIMULATED, Benchmark
 from pipeline.formats.atomic import atomic_path
 
 _INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"
-_COLOURS = ("#1f6fb4", "#c8553d", "#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0")
 _FULL, _RIVAL = "full", "gart"
+_COLOURS = {_FULL: "#1f6fb4", _RIVAL: "#c8553d"}
+_OTHERS = ("#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0")
 
 
 def draw_figure(path: Path, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
@@ -50,8 +52,8 @@ def _sequences(axes, table: pd.DataFrame, split: str) -> None:
     places = np.arange(len(names))[::-1]
     shown = (
         (INITIAL_ROW, "initial estimate", _GREY, 46),
-        (_RIVAL, "GART", _COLOURS[1], 30),
-        (_FULL, "full", _COLOURS[0], 60),
+        (_RIVAL, "GART", _COLOURS[_RIVAL], 30),
+        (_FULL, "full", _COLOURS[_FULL], 60),
     )
     ends = []
     for row, label, colour, size in shown:
@@ -75,7 +77,9 @@ def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
         place = [mean_of(table, SIMULATED, split, row, metric) for metric in ("v2v_surface", "psnr")]
         if not np.isnan(place).any():
             points.append((row, overlay.label, *place))
-    for (row, label, x, y), colour in zip(points, _COLOURS):
+    others = cycle(_OTHERS)
+    for row, label, x, y in points:
+        colour = _COLOURS.get(row) or next(others)
         axes.scatter(x, y, s=90 if row == _FULL else 50, color=colour, zorder=3, edgecolor="white", linewidth=0.8)
         axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8.5, color=_INK)
     before = mean_of(table, SIMULATED, split, INITIAL_ROW, "v2v_surface")

@@ -155,7 +155,7 @@ def _cells(rows: list[tuple[str, str]], values: list[list[float]], metrics: Sequ
         for value, column, metric in zip(line, columns.T, metrics):
             text = _number(value, metric)
             known = column[~np.isnan(column)]
-            best = len(known) > 1 and value == (known.max() if COLUMNS[metric][2] else known.min())
+            best = len(set(known)) > 1 and value == (known.max() if COLUMNS[metric][2] else known.min())
             cells.append(f"**{text}**" if text and best else text)
         lines.append([label, *cells])
     return lines
@@ -176,7 +176,7 @@ def _table_1_of_paper() -> str:
 def _table_4_of_paper() -> str:
     header = ["Method", *paper.PICTURE, *paper.POSE]
     rows = [
-        [name, *(f"{v:.2f}" if k in (0, 3, 4, 5) else f"{v:.4f}" for k, v in enumerate(values))]
+        [name, *(format(value, digits) for value, digits in zip(values, (".2f", ".3f", ".4f", ".2f", ".2f", ".2f")))]
         for name, values in paper.TABLE_4.items()
     ]
     return _markdown(header, rows)
