@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,14 @@ class Truth:
     @property
     def footage(self) -> str:
         return STUDIO if self.pose.source.startswith(STUDIO_SOURCE) else REAL
+
+    def pose_in(self, clip: Clip) -> Pose | None:
+        """The true pose with K for the pixels of the clip, where both have one body; the studio's camera looks through
+        the middle of its images, of other sources the size is not known."""
+        if self.footage != STUDIO or self.body is not clip.body:
+            return None
+        scale = np.array([[clip.camera.width / 2], [clip.camera.height / 2]]) / self.pose.K[:2, 2:]
+        return replace(self.pose, K=np.concatenate([self.pose.K[:2] * scale, self.pose.K[2:]]))
 
     @property
     def name(self) -> str:

@@ -158,9 +158,14 @@ def add_smoothness(table: MetricTable, when: str, joints: np.ndarray, fps: float
 
 
 @torch.no_grad()
-def landmark_reprojection(table: MetricTable, clip: Clip, settings: EvaluateSettings) -> None:
+def landmark_reprojection(
+    table: MetricTable, clip: Clip, settings: EvaluateSettings, true_pose: Pose | None = None
+) -> None:
     """Add the distance in the image between the detected landmarks and the same points of the body, in px and as a
-    share of the person's height there. A pose backend that detects no landmarks leaves none to measure."""
+    share of the person's height there. A pose backend that detects no landmarks leaves none to measure.
+
+    The detector errs, too: `true_pose`, of the same body and in the clip's pixels, says by how much.
+    """
     map_ = landmark_map(clip.body)
     detected = clip.landmarks.names
     names = [name for name in map_.names if name in detected]
@@ -172,7 +177,8 @@ def landmark_reprojection(table: MetricTable, clip: Clip, settings: EvaluateSett
     height = _height_px(clip)
     frames = np.arange(len(clip))
     where = f"detected landmarks of visibility {settings.min_visibility:g} or more, {len(names)} kinds"
-    for when, pose in clip.poses():
+    truth = [] if true_pose is None else [("truth", true_pose)]
+    for when, pose in [*clip.poses(), *truth]:
         pixels = _project(_landmarks_of(clip, pose, map_)[:, on_body], pose.K)
         errors = np.where(seen, np.linalg.norm(pixels - xy, axis=-1), np.nan)
         table.add("reprojection", when, where, errors, frames, names)

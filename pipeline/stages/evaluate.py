@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     pictured, alphas = picture_quality(table, clip, settings, raster, lpips, poses_fitted)
     outlines = Outlines(frames, raster, bodies, pictured, alphas)
     mask_overlap(table, clip, outlines)
-    landmark_reprojection(table, clip, settings)
+    landmark_reprojection(table, clip, settings, truth.pose_in(clip) if truth else None)
     smoothness(table, clip)
     if truth is not None:
         pose_errors(table, clip, truth)

@@ -15,7 +15,6 @@ from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.optimise import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.atomic import atomic_path
-from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
@@ -52,8 +51,6 @@ def run(args: argparse.Namespace) -> None:
             "rerun the pose stage with the same body_model"
         )
     clip = load_clip(directory, pose, settings, device)
-    if not Camera.load(directory.camera).metric and not clip.has_depth:
-        provenance.warn("the focal length is a guess and there is no depth: distances hold only up to a factor")
     if settings.holdout_every and not clip.heldout.any():
         provenance.warn("the clip is too short to hold frames out: no novel-pose score")
 
