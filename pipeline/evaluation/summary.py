@@ -126,7 +126,8 @@ def _mean(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def _block(title: str, rows: pd.DataFrame, last: str | None) -> str:
-    lines = [title, f"  {'':34}{'before':>9}{'after':>9}{'change':>8}   frames, protocol"]
+    truth = f"{'truth':>9}" if rows["truth"].notna().any() else ""  # what the truth itself scores
+    lines = [title, f"  {'':34}{'before':>9}{'after':>9}{'change':>8}{truth}   frames, protocol"]
     protocols = list(dict.fromkeys(rows["protocol"]))
     for row in rows.itertuples():
         metric = METRICS[row.metric]
@@ -134,7 +135,8 @@ def _block(title: str, rows: pd.DataFrame, last: str | None) -> str:
         before = row.initial
         after = row.avatar if pd.isna(row.refined) else row.refined
         change, mark = change_text(row.metric, before, after), protocols.index(row.protocol) + 1
-        lines.append(f"  {label:34}{number(before):>9}{number(after):>9}{change:>8}   {row.split} [{mark}]")
+        own = f"{number(row.truth):>9}" if truth else ""
+        lines.append(f"  {label:34}{number(before):>9}{number(after):>9}{change:>8}{own}   {row.split} [{mark}]")
     lines += [
         textwrap.fill(text, _WIDTH, initial_indent=f"  [{index}] ", subsequent_indent="      ")
         for index, text in enumerate(protocols, 1)
