@@ -25,6 +25,7 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/dataset.smk"
 include: "rules/decode.smk"
 include: "rules/masks.smk"
 include: "rules/depth.smk"

@@ -82,11 +82,28 @@ def find_videos(folder):
     return found
 
 
-VIDEOS = {} if FETCHING or BENCHMARKING else find_videos(config["videos"])
+# Sequences of datasets take the place of videos; looking for them loads torch, so only where they are asked for.
+CLIPS = {}
+if config.get("datasets"):
+    from pipeline.datasets.catalog import dataset_clips
+
+    try:
+        CLIPS = dataset_clips(config)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+VIDEOS = CLIPS or ({} if FETCHING or BENCHMARKING else find_videos(config["videos"]))
 
 
 wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
+
+
+def made_by(stage):
+    """Pattern of the videos for which a stage runs: not for a sequence that ships what the stage makes."""
+    names = [
+        name for name in VIDEOS if name not in CLIPS or stage not in CLIPS[name].stages
+    ]
+    return "|".join(map(re.escape, names)) or "-"
 
 
 def results_of(wildcards):
@@ -109,6 +126,8 @@ def settings(section):
 
 def truth(wildcards):
     """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
+    if wildcards.video in CLIPS:
+        return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
     folder = Path(config["videos"]) / f"{wildcards.video}.truth"
     return [str(folder / "pose.npz"), str(folder / "masks")] if folder.is_dir() else []
 

@@ -34,7 +34,7 @@ for parts in sorted({clip.parts for clip in CLIPS.values()}):
         params:
             sequence=lambda wildcards: CLIPS[wildcards.video].arguments,
             options=lambda wildcards: CLIPS[wildcards.video].options,
-            directory=OUT,
+            directory=results_of,
             body=config["body_model"],
         shell:
             "python -m pipeline dataset {params.sequence:q} {params.directory:q} --body-model {params.body:q} "

@@ -8,6 +8,8 @@ rule decode:
         provenance=f"{OUT}/provenance/decode.json",
     log:
         f"{OUT}/logs/decode.log",
+    wildcard_constraints:
+        video=made_by("decode"),
     conda:
         "../envs/embedded.yaml"
     params:

@@ -15,6 +15,8 @@ rule depth:
         provenance=f"{OUT}/provenance/depth.json",
     log:
         f"{OUT}/logs/depth.log",
+    wildcard_constraints:
+        video=made_by("depth"),
     conda:
         environment("depth")
     resources:

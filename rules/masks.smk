@@ -10,6 +10,8 @@ rule masks:
         provenance=f"{OUT}/provenance/masks.json",
     log:
         f"{OUT}/logs/masks.log",
+    wildcard_constraints:
+        video=made_by("masks"),
     conda:
         environment("masks")
     threads: 2

@@ -14,6 +14,8 @@ rule pose:
         provenance=f"{OUT}/provenance/pose.json",
     log:
         f"{OUT}/logs/pose.log",
+    wildcard_constraints:
+        video=made_by("pose"),
     conda:
         environment("pose")
     threads: 2
