@@ -11,6 +11,7 @@ pose back; so Gaussians first stay opaque and on the surface, and only colours, 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.progress import track
 
+log = logging.getLogger(__name__)
 _HISTORY_EVERY = 20
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
@@ -130,6 +132,7 @@ class JointFit:
         state = load_checkpoint(checkpoint, mark, self.device) if checkpoint else None
         if state is not None:
             self.load_state(state)
+            log.info("fit: goes on from step %d, kept in %s", self.step_number, checkpoint)
         for _ in track(range(self.step_number, total), "fit", unit="step"):
             self.step()
             if checkpoint and (self.step_number % every == 0 or self.step_number == total):
