@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.avatar import pose_gaussians
 from pipeline.avatar.gaussians import Posable
-from pipeline.body import BodyModel
+from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.data import View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
@@ -22,6 +22,7 @@ from pipeline.losses.silhouette import silhouette
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
+_HEAD = [JOINT_NAMES.index("neck"), JOINT_NAMES.index("head")]
 _REFERENCE_FPS = 15.0  # the frame rate that the temporal weights and margins are stated for
 
 
@@ -141,8 +142,9 @@ class PoseTerms:
     def __call__(self, frame: int, correction: Tensor) -> dict[str, Tensor]:
         """Weighted terms of a frame, given its index and its correction [75], differentiable."""
         weights, margins = self._weights, self._margins
-        stay = robust(correction[:-3].view(-1, 3).square().sum(-1), margins.initial_pose).sum()
-        terms = {"initial": weights.initial_pose * stay}
+        stay = robust(correction[:-3].view(-1, 3).square().sum(-1), margins.initial_pose)
+        head = stay[_HEAD].sum()
+        terms = {"initial": weights.initial_pose * (stay.sum() + (weights.initial_head - 1) * head)}
         if self._holds_distance:
             # Clothes make a silhouette larger than the body, which would draw the person nearer. How far frames differ
             # is seen; the mean is not, and stays. Its gradient goes to this frame's part alone.

@@ -83,6 +83,7 @@ class Weights:
     flatness: float
     surface: float
     initial_pose: float
+    initial_head: float
     initial_distance: float
     smooth_correction: float
     thickness: float
