@@ -1,1 +1,1 @@
-"""The studio benchmark: sequences with truth, simulated estimators, rows of ablations, and the tables they fill."""
+"""The benchmark: studio clips and simulated estimators, sequences of datasets, rows of ablations, and their tables."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipeline.benchmark.gather import INITIAL_ROW, by_sequence, mean_of
-from pipeline.benchmark.settings import SIMULATED, Benchmark
+from pipeline.benchmark.settings import Benchmark
 from pipeline.formats.atomic import atomic_path
 
 _INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"
@@ -20,7 +21,9 @@ _COLOURS = {_FULL: "#1f6fb4", _RIVAL: "#c8553d"}
 _OTHERS = ("#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0")
 
 
-def draw_figure(path: Path, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
+def draw_figure(
+    path: Path, table: pd.DataFrame, benchmark: Benchmark, split: str, kinds: Mapping[str, str], title: str
+) -> None:
     """Write the figure as PNG.
 
     Args:
@@ -28,27 +31,32 @@ def draw_figure(path: Path, table: pd.DataFrame, benchmark: Benchmark, split: st
         table: of `gather`.
         benchmark: for the labels.
         split: the uniform one.
+        kinds: of estimators, or datasets, and what they are called. Rows are compared on the first alone, for means
+            need the same sequences.
+        title: what was measured.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
+    names = [(kind, name) for kind in kinds for name in by_sequence(table, kind, split, INITIAL_ROW, "mpjpe")]
+    figure = Figure(figsize=(11, max(4.2, 1.2 + 0.25 * len(names))), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
-    _sequences(left, table, split)
-    _trade(right, table, benchmark, split)
+    _sequences(left, table, split, names, kinds)
+    first = next(iter(kinds))
+    _trade(right, table, benchmark, split, first)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(_GREY)
         axes.tick_params(colors=_INK, length=0)
         axes.grid(color=_LINE, linewidth=0.7)
         axes.set_axisbelow(True)
-    figure.suptitle("Studio benchmark, simulated estimators", x=0.01, ha="left", color=_INK, fontsize=12)
+    if len(kinds) > 1:
+        right.set_title(f"means over {kinds[first]}", color=_INK, fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130)
 
 
-def _sequences(axes, table: pd.DataFrame, split: str) -> None:
-    """MPJPE of each sequence before and after."""
-    before = by_sequence(table, SIMULATED, split, INITIAL_ROW, "mpjpe")
-    names = list(before)
+def _sequences(axes, table: pd.DataFrame, split: str, names: list[tuple[str, str]], kinds: Mapping[str, str]) -> None:
+    """MPJPE before and after, of sequences that are named by their kind and their own name."""
     places = np.arange(len(names))[::-1]
     shown = (
         (INITIAL_ROW, "initial estimate", _GREY, 46),
@@ -57,24 +65,24 @@ def _sequences(axes, table: pd.DataFrame, split: str) -> None:
     )
     ends = []
     for row, label, colour, size in shown:
-        found = by_sequence(table, SIMULATED, split, row, "mpjpe")
-        if found:
-            values = [found.get(name, np.nan) for name in names]
+        found = {kind: by_sequence(table, kind, split, row, "mpjpe") for kind in kinds}
+        if any(found.values()):
+            values = [found[kind].get(name, np.nan) for kind, name in names]
             ends.append(values)
             axes.scatter(values, places, color=colour, s=size, label=label, zorder=3, edgecolor="white", linewidth=0.8)
     for place, values in zip(places, zip(*ends)):
         axes.plot([np.nanmin(values), np.nanmax(values)], [place, place], color=_LINE, linewidth=3, zorder=1)
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, [f"{kinds[kind]}: {name}" if len(kinds) > 1 else name for kind, name in names])
     axes.set_xlim(left=0)
     axes.set_xlabel("MPJPE, mm (lower is better)", color=_INK)
     axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
-def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
+def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str, kind: str) -> None:
     """Mean V2V against mean PSNR of held-out frames: towards the upper left both are better."""
     points = []
     for row, overlay in benchmark.rows.items():
-        place = [mean_of(table, SIMULATED, split, row, metric) for metric in ("v2v_surface", "psnr")]
+        place = [mean_of(table, kind, split, row, metric) for metric in ("v2v_surface", "psnr")]
         if not np.isnan(place).any():
             points.append((row, overlay.label, *place))
     others = cycle(_OTHERS)
@@ -82,7 +90,7 @@ def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str) -> None:
         colour = _COLOURS.get(row) or next(others)
         axes.scatter(x, y, s=90 if row == _FULL else 50, color=colour, zorder=3, edgecolor="white", linewidth=0.8)
         axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8.5, color=_INK)
-    before = mean_of(table, SIMULATED, split, INITIAL_ROW, "v2v_surface")
+    before = mean_of(table, kind, split, INITIAL_ROW, "v2v_surface")
     if not np.isnan(before):
         axes.axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate("initial", (before, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),

@@ -11,9 +11,10 @@ import pandas as pd
 
 from pipeline.benchmark.score import COLUMNS as SCORE_COLUMNS
 from pipeline.benchmark.score import HELD_OUT, INITIAL, REFINED, SIDE
-from pipeline.benchmark.settings import Run
+from pipeline.benchmark.settings import ESTIMATORS, Run
 from pipeline.errors import UserError
-from pipeline.evaluation.table import ALL, STUDIO, read_metrics
+from pipeline.evaluation.table import ALL, REAL, STUDIO, read_metrics
+from pipeline.evaluation.table import HELD_OUT as HELD_OUT_SPLIT
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
@@ -44,6 +45,7 @@ PICTURES = {
 SIDE_PICTURES = {f"side_{name}": (f"{label}, side", form, up) for name, (label, form, up) in PICTURES.items()}
 TIME = {"seconds": ("Seconds", ".0f", False), "steps_per_second": ("Iterations/s", ".1f", True)}
 COLUMNS = MOTION | PICTURES | SIDE_PICTURES | TIME
+_BY_SURFACE = {"v2v": "v2v_surface", "v2v_global": "v2v_surface_global"}
 
 
 def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
@@ -51,7 +53,7 @@ def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
 
     Args:
         root: results/benchmark.
-        runs: fitted, evaluated and scored.
+        runs: fitted, evaluated and, those of studio clips, scored.
 
     Raises:
         UserError: a file is missing or wrong.
@@ -60,8 +62,8 @@ def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
     begun: set[tuple] = set()
     for run in runs:
         folder = run.folder(root)
-        motion = _motion(folder)
-        values = motion[REFINED] | _pictures(folder) | _time(folder)
+        motion, pictures = _studio(folder) if run.estimators in ESTIMATORS else _real(folder)
+        values = motion[REFINED] | pictures | _time(folder)
         rows += [(run.estimators, run.split, run.row, run.sequence, name, value) for name, value in values.items()]
         start = (run.estimators, run.split, INITIAL_ROW, run.sequence)
         if start not in begun:
@@ -70,26 +72,46 @@ def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "metric", "value"])
 
 
-def _motion(folder: Path) -> dict[str, dict[str, float]]:
-    """Motion metrics of both poses over all frames."""
-    table = read_metrics(folder / "metrics.csv")
-    if set(table["footage"]) != {STUDIO}:
-        raise UserError(f"{folder / 'metrics.csv'}: expected figures against a studio truth; evaluate with --truth")
+def _studio(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Motion metrics of both poses over all frames, and those of the pictures, of a studio clip."""
+    table, scored = _read_metrics(folder, STUDIO), _read_score(folder)
     table = table[(table["scope"] == "all") & (table["split"] == ALL) & table["metric"].isin(list(MOTION))]
-    scored = _read_score(folder)
     found = {}
     for when in (INITIAL, REFINED):
         values = table[table["when"] == when].set_index("metric")["value"]
         surface = scored[scored["where"] == when].set_index("metric")["value"]
         found[when] = {name: float(value) for name, value in [*values.items(), *surface.items()]}
-    return found
-
-
-def _pictures(folder: Path) -> dict[str, float]:
-    scored = _read_score(folder)
     named = {HELD_OUT: "", SIDE: "side_"}
     shown = scored[scored["where"].isin(list(named))]
-    return {f"{named[row.where]}{row.metric}": float(row.value) for row in shown.itertuples()}
+    return found, {f"{named[row.where]}{row.metric}": float(row.value) for row in shown.itertuples()}
+
+
+def _real(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """The same of a sequence of a dataset, by the stage evaluate alone.
+
+    Motion is of the frames whose reference is valid. V2V by surface is V2V there: vertices of SMPL all count alike.
+    """
+    table = _read_metrics(folder, REAL)
+    frames = table[(table["scope"] == "frame") & table["metric"].isin([*MOTION, *_BY_SURFACE])]
+    frames = frames.assign(metric=frames["metric"].replace(_BY_SURFACE))
+    means = frames.groupby(["when", "metric"], sort=False)["value"].mean()
+    for when in (INITIAL, REFINED):
+        if (when, "mpjpe") not in means:
+            raise UserError(f"{folder / 'metrics.csv'}: expected errors of the poses; evaluate with --truth")
+    shown = table[(table["scope"] == "all") & (table["split"] == HELD_OUT_SPLIT) & table["metric"].isin(list(PICTURES))]
+    pictures = {row.metric: float(row.value) for row in shown.itertuples()}
+    return {when: means[when].to_dict() for when in (INITIAL, REFINED)}, pictures
+
+
+def _read_metrics(folder: Path, footage: str) -> pd.DataFrame:
+    """metrics.csv of one kind of footage alone: figures of studio clips and of real ones never meet in a table."""
+    table = read_metrics(folder / "metrics.csv")
+    if set(table["footage"]) != {footage}:
+        found = ", ".join(sorted(set(table["footage"])))
+        raise UserError(
+            f"{folder / 'metrics.csv'}: expected figures of {footage}, found {found}; evaluate with --truth"
+        )
+    return table
 
 
 def _read_score(folder: Path) -> pd.DataFrame:

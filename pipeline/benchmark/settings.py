@@ -112,7 +112,7 @@ class Quick:
 class Run:
     """One fit of one sequence."""
 
-    estimators: str
+    estimators: str  # of ESTIMATORS; for a sequence of a dataset that dataset, which stands in for some of them
     split: str
     row: str
     sequence: str
@@ -127,16 +127,18 @@ class Benchmark:
     """The whole file."""
 
     page: str
+    datasets_page: str | None
     studio: Studio
     sequences: dict[str, Sequence]
     simulated: Simulated
     splits: dict[str, Overlay]
     rows: dict[str, Overlay]
     runs: dict[str, dict[str, list[str]]]
+    datasets: dict[str, dict[str, list[str]]]
     quick: Quick
 
     def all_runs(self, quick: bool = False) -> list[Run]:
-        """All fits, or those of `quick`: of the simulated estimators and the first split alone."""
+        """All fits of studio clips, or those of `quick`: of the simulated estimators and the first split alone."""
         runs = [
             Run(estimators, split, row, sequence)
             for estimators, splits in self.runs.items()
@@ -154,6 +156,35 @@ class Benchmark:
             and run.row in self.quick.rows
             and run.sequence in self.quick.sequences
         ]
+
+    def dataset_runs(self, sequences: Mapping[str, str], file: Path) -> list[Run]:
+        """All fits of sequences of datasets.
+
+        Args:
+            sequences: video name of each, and the dataset that it is of.
+            file: that this is, to be named in errors.
+
+        Raises:
+            UserError: the section `datasets` does not say what to run on a dataset, or names no row at all.
+        """
+        unknown = [dataset for dataset in sequences.values() if dataset not in self.datasets]
+        if unknown:
+            raise UserError(
+                f"{file}: section datasets: expected {unknown[0]!r}, of which the config names sequences, found "
+                f"{', '.join(self.datasets)}; say there which rows to run on it"
+            )
+        runs = [
+            Run(dataset, split, row, video)
+            for dataset, splits in self.datasets.items()
+            for split, rows in splits.items()
+            for row in rows
+            for video, of in sequences.items()
+            if of == dataset
+        ]
+        if not runs:
+            named = ", ".join(dict.fromkeys(sequences.values()))
+            raise UserError(f"{file}: section datasets: expected rows to run on {named}, found none; name some")
+        return runs
 
     def film_options(self, sequence: str) -> list[str]:
         """The options of the stage studio for a sequence."""
@@ -206,7 +237,9 @@ def _check_names(path: Path, benchmark: Benchmark) -> None:
         "row": benchmark.rows,
         "sequence": benchmark.sequences,
     }
-    used = [(kind, getattr(run, kind)) for run in benchmark.all_runs() for kind in known]
+    used = [("estimators", name) for name in benchmark.runs]
+    for splits in (*benchmark.runs.values(), *benchmark.datasets.values()):
+        used += [("split", name) for name in splits] + [("row", name) for rows in splits.values() for name in rows]
     used += [("sequence", name) for name in benchmark.quick.sequences] + [
         ("row", name) for name in benchmark.quick.rows
     ]

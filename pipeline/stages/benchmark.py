@@ -1,15 +1,19 @@
-"""benchmark: the tables, the figure and the page of the studio benchmark."""
+"""benchmark: the tables, the figure and the page of a benchmark, of studio clips or of sequences of datasets."""
 
 import argparse
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
+from pipeline.benchmark.datasets import describe, write_dataset_page
 from pipeline.benchmark.figure import draw_figure
 from pipeline.benchmark.gains import gains
 from pipeline.benchmark.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
 from pipeline.benchmark.page import write_page
-from pipeline.benchmark.settings import Benchmark, Run, load_benchmark
+from pipeline.benchmark.settings import SIMULATED, Benchmark, Run, load_benchmark
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
@@ -19,19 +23,32 @@ Snakemake make the fits, and run this last.
 
 reads   FOLDER/runs/<estimators>/<split>/<row>/<sequence>/ of all runs that the benchmark's file names
 writes  FOLDER/figures.csv (all figures), motion.csv, rendering.csv, gains.csv, figure.png, results.md, and with --page
-        a copy of the last two for the documentation; with --quick all into FOLDER/quick/"""
+        a copy of the last two for the documentation; with --quick all into FOLDER/quick/; with --sequence all but
+        gains.csv into FOLDER/datasets/"""
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="results/benchmark")
     parser.add_argument("--benchmark", type=Path, required=True, metavar="FILE", help="such as config/benchmark.yaml")
-    parser.add_argument("--quick", action="store_true", help="only the runs of its section quick")
     parser.add_argument("--page", type=Path, metavar="FILE", help="such as docs/results.md")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--quick", action="store_true", help="only the runs of its section quick")
+    part.add_argument(
+        "--sequence", nargs=2, action="append", default=[], metavar=("DATASET", "VIDEO"),
+        help="a sequence of a dataset, results/<VIDEO>; given once for each, the tables are of them",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     benchmark = load_benchmark(args.benchmark)
+    if args.sequence:
+        _of_datasets(args, benchmark, {video: dataset for dataset, video in args.sequence})
+    else:
+        _of_studio(args, benchmark)
+
+
+def _of_studio(args: argparse.Namespace, benchmark: Benchmark) -> None:
     runs = benchmark.all_runs(args.quick)
     table = gather(args.folder, runs)
     split = next(iter(benchmark.splits))
@@ -42,21 +59,50 @@ def run(args: argparse.Namespace) -> None:
         "rendering.csv": wide(table, [*PICTURES, *SIDE_PICTURES, *TIME]),
         "gains.csv": gains(table, split),
     }
-    for name, part in parts.items():
-        with atomic_path(out / name) as temporary:
-            part.to_csv(temporary, index=False, float_format="%.6g")
-    figure = out / "figure.png"
-    draw_figure(figure, table, benchmark, split)
+    _write_tables(out, parts)
+    draw_figure(
+        out / "figure.png", table, benchmark, split, {SIMULATED: "simulated"}, "Studio benchmark, simulated estimators"
+    )
     missing = _missing(benchmark, args.quick, has_lpips(table))
     made_by, padding = sources(args.folder, runs), _padding(args.folder, runs[0])
     command = f"snakemake --cores all benchmark{'_quick' if args.quick else ''}"
-    _write(out / "results.md", write_page(table, benchmark, made_by, figure.name, missing, command, padding))
-    if args.page:
-        beside = args.page.with_suffix(".png")
-        with atomic_path(beside) as temporary:
-            shutil.copyfile(figure, temporary)
-        _write(args.page, write_page(table, benchmark, made_by, beside.name, missing, command, padding))
+    _write_pages(
+        out, args.page, lambda figure: write_page(table, benchmark, made_by, figure, missing, command, padding)
+    )
     log.info("benchmark: %d fits of %d sequences; %s", len(runs), table["sequence"].nunique(), out / "results.md")
+
+
+def _of_datasets(args: argparse.Namespace, benchmark: Benchmark, datasets: dict[str, str]) -> None:
+    runs = benchmark.dataset_runs(datasets, args.benchmark)
+    sequences = describe(args.folder, runs)
+    table = gather(args.folder, runs)
+    table["sequence"] = table["sequence"].map({video: sequence.name for video, sequence in sequences.items()})
+    split, out = next(iter(benchmark.splits)), args.folder / "datasets"
+    measured = [[name for name in part if name in set(table["metric"])] for part in (MOTION, PICTURES | TIME)]
+    parts = {"figures.csv": table, "motion.csv": wide(table, measured[0]), "rendering.csv": wide(table, measured[1])}
+    _write_tables(out, {name: part.rename(columns={"estimators": "dataset"}) for name, part in parts.items()})
+    titles = {sequence.dataset: sequence.title for sequence in sequences.values()}
+    draw_figure(out / "figure.png", table, benchmark, split, titles, "Real data: sequences of public datasets")
+    missing = _missing(benchmark, False, has_lpips(table))
+    shown = list(sequences.values())
+    _write_pages(out, args.page, lambda figure: write_dataset_page(table, benchmark, shown, figure, missing))
+    log.info("benchmark: %d fits of %d sequences; %s", len(runs), len(sequences), out / "results.md")
+
+
+def _write_tables(out: Path, parts: dict[str, pd.DataFrame]) -> None:
+    for name, part in parts.items():
+        with atomic_path(out / name) as temporary:
+            part.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def _write_pages(out: Path, page: Path | None, text: Callable[[str], str]) -> None:
+    """results.md beside its figure, and a copy of both where `page` says; `text` takes the figure's name."""
+    _write(out / "results.md", text("figure.png"))
+    if page:
+        beside = page.with_suffix(".png")
+        with atomic_path(beside) as temporary:
+            shutil.copyfile(out / "figure.png", temporary)
+        _write(page, text(beside.name))
 
 
 def _padding(folder: Path, run: Run) -> float:
