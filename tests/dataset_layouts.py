@@ -1,8 +1,8 @@
-"""Writers of a small sequence in the layout of each public dataset, from a film with known truth."""
+"""Writers of a small sequence in the layout of each public dataset, from a film of the studio with known truth."""
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,12 +11,18 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from pipeline.body import BodyModel
+from pipeline.body import BodyModel, load_body
+from pipeline.body.load import FREE_BODY
+from pipeline.datasets.smpl import Bodies
+from pipeline.formats.images import DepthFolder, MaskFolder
 from pipeline.formats.pose import Pose
+from pipeline.video.decode import DecodeSettings, read_frames
+from pipeline.video.probe import probe
 
 SCALE = 0.37  # of COLMAP's world: its units a metre
 MONO = 4.0, 0.8  # relative depth = (COLMAP's depth - the second) / the first
 MONO_UNIT = 1e-4
+SHIFT = np.linspace(-0.6, 0.5, 10)  # betas between the neutral body and the female one; the male's are opposite
 LENS = np.array([-0.12, 0.05, 0.003, -0.002, 0.01])  # k1 k2 p1 p2 k3
 
 
@@ -53,6 +59,44 @@ class Film:
     def world_poses(self) -> np.ndarray:
         """(T, 72)"""
         return np.concatenate([self.world()[0], self.pose.body_pose], axis=1)
+
+
+@dataclass(frozen=True)
+class World:
+    """SMPL's files, made of the free body so that the studio's truth is theirs, and a film."""
+
+    neutral: Path
+    female: Path
+    male: Path
+    film: Film
+
+    @property
+    def bodies(self) -> Bodies:
+        return Bodies.load(self.neutral, self.female, self.male)
+
+
+def make_world(folder: Path, video: Path, truth: Path, frames: int) -> World:
+    """Write SMPL's files into the folder, and take the first frames of a studio clip for the film."""
+    with np.load(FREE_BODY) as archive:
+        arrays = {key: archive[key] for key in archive.files} | {"name": np.array("smpl")}
+    paths = {}
+    for gender, sign in (("neutral", 0), ("female", 1), ("male", -1)):
+        template = arrays["v_template"] + arrays["shapedirs"][:, :, :10] @ (sign * SHIFT)
+        paths[gender] = folder / f"SMPL_{gender.upper()}.npz"
+        np.savez(paths[gender], **arrays | {"v_template": template})
+    rows, whole = np.arange(frames), DecodeSettings(0, None, 1, None)
+    pose = Pose.load(truth / "pose.npz")
+    shown = {key: getattr(pose, key)[rows] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
+    film = Film(
+        images=np.stack([frame for frame, _ in zip(read_frames(probe(video), whole, print), rows)]),
+        masks=np.stack([MaskFolder(truth / "masks")[row] > 127 for row in rows]),
+        depth=np.stack([DepthFolder(truth / "depth")[row] for row in rows]).astype(float),
+        pose=replace(pose, **shown, body_model="smpl"),
+        body=load_body(paths["neutral"], torch.float64),
+        rotation=moving_camera(frames)[0],
+        translation=moving_camera(frames)[1],
+    )
+    return World(**paths, film=film)
 
 
 def moving_camera(frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

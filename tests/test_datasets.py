@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from dataset_layouts import Film
+from dataset_layouts import SHIFT, Film, World
 from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
-from pipeline.body import BodyModel, load_body
-from pipeline.body.load import FREE_BODY
+from pipeline.body import BodyModel
 from pipeline.datasets import READERS
 from pipeline.datasets.catalog import dataset_clips, video_name
 from pipeline.datasets.lens import Undistortion
-from pipeline.datasets.smpl import Annotation, Bodies, in_camera, neutral_shape, pelvis
+from pipeline.datasets.smpl import Annotation, in_camera, neutral_shape, pelvis
 from pipeline.errors import UserError
 from pipeline.evaluation.against_truth import source_frames
 from pipeline.formats.camera import Camera
@@ -35,54 +34,16 @@ from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.settings import check_config, merged
-from pipeline.video.decode import DecodeSettings, read_frames
-from pipeline.video.probe import probe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FRAMES = 5
 NOISE = 0.02  # radians, of an estimate that a dataset ships
-SHIFT = np.linspace(-0.6, 0.5, 10)  # betas between the neutral body and the female one; the male's are opposite
 LOST = 2  # a frame whose person is absent
-ALL = DecodeSettings(0, None, 1, None)
-
-
-@dataclass(frozen=True)
-class World:
-    """SMPL's files, made of the free body so that the studio's truth is theirs, and a film."""
-
-    neutral: Path
-    female: Path
-    male: Path
-    film: Film
-
-    @property
-    def bodies(self) -> Bodies:
-        return Bodies.load(self.neutral, self.female, self.male)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> World:
-    folder = tmp_path_factory.mktemp("smpl")
-    with np.load(FREE_BODY) as archive:
-        arrays = {key: archive[key] for key in archive.files} | {"name": np.array("smpl")}
-    paths = {}
-    for gender, sign in (("neutral", 0), ("female", 1), ("male", -1)):
-        template = arrays["v_template"] + arrays["shapedirs"][:, :, :10] @ (sign * SHIFT)
-        paths[gender] = folder / f"SMPL_{gender.upper()}.npz"
-        np.savez(paths[gender], **arrays | {"v_template": template})
-    rows = np.arange(FRAMES)
-    truth = Pose.load(studio_clip.truth / "pose.npz")
-    shown = {key: getattr(truth, key)[rows] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
-    film = Film(
-        images=np.stack([frame for frame, _ in zip(read_frames(probe(studio_clip.video), ALL, print), rows)]),
-        masks=np.stack([MaskFolder(studio_clip.truth / "masks")[row] > 127 for row in rows]),
-        depth=np.stack([DepthFolder(studio_clip.truth / "depth")[row] for row in rows]).astype(float),
-        pose=replace(truth, **shown, body_model="smpl"),
-        body=load_body(paths["neutral"], torch.float64),
-        rotation=layouts.moving_camera(FRAMES)[0],
-        translation=layouts.moving_camera(FRAMES)[1],
-    )
-    return World(**paths, film=film)
+    return layouts.make_world(tmp_path_factory.mktemp("smpl"), studio_clip.video, studio_clip.truth, FRAMES)
 
 
 def standing(film: Film) -> Film:
