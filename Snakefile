@@ -12,7 +12,8 @@
 #   results/<video>/report.html                  report
 #   results/<video>/provenance/, logs/           every stage
 # and results/metrics.csv over all videos        aggregate
-# `snakemake benchmark` and `snakemake benchmark_quick` measure the method on studio clips: results/benchmark/.
+# `snakemake benchmark` and `snakemake benchmark_quick` measure the method on studio clips: results/benchmark/;
+# with --configfile config/datasets.yaml `snakemake benchmark` does so on sequences of public datasets.
 # `snakemake --cores 1 weights` fetches the weight files of the paper preset (config/paper.yaml) into models/.
 from pathlib import Path
 
@@ -38,6 +39,7 @@ include: "rules/report.smk"
 include: "rules/aggregate.smk"
 include: "rules/weights.smk"
 include: "rules/benchmark.smk"
+include: "rules/benchmark_datasets.smk"
 
 
 report: "pipeline/report/captions/workflow.rst"

@@ -1,9 +1,9 @@
-# The studio benchmark: snakemake benchmark, snakemake benchmark_quick; config key `benchmark` names the file that says
-# what is run. Path scheme:
+# The benchmark: snakemake benchmark, snakemake benchmark_quick; config key `benchmark` names the file that says what is
+# run. With the config key `datasets` it is of their sequences (benchmark_datasets.smk), else of studio clips. Path scheme:
 #   results/benchmark/clips/<sequence>.mp4, .truth/                      benchmark_clip
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, depth and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
-#   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark, benchmark_quick
+#   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
 from pipeline.benchmark.settings import CONFIGURED, SIMULATED, load_benchmark
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]
@@ -31,9 +31,13 @@ if "benchmark" in VIDEOS:
     raise WorkflowError(
         f"{VIDEOS['benchmark']}: {BENCHMARKS}/ is taken by the benchmark; rename the video"
     )
-if BENCHMARKING and config["body_model"] != "free":
+if BENCHMARKING and not CLIPS and config["body_model"] != "free":
     raise WorkflowError(
         "config.body_model: the benchmark's people have the free body; leave it at 'free'"
+    )
+if CLIPS and "benchmark_quick" in sys.argv:
+    raise WorkflowError(
+        "benchmark_quick: is of studio clips alone; ask for benchmark, or leave out the config key 'datasets'"
     )
 
 
@@ -191,10 +195,11 @@ rule benchmark_fit:
             BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row),
             sort_keys=True,
         ),
+        body=config["body_model"],
     shell:
         "python -m pipeline branch {params.source:q} {params.directory:q} && "
         "OMP_NUM_THREADS={threads} python -m pipeline fit {params.directory:q} --threads {threads} "
-        "--settings {params.settings:q} --log {log:q}"
+        "--body-model {params.body:q} --settings {params.settings:q} --log {log:q}"
 
 
 rule benchmark_evaluate:
@@ -241,7 +246,7 @@ rule benchmark_score:
         "--view-frames {params.view_frames} --settings {params.settings:q} --log {log:q}"
 
 
-rule benchmark:
+rule benchmark_studio:
     input:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.all_runs()
