@@ -98,7 +98,8 @@ def write_dataset_page(
     split = next(iter(benchmark.splits))
     titles = {sequence.dataset: sequence.title for sequence in sequences}
     both = pd.concat([table, _paper_rows(benchmark, sequences)], ignore_index=True)
-    compared = [(INITIAL_ROW, INITIAL_LABEL), *((row, benchmark.rows[row].label) for row in _COMPARED)]
+    ours = [(row, benchmark.rows[row].label) for row in _COMPARED if row in benchmark.rows]
+    compared = [(INITIAL_ROW, INITIAL_LABEL), *ours]
     compared += [(f"{PAPER}{name}", label) for name, label in _labels(paper.TABLE_1)]
     ablations = [(f"{PAPER}{name}", label) for name, label in _labels(paper.TABLE_4)]
     poses, pictures, means, rest = [], [], [], []
