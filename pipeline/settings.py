@@ -1,6 +1,7 @@
 """Settings of a stage: a section of config/config.yaml, with overrides, as a frozen dataclass."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -104,8 +105,16 @@ def check_config(config: Mapping[str, Any]) -> None:
     raise UserError(f"{where}: {error.message}; see config/config.yaml")
 
 
+def _load(text: str) -> Any:
+    """The value that JSON or YAML describes. JSON first: it writes 1e-05, which is a string in YAML 1.1."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return yaml.safe_load(text)
+
+
 def parse_overrides(text: str | None) -> dict[str, Any]:
-    """Read the `--settings` option: YAML (JSON is YAML too) or the path of a file that holds it."""
+    """Read the `--settings` option: JSON, YAML, or the path of a file that holds it."""
     if not text:
         return {}
     path = Path(text)
@@ -115,7 +124,7 @@ def parse_overrides(text: str | None) -> dict[str, Any]:
             raise UserError(f"{path}: not found; --settings takes YAML or a file that holds it")
         source, text = str(path), path.read_text(encoding="utf-8")
     try:
-        values = yaml.safe_load(text)
+        values = _load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

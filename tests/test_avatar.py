@@ -12,6 +12,7 @@ from pipeline.avatar.binding import anchor
 from pipeline.avatar.densify import ImageGradients, densify
 from pipeline.avatar.gaussians import Gaussians
 from pipeline.avatar.seeding import seed_surface
+from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import load_body, skin
 from pipeline.formats.avatar import AvatarFile
 from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
@@ -162,13 +163,16 @@ def test_gaussians_on_mesh_stay_over_their_anchor(anchors):
     assert (values.scales[:, 2] < values.scales[:, :2].max(1).values).all()
 
 
-def test_learned_skinning_weights_stay_weights(anchors):
+def test_learned_skinning_weights_go_into_the_avatar_whatever_its_shape(body, betas, anchors):
     bound = Gaussians.on_surface(anchors, "lsw", scale=0.02, opacity=0.9, flatness=5.0)
-    torch.testing.assert_close(bound.weights(), anchors.weights, atol=1e-6, rtol=0)
-    bound.params["weight_deltas"] = torch.randn(COUNT, 24)
-    weights = bound.weights()
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(1), torch.ones(COUNT))
+    bound.skinning = SkinningGrid.around(body, betas)
+    torch.testing.assert_close(bound.posable().weights, anchors.weights, atol=1e-6, rtol=0)
+    bound.skinning.differences.normal_(generator=torch.Generator().manual_seed(0))
+    weights = bound.avatar(betas).weights
+    assert (weights - anchors.weights).abs().max() > 0.1
+    torch.testing.assert_close(weights, bound.skinning.weights(anchors.points, anchors.weights))
+    change = torch.full((10,), 0.5)
+    assert torch.equal(bound.avatar(betas + change, change).weights, weights), "a voxel belongs to a part of the body"
 
 
 def test_shape_change_moves_gaussians_with_the_body(body, betas, anchors, gaussians):

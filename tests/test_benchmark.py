@@ -319,7 +319,7 @@ def test_a_row_runs_from_the_clip_to_its_scores(studio_clip, tiny_benchmark: Pat
         Pose.load(path) for path in (VideoDir(Path(folder)).pose_init, VideoDir(Path(folder)).pose_refined)
     )
     assert not np.allclose(initial.body_pose, refined.body_pose)
-    if row == "gart":  # 1e-4 a step: test poses, at 3e-3, are what moved
+    if row == "gart":  # 7.5e-4 a step, from half of the run on: test poses, at 3e-3, are what moved most
         train = AvatarFile.load(VideoDir(Path(folder)).avatar).train_frames
         assert np.abs(initial.body_pose - refined.body_pose)[train].max() < 0.004
 

@@ -26,7 +26,7 @@ from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
-from pipeline.losses.priors import robust, roughness
+from pipeline.losses.priors import breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
 from pipeline.settings import load_settings
 
@@ -161,6 +161,10 @@ def test_roughness_is_the_distance_from_the_neighbours_mean():
     values = torch.tensor([[0.0], [1.0], [5.0]])
     neighbours = torch.tensor([[1, 2], [0, 2], [0, 1]])
     assert roughness(values, neighbours).item() == pytest.approx((3.0**2 + 1.5**2 + 4.5**2) / 3)
+
+
+def test_breadth_is_the_mean_square_of_the_largest_scale():
+    assert breadth(torch.tensor([[1.0, 3.0, 2.0], [4.0, 1.0, 1.0]])).item() == pytest.approx((9 + 16) / 2)
 
 
 def test_frames_that_move_alike_are_not_pulled_at(rows):
@@ -327,7 +331,8 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("binding", "glue"), ("sh_degree", 2), ("device", "tpu"), ("holdout_every", 1)]
+    ("key", "value"),
+    [("binding", "glue"), ("sh_degree", 2), ("device", "tpu"), ("holdout_every", 1), ("pose_start", 1.5)],
 )
 def test_settings_out_of_range_are_refused(key, value):
     with pytest.raises(UserError, match=key):
@@ -345,7 +350,7 @@ def test_each_binding_reduces_the_loss_and_grows(run, binding):
     assert last["psnr_person"] > surface["psnr_person"]
     assert np.isfinite([value for row in result.history for value in row.values()]).all()
     assert 800 < len(result.avatar.means) <= 900
-    assert ("weight_deltas" in fit.gaussians.params) == (binding == "lsw")
+    assert ("skinning" in result.history[-1]) == (binding == "lsw") == (fit.gaussians.skinning is not None)
     torch.testing.assert_close(result.avatar.weights.sum(1), torch.ones(len(result.avatar.means)))
 
 
@@ -356,9 +361,10 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(run):
     assert not torch.equal(first.rows.params["rows"], third.rows.params["rows"])
 
 
-@pytest.mark.parametrize("stop", [10, 33])
-def test_a_resumed_run_ends_like_one_that_was_never_stopped(run, results, body, tmp_path, stop):
-    settings = short_settings()
+# Step 10 is before, step 33 after growth and the freeing of skinning weights began.
+@pytest.mark.parametrize(("stop", "binding"), [(10, "camel"), (33, "camel"), (33, "lsw")])
+def test_a_resumed_run_ends_like_one_that_was_never_stopped(run, results, body, tmp_path, stop, binding):
+    settings = short_settings(binding=binding, skinning_start=0.3)
     path, pose = tmp_path / "checkpoint.pt", Pose.load(results.pose_init)
     fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
     steps = iter(range(stop))
@@ -417,6 +423,23 @@ def test_depth_mends_the_distance(run, results, studio_clip):
     refined = result.rows.pose(initial, fit.body.rest_joints(result.betas)[0], result.betas, "test")
     before, after = (np.abs(pose.transl - truth.transl)[:, 2].mean() for pose in (initial, refined))
     assert after < 0.5 * before
+
+
+def test_poses_and_skinning_weights_wait_for_their_share_of_the_run(run, results, body):
+    """GART's schedule: no phase on the surface, poses and skinning weights in the second half."""
+    steps = {"colours": 0, "coarse": 0, "middle": 0, "full": 20, "heldout": 0, "clip_frames": 80}
+    settings = short_settings(binding="lsw", steps=steps, pose_start=0.5, skinning_start=0.75)
+    pose = Pose.load(results.pose_init)
+    fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
+    moved = []
+    for _ in range(20):
+        fit.step()
+        values = fit.rows.params["rows"], fit.gaussians.skinning.differences
+        moved.append(tuple(bool(value.any()) for value in values))
+    assert moved == [(False, False)] * 10 + [(True, False)] * 5 + [(True, True)] * 5
+    rates, factor = settings.rates, (settings.rates.skinning_weights_final / settings.rates.skinning_weights)
+    expected = [rates.skinning_weights * factor**done for done in (0.0, 0.0, 0.4)]
+    assert [fit._shared_rates(step)["skinning_weights"] for step in (0, 15, 17)] == pytest.approx(expected)
 
 
 def test_without_pose_optimisation_the_pose_stays(run, results):

@@ -550,6 +550,12 @@ def test_overrides_are_yaml_or_a_file(tmp_path: Path) -> None:
     assert parse_overrides(str(tmp_path / "mine.yaml")) == {"a": 1}
 
 
+def test_small_numbers_of_json_are_numbers() -> None:
+    """The rules write settings as JSON, 1e-05 with neither point nor sign: YAML 1.1 reads that as a string."""
+    assert parse_overrides(json.dumps({"rate": 0.00001})) == {"rate": 1e-5}
+    assert parse_overrides("rate: 1.0e-5") == {"rate": 1e-5}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

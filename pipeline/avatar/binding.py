@@ -4,7 +4,7 @@ Each Gaussian has an anchor on the body's surface: a face and barycentric coordi
 plus an offset in the anchor's tangent frame, and its skinning weights are the anchor's. The binding says what is free:
 
 - camel  everything; the cloth-aware mesh-embedded loss keeps Gaussians by the surface (equations 6 to 11).
-- lsw    everything, and the skinning weights too (equation 5).
+- lsw    everything, and the skinning weights too (equation 5; `pipeline/avatar/skinning_grid.py`).
 - gom    Gaussians on mesh (iHuman): the centre moves along the normal only, the orientation is the surface's, the
          thickness follows the breadth.
 - none   everything, and nothing holds it.

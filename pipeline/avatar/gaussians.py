@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.avatar.avatar import Avatar
 from pipeline.avatar.binding import BINDINGS, Anchors
+from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.rotations import quaternion_multiply
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
@@ -27,20 +28,22 @@ class Posable(NamedTuple):
 
 
 class Gaussians:
-    """Gaussians anchored on a body (equations 1, 2 and 5).
+    """Gaussians anchored on a body (equations 1 and 2).
 
     Attributes:
         anchors: where each of them is bound.
         params: what is fitted, one row a Gaussian: offsets [N, 3] metres in the anchor's frame (two tangents, normal),
             quats [N, 4] relative to that frame, log_scales [N, 3], logit_opacities [N], sh0 [N, 1, 3], sh_rest
-            [N, 3, 3], and for learnable skinning weights weight_deltas [N, 24].
+            [N, 3, 3].
         thickness: how far clothes and hair stand off the body near each joint, metres. [24]
+        skinning: learnable differences from the body's skinning weights, shared by all; None for none.
     """
 
     def __init__(self, anchors: Anchors, params: dict[str, Tensor], thickness: Tensor, binding: str) -> None:
         if binding not in BINDINGS:
             raise ValueError(f"binding must be one of {BINDINGS}, got {binding!r}")
         self.anchors, self.params, self.thickness, self.binding = anchors, params, thickness, binding
+        self.skinning: SkinningGrid | None = None
 
     @staticmethod
     def on_surface(anchors: Anchors, binding: str, scale: float, opacity: float, flatness: float) -> Gaussians:
@@ -64,8 +67,6 @@ class Gaussians:
             "sh0": points.new_zeros(count, 1, 3),
             "sh_rest": points.new_zeros(count, 3, 3),
         }
-        if binding == "lsw":
-            params["weight_deltas"] = torch.zeros_like(anchors.weights)
         return Gaussians(anchors, params, points.new_zeros(anchors.weights.shape[1]), binding)
 
     def __len__(self) -> int:
@@ -75,13 +76,6 @@ class Gaussians:
         """Keep the Gaussians `index` (int64 [M]), in that order; one that comes twice is duplicated."""
         self.anchors = self.anchors.select(index)
         self.params = {name: value.detach()[index].clone() for name, value in self.params.items()}
-
-    def weights(self) -> Tensor:  # [N, 24]
-        """Skinning weights: the body's, or those plus learned differences, made positive and normalised (eq. 5)."""
-        if self.binding != "lsw":
-            return self.anchors.weights
-        shifted = (self.anchors.weights + self.params["weight_deltas"]).clamp(min=0)
-        return shifted / shifted.sum(1, keepdim=True).clamp(min=1e-8)
 
     def posable(self, betas_change: Tensor | None = None, sh_degree: int = 1) -> Posable:
         """Activated values; differentiable in all parameters.
@@ -106,10 +100,11 @@ class Gaussians:
             means = anchors.points + (anchors.frames @ local[..., None]).squeeze(-1)
             quats = quaternion_multiply(anchors.frame_quats, quats)
             scales = log_scales.exp()
+        weights = anchors.weights if self.skinning is None else self.skinning.weights(means, anchors.weights)
         if betas_change is not None:
             means = means + anchors.shapedirs @ betas_change
         sh = params["sh0"] if sh_degree == 0 else torch.cat([params["sh0"], params["sh_rest"]], dim=1)
-        return Posable(means, quats, scales, params["logit_opacities"].sigmoid(), sh, self.weights())
+        return Posable(means, quats, scales, params["logit_opacities"].sigmoid(), sh, weights)
 
     @torch.no_grad()
     def avatar(self, betas: Tensor, betas_change: Tensor | None = None, sh_degree: int = 1) -> Avatar:

@@ -27,6 +27,7 @@ from pipeline.avatar.binding import anchor
 from pipeline.avatar.densify import ImageGradients, densify
 from pipeline.avatar.gaussians import Gaussians
 from pipeline.avatar.seeding import seed_surface
+from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
@@ -36,6 +37,7 @@ from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
+from pipeline.losses.priors import breadth
 from pipeline.progress import track
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,10 @@ class JointFit:
         rates = settings.rates
         self.pose_adam = self.rows.optimiser(rates)
         shared = {"thickness": self.thickness} | ({"betas": self.betas_change} if settings.refine_betas else {})
-        self.shared_adam = RowAdam(shared, {"thickness": rates.thickness, "betas": rates.betas})
+        if settings.binding == "lsw":
+            self.gaussians.skinning = SkinningGrid.around(self.body, self.initial_betas)
+            shared["skinning_weights"] = self.gaussians.skinning.differences
+        self.shared_adam = RowAdam(shared, self._shared_rates(0))
         self.gaussian_adam = RowAdam(self.gaussians.params, self._gaussian_rates(0))
         self._fps = pose.fps
         self.image_terms = ImageTerms(settings)
@@ -117,8 +122,15 @@ class JointFit:
             "logit_opacities": rates.opacities,
             "sh0": rates.sh0 if step >= steps.surface else rates.sh0_surface,
             "sh_rest": rates.sh_rest,
-            "weight_deltas": rates.skinning_weights,
         }
+
+    def _shared_rates(self, step: int) -> dict[str, float]:
+        """Rates at a step of what all frames share; the skinning weights slow down exponentially (GART)."""
+        rates, steps = self.settings.rates, self.settings.steps
+        begun = steps.surface + self.settings.skinning_start * steps.full
+        done = max(0.0, step - begun) / max(1.0, steps.total - begun)
+        skinning = rates.skinning_weights * (rates.skinning_weights_final / rates.skinning_weights) ** done
+        return {"thickness": rates.thickness, "betas": rates.betas, "skinning_weights": skinning}
 
     def betas(self) -> Tensor:  # [10]
         return self.initial_betas + self.betas_change if self.settings.refine_betas else self.initial_betas
@@ -145,7 +157,7 @@ class JointFit:
         """Draw one frame and move what the phase frees."""
         settings, steps, number = self.settings, self.settings.steps, self.step_number
         full = number >= steps.surface
-        poses_move = number >= steps.colours and settings.optimise_pose
+        poses_move = number >= self._poses_begin() and settings.optimise_pose
         level = FULL if full else MIDDLE if number >= steps.colours + steps.coarse else COARSE
         sh_degree = settings.sh_degree if full and self._progress_of_full() >= settings.sh_start else 0
         self._free(full, poses_move, sh_degree)
@@ -172,6 +184,12 @@ class JointFit:
         terms["neighbours"] = self.embedding.smoothness(self.gaussians)
         if full and settings.binding == "camel":
             terms["camel"] = settings.weights.camel * self.embedding.camel(values, self.gaussians)
+        if full and settings.weights.large_scales > 0:
+            terms["large"] = settings.weights.large_scales * breadth(values.scales)
+        grid = self.gaussians.skinning
+        if grid is not None and grid.differences.requires_grad:
+            variation = settings.weights.skinning_variation * grid.variation()
+            terms["skinning"] = variation + settings.weights.skinning_size * grid.size()
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
 
@@ -191,18 +209,20 @@ class JointFit:
             value.requires_grad_(name == "sh0" or (full and (name != "sh_rest" or sh_degree > 0)))
         for value in self.rows.params.values():
             value.requires_grad_(poses_move)
-        for value in self.shared_adam.params.values():
-            value.requires_grad_(poses_move)
+        skinning_moves = full and self._progress_of_full() >= self.settings.skinning_start
+        for name, value in self.shared_adam.params.items():
+            value.requires_grad_(skinning_moves if name == "skinning_weights" else poses_move)
 
     def _move(self, number: int, frame: int, poses_move: bool) -> None:
         settings = self.settings
         self.gaussian_adam.rates = self._gaussian_rates(number)
         self.gaussian_adam.step()
         if poses_move:
-            begun = settings.steps.colours
+            begun = self._poses_begin()
             done = (number - begun) / max(1, settings.steps.total - begun)
             self.pose_adam.step(self.rows.touched(frame), factor=settings.rates.pose_final**done)
-            self.shared_adam.step()
+        self.shared_adam.rates = self._shared_rates(number)
+        self.shared_adam.step()
         with torch.no_grad():
             largest = math.log(settings.margins.max_scale)
             self.gaussians.params["log_scales"].clamp_(max=largest)
@@ -215,6 +235,11 @@ class JointFit:
             self.order = torch.randperm(len(self.train_frames), generator=self.generator)
         chosen, self.order = int(self.order[0]), self.order[1:]
         return int(self.train_frames[chosen])
+
+    def _poses_begin(self) -> int:
+        """The step from which poses move."""
+        steps = self.settings.steps
+        return max(steps.colours, round(self.settings.pose_start * steps.total))
 
     def _progress_of_full(self) -> float:
         return (self.step_number - self.settings.steps.surface) / max(1, self.settings.steps.full)

@@ -56,6 +56,7 @@ class Rates:
     sh0_surface: float
     sh_rest: float
     skinning_weights: float
+    skinning_weights_final: float
     thickness: float
     betas: float
     root_rotation: float
@@ -89,6 +90,9 @@ class Weights:
     thickness: float
     smooth_colours: float
     smooth_shapes: float
+    large_scales: float
+    skinning_variation: float
+    skinning_size: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ class FitSettings:
     train_views: int
     sh_degree: int
     sh_start: float
+    skinning_start: float
+    pose_start: float
     crop_padding: float
     knot_spacing: int
     smooth_seconds: float
@@ -162,6 +168,9 @@ class FitSettings:
             raise UserError(
                 f"settings fit.holdout_last: expected 0 (none) or a share below 1, found {self.holdout_last}"
             )
+        for name in ("sh_start", "skinning_start", "pose_start"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"settings fit.{name}: expected a share from 0 to 1, found {getattr(self, name)}")
         if self.train_views < 0:
             raise UserError(
                 f"settings fit.train_views: expected 0 (all) or a number of frames, found {self.train_views}"

@@ -25,3 +25,10 @@ def roughness(
     It matters where the video says nothing: a back that is never seen takes the colours of the sides.
     """
     return (values - values[neighbours].mean(1)).square().sum(-1).mean()
+
+
+def breadth(
+    scales: Tensor,  # [N, 3]
+) -> Tensor:
+    """Mean square of each Gaussian's largest scale (GART's penalty on large ones)."""
+    return scales.max(-1).values.square().mean()
