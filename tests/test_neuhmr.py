@@ -14,6 +14,7 @@ from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.errors import UserError
 from pipeline.fit.data import load_clip
+from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.motion_field import MotionField, radial_basis
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.neuhmr.anchors import count_anchors, facing, farthest_points
@@ -304,6 +305,16 @@ def test_neuhmr_lowers_the_pose_error_and_leaves_the_avatar(results, body, studi
     first, last = (next(row for row in rows if "geo" in row) for rows in (result.history, result.history[::-1]))
     assert last["total"] < first["total"]
     assert np.isfinite([value for row in result.history for value in row.values()]).all()
+
+
+def test_fitting_frames_held_out_leaves_the_field_alone(results, body, studio_clip):
+    settings, truth = short_settings(refiner="neuhmr", neuhmr=NEUHMR), Pose.load(studio_clip.truth / "pose.npz")
+    fit, result, *_ = fit_with(results, body, settings, truth)
+    before = result.rows.field(slice(None)).detach()
+    heldout = np.flatnonzero(fit.clip.heldout)
+    fit_frozen(heldout, fit.clip, body, result.avatar, result.rows, 10.0, settings, "test")
+    assert torch.equal(result.rows.field(slice(None)), before)
+    assert torch.nonzero(result.rows.params["rows"].abs().sum(1)).flatten().tolist() == heldout.tolist()
 
 
 def test_neuhmr_gives_the_same_result_again(results, body, studio_clip):

@@ -39,6 +39,7 @@ def fit_frozen(
     for name, value in rows.params.items():
         value.requires_grad_(name == "rows")
     adam = rows.optimiser(settings.rates)
+    adam.zero_grad()  # what another optimiser left would be stepped along
     for frame in track(frames.tolist(), description, unit="frame"):
         touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
         for step in range(settings.steps.heldout):
