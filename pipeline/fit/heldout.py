@@ -35,7 +35,8 @@ def fit_frozen(
     body = body.to(device=avatar.means.device)
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     generator = torch.Generator().manual_seed(settings.seed + 1)
-    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, clip.has_depth, settings)
+    # The mean distance is that of the trained frames, and settled: as where there is depth, nothing pulls at it.
+    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, True, settings)
     for name, value in rows.params.items():
         value.requires_grad_(name == "rows")
     adam = rows.optimiser(settings.rates)
