@@ -58,6 +58,7 @@ _LPIPS = {
         "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     ),
 }
+_CONVNEXT = "https://download.pytorch.org/models/convnext_tiny-983f1562.pth"  # torchvision names a file by its hash
 _PART = 1 << 20  # bytes read at a time
 
 
@@ -87,7 +88,8 @@ def wanted(settings: Mapping[str, Any]) -> list[Weight]:
     """The public weights that the settings name.
 
     Args:
-        settings: the whole configuration; read are masks.sam2, depth.unidepth, pose.hmr2 and evaluate.lpips_weights.
+        settings: the whole configuration; read are masks.sam2, depth.unidepth, pose.hmr2,
+            evaluate.lpips_weights and fit.neuhmr.
     """
     weights = [_sam2(Path(settings["masks"]["sam2"]["checkpoint"]))]
     weights += _unidepth(Path(settings["depth"]["unidepth"]["weights"]))
@@ -96,6 +98,9 @@ def wanted(settings: Mapping[str, Any]) -> list[Weight]:
     for name, (address, sha256) in _LPIPS.items():
         size = 244 if name.startswith("alexnet") else 1
         weights.append(Weight((folder / name,), (address,), size, "BSD", sha256=sha256))
+    path = Path(settings["fit"]["neuhmr"]["features"])
+    known = path.name == Path(_CONVNEXT).name
+    weights.append(Weight((path,), (_CONVNEXT,) if known else (), 114 if known else None, "BSD"))
     return weights
 
 

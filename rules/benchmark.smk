@@ -174,6 +174,9 @@ rule benchmark_fit:
             then=[],
             otherwise=f"{PREPARED}/depth",
         ),
+        features=lambda wildcards: neuhmr_features(
+            BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+        ),
         modules=modules("fit"),
         branch=modules("branch"),
     output:

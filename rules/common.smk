@@ -149,6 +149,12 @@ def weight_files(stage):
     return [str(file) for weight in weights for file in weight.files]
 
 
+def neuhmr_features(fit):
+    """The weights of NeuHMR's features, as inputs, where they are: without them it takes others."""
+    path = fit["neuhmr"]["features"]
+    return [path] if fit["refiner"] == "neuhmr" and Path(path).is_file() else []
+
+
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
     if estimator(config, stage):

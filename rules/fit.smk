@@ -8,6 +8,7 @@ rule fit:
         camera=rules.depth.output.camera,
         pose=rules.pose.output.pose,
         body=body_file(),
+        features=neuhmr_features(config["fit"]),
         modules=modules("fit"),
     output:
         avatar=f"{OUT}/fit/avatar.npz",

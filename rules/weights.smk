@@ -20,6 +20,7 @@ rule weights:
                 },
                 "pose": {"hmr2": {"weights": config["pose"]["hmr2"]["weights"]}},
                 "evaluate": {"lpips_weights": config["evaluate"]["lpips_weights"]},
+                "fit": {"neuhmr": {"features": config["fit"]["neuhmr"]["features"]}},
             }
         ),
     shell:

@@ -1,13 +1,11 @@
 """The joint fit: its losses, its optimiser, and small runs on studio clips."""
 
-import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d
+from helpers_fit import SHORT, mpjpe, prepare, short_settings
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
@@ -28,21 +26,8 @@ from pipeline.formats.pose import Pose
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.priors import breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
-from pipeline.settings import load_settings
 
 CPU = torch.device("cpu")
-SHORT = {
-    "gaussians": 800,
-    "crop_sides": {"coarse": 48, "middle": 64, "full": 96},
-    "neighbours_every": 5,
-    "checkpoint_every": 10,
-    "steps": {"colours": 5, "coarse": 10, "middle": 5, "full": 20, "heldout": 3, "clip_frames": 80},
-    "densify": {"start": 0.2, "stop": 0.9, "every": 5, "max_gaussians": 900},
-}
-
-
-def short_settings(**overrides) -> FitSettings:
-    return load_settings("fit", SHORT | overrides, FitSettings)
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +35,9 @@ def body():
     return load_body("free")
 
 
-def disturbed(truth: Pose, body, turn: float = 0.1, seed: int = 0) -> Pose:
-    """The truth with errors of an estimator: slow in time, `turn` radians a joint and axis, 2% of the distance."""
-    rng = np.random.default_rng(seed)
-    count = len(truth)
-
-    def slow(*shape: int) -> np.ndarray:
-        wave = gaussian_filter1d(rng.normal(size=(count, *shape)), 4, axis=0, mode="wrap")
-        return wave / wave.std() * np.sqrt(0.5) + rng.normal(size=shape) * np.sqrt(0.5)
-
-    angles = np.concatenate([truth.global_orient, truth.body_pose], axis=1).reshape(-1, 3)
-    noise = turn * slow(24, 3).reshape(-1, 3)
-    turned = (Rotation.from_rotvec(angles) * Rotation.from_rotvec(noise)).as_rotvec().reshape(count, 72)
-    pelvis = body.rest_joints(torch.as_tensor(truth.betas, dtype=torch.float32))[0].numpy()
-    transl = (truth.transl + pelvis) * np.exp(0.02 * slow(1)) - pelvis
-    return dataclasses.replace(
-        truth, global_orient=turned[:, :3], body_pose=turned[:, 3:], transl=transl, source="simulated"
-    )
-
-
 @pytest.fixture(scope="module")
 def results(studio_clip, body, tmp_path_factory) -> VideoDir:
-    """A results folder with everything that the fit reads: true masks, depth and camera, and a disturbed pose."""
-    folder = VideoDir(tmp_path_factory.mktemp("results") / "tiny")
-    assert main(["decode", str(studio_clip.video), str(folder.root)]) == 0
-    shutil.copytree(studio_clip.truth / "masks", folder.masks)
-    shutil.copytree(studio_clip.truth / "depth", folder.depth)
-    shutil.copy(studio_clip.truth / "camera.json", folder.camera)
-    disturbed(Pose.load(studio_clip.truth / "pose.npz"), body).save(folder.pose_init)
-    return folder
+    return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +50,6 @@ def run(results, body):
         return fit, fit.run(checkpoint, mark)
 
     return run_
-
-
-def mpjpe(pose: Pose, truth: Pose, body) -> float:
-    """Mean distance of the joints, relative to the pelvis, millimetres."""
-    found = []
-    for each in (pose, truth):
-        fields = (each.global_orient, each.body_pose, each.betas, each.transl)
-        joints = body(*(torch.as_tensor(value, dtype=torch.float32) for value in fields)).joints
-        found.append(joints - joints[:, :1])
-    return float((found[0] - found[1]).norm(dim=-1).mean() * 1000)
 
 
 # Losses
@@ -332,7 +281,16 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("binding", "glue"), ("sh_degree", 2), ("device", "tpu"), ("holdout_every", 1), ("pose_start", 1.5)],
+    [
+        ("binding", "glue"),
+        ("sh_degree", 2),
+        ("device", "tpu"),
+        ("holdout_every", 1),
+        ("pose_start", 1.5),
+        ("refiner", "hand"),
+        ("corrections", "knots"),
+        ("silhouette", "dice"),
+    ],
 )
 def test_settings_out_of_range_are_refused(key, value):
     with pytest.raises(UserError, match=key):

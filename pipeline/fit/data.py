@@ -60,7 +60,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     """
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
     camera = Camera.load(directory.camera)
-    has_depth = settings.use_depth and directory.depth.is_dir()
+    has_depth = settings.reads_depth and directory.depth.is_dir()
     depths = DepthFolder(directory.depth) if has_depth else None
     for name, count in (("masks", len(masks)), ("depth", len(depths) if depths else None), ("pose_init", len(pose))):
         if count not in (None, len(frames)):

@@ -29,16 +29,18 @@ def fit_frozen(
 ) -> None:
     """Fit the rows of `frames`, one frame after the other; they start from what they hold.
 
-    Everything shared (Gaussians, shape, knots) stays as it is, so that a frame's result depends on that frame, the
-    frozen avatar and its trained neighbours alone.
+    Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
+    frame, the frozen avatar and its trained neighbours alone.
     """
     body = body.to(device=avatar.means.device)
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     generator = torch.Generator().manual_seed(settings.seed + 1)
-    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, clip.has_depth, settings)
-    rows.params["rows"].requires_grad_(True)
-    rows.params["knots"].requires_grad_(False)
+    # The mean distance is that of the trained frames, and settled: as where there is depth, nothing pulls at it.
+    image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, True, settings)
+    for name, value in rows.params.items():
+        value.requires_grad_(name == "rows")
     adam = rows.optimiser(settings.rates)
+    adam.zero_grad()  # what another optimiser left would be stepped along
     for frame in track(frames.tolist(), description, unit="frame"):
         touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
         for step in range(settings.steps.heldout):

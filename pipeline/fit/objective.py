@@ -18,7 +18,7 @@ from pipeline.fit.settings import FitSettings
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import robust
-from pipeline.losses.silhouette import silhouette
+from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
@@ -76,6 +76,7 @@ class ImageTerms:
 
     def __init__(self, settings: FitSettings) -> None:
         self._weights, self._margins = settings.weights, settings.margins
+        self._silhouette = SILHOUETTES[settings.silhouette]
         self._clouds: dict[int, tuple[Tensor, cKDTree]] = {}
 
     def __call__(
@@ -95,7 +96,7 @@ class ImageTerms:
         colour = photometric(rendered.image, target, weights.ssim) if full else l1(rendered.image, target)
         terms = {
             "colour": colour,
-            "mask": (weights.mask_full if full else weights.mask) * silhouette(rendered.alpha, mask),
+            "mask": (weights.mask_full if full else weights.mask) * self._silhouette(rendered.alpha, mask),
         }
         if rendered.depth is not None:
             keep = (view.depth > 0) & (view.mask > 127)

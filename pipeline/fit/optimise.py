@@ -33,6 +33,7 @@ from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
 from pipeline.fit.embedding import Embedding
+from pipeline.fit.motion_field import corrections
 from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
@@ -65,7 +66,7 @@ class JointFit:
         self.initial_betas = torch.as_tensor(pose.betas, dtype=torch.float32, device=device)
         rest_pelvis = self.body.rest_joints(self.initial_betas)[0]
         self.train_frames = np.flatnonzero(clip.train)
-        self.rows = PoseRows(pose, rest_pelvis, self.train_frames, settings.knot_spacing, device)
+        self.rows = corrections(pose, rest_pelvis, self.train_frames, settings, device)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self._make_gaussians()
         self.thickness = torch.zeros(len(self.gaussians.thickness), device=device, requires_grad=True)

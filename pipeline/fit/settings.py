@@ -4,6 +4,10 @@ from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS
 from pipeline.errors import UserError
+from pipeline.losses.silhouette import SILHOUETTES
+
+REFINERS = ("joint", "neuhmr")
+CORRECTIONS = ("rows", "motion_field")
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,45 @@ class Densify:
 
 
 @dataclass(frozen=True)
+class MotionFieldSettings:
+    """The motion field: a network of time."""
+
+    bases: int
+    spread: float
+    width: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class NeuHMRSettings:
+    """The refiner "neuhmr"."""
+
+    anchors: float
+    candidates: float
+    candidate_steps: int
+    anchor_steps: int
+    features: str
+    depth_tolerance: float
+    samples: int
+    sigma: float
+    epochs: int
+    rate: float
+    rate_final: float
+    weight_decay: float
+    rgb: float
+    geo: float
+    joint: float
+    extremities: float
+
+
+@dataclass(frozen=True)
 class FitSettings:
     """Everything that the fit can be told."""
 
+    refiner: str
     binding: str
+    corrections: str
+    silhouette: str
     optimise_pose: bool
     refine_betas: bool
     use_depth: bool
@@ -149,10 +188,25 @@ class FitSettings:
     weights: Weights
     margins: Margins
     densify: Densify
+    motion_field: MotionFieldSettings
+    neuhmr: NeuHMRSettings
+
+    @property
+    def reads_depth(self) -> bool:
+        """Whether depth is used where there is some: NeuHMR has no term for it."""
+        return self.use_depth and self.refiner == "joint"
 
     def __post_init__(self) -> None:
         if self.binding not in BINDINGS:
             raise UserError(f"settings fit.binding: expected one of {', '.join(BINDINGS)}, found {self.binding!r}")
+        for key, known in (("refiner", REFINERS), ("corrections", CORRECTIONS), ("silhouette", tuple(SILHOUETTES))):
+            if getattr(self, key) not in known:
+                raise UserError(f"settings fit.{key}: expected one of {', '.join(known)}, found {getattr(self, key)!r}")
+        if self.refiner == "neuhmr" and (self.refine_betas or not self.optimise_pose):
+            raise UserError(
+                "settings fit.refiner: neuhmr refines the pose alone; it needs optimise_pose: true and "
+                "refine_betas: false"
+            )
         if self.sh_degree not in (0, 1):
             raise UserError(f"settings fit.sh_degree: expected 0 or 1, found {self.sh_degree}")
         if self.device not in ("auto", "cpu", "cuda"):

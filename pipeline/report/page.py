@@ -142,7 +142,7 @@ def _fit_charts(paths: VideoDir, fit: sections.StageRun | None) -> dict[str, Any
     phases = {
         name.removeprefix("steps."): int(value)
         for name, value in settings.items()
-        if name.startswith("steps.") and name != "steps.heldout"
+        if name.startswith("steps.") and name != "steps.heldout" and settings.get("refiner") != "neuhmr"
     }
     numeric = history.select_dtypes("number")
     terms = [name for name in numeric.columns if name not in _NOT_TERMS and (numeric[name] > 0).any()]

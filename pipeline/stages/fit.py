@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
+from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.optimise import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.atomic import atomic_path
@@ -54,14 +55,21 @@ def run(args: argparse.Namespace) -> None:
     if settings.holdout_every and not clip.heldout.any():
         provenance.warn("the clip is too short to hold frames out: no novel-pose score")
 
-    fit = JointFit(clip, body, pose, settings, device)
-    result = fit.run(directory.checkpoint, fingerprint(settings, pose, clip.digest))
+    if settings.refiner == "neuhmr":
+        fit = NeuHMRFit(clip, body, pose, settings, device)
+        result = fit.run()
+        provenance.facts |= fit.facts
+        method = "NeuHMR"
+    else:
+        fit = JointFit(clip, body, pose, settings, device)
+        result = fit.run(directory.checkpoint, fingerprint(settings, pose, clip.digest))
+        method = "joint fit"
     if settings.optimise_pose:
         heldout = np.flatnonzero(clip.heldout)
         fit_frozen(heldout, clip, body, result.avatar, result.rows, pose.fps, settings, "held-out poses")
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     refined = result.rows.pose(
-        pose, fit.body.rest_joints(result.betas)[0], result.betas, f"joint fit ({settings.binding}) of: {pose.source}"
+        pose, fit.body.rest_joints(result.betas)[0], result.betas, f"{method} ({settings.binding}) of: {pose.source}"
     )
 
     provenance.facts |= {

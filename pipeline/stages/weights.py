@@ -8,7 +8,8 @@ from pipeline.errors import UserError
 from pipeline.settings import default_config, merged, parse_overrides
 from pipeline.weights import SMPL_ADDRESS, fetch_all, wanted
 
-HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0 and LPIPS into the paths that the config gives (models/).
+HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0, LPIPS and ConvNeXt-tiny into the paths that the config gives
+(models/).
 
 reads   nothing
 writes  models/; goes on where it was interrupted, checks sizes and checksums where they are known

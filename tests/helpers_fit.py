@@ -1,0 +1,71 @@
+"""What tests of the fit share: short settings, a results folder with a disturbed pose, and the error of a pose."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import StudioClip
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+
+from pipeline.__main__ import main
+from pipeline.body import BodyModel
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.settings import load_settings
+
+SHORT = {
+    "gaussians": 800,
+    "crop_sides": {"coarse": 48, "middle": 64, "full": 96},
+    "neighbours_every": 5,
+    "checkpoint_every": 10,
+    "steps": {"colours": 5, "coarse": 10, "middle": 5, "full": 20, "heldout": 3, "clip_frames": 80},
+    "densify": {"start": 0.2, "stop": 0.9, "every": 5, "max_gaussians": 900},
+}
+
+
+def short_settings(**overrides) -> FitSettings:
+    return load_settings("fit", SHORT | overrides, FitSettings)
+
+
+def disturbed(truth: Pose, body, turn: float = 0.1, seed: int = 0) -> Pose:
+    """The truth with errors of an estimator: slow in time, `turn` radians a joint and axis, 2% of the distance."""
+    rng = np.random.default_rng(seed)
+    count = len(truth)
+
+    def slow(*shape: int) -> np.ndarray:
+        wave = gaussian_filter1d(rng.normal(size=(count, *shape)), 4, axis=0, mode="wrap")
+        return wave / wave.std() * np.sqrt(0.5) + rng.normal(size=shape) * np.sqrt(0.5)
+
+    angles = np.concatenate([truth.global_orient, truth.body_pose], axis=1).reshape(-1, 3)
+    noise = turn * slow(24, 3).reshape(-1, 3)
+    turned = (Rotation.from_rotvec(angles) * Rotation.from_rotvec(noise)).as_rotvec().reshape(count, 72)
+    pelvis = body.rest_joints(torch.as_tensor(truth.betas, dtype=torch.float32))[0].numpy()
+    transl = (truth.transl + pelvis) * np.exp(0.02 * slow(1)) - pelvis
+    return dataclasses.replace(
+        truth, global_orient=turned[:, :3], body_pose=turned[:, 3:], transl=transl, source="simulated"
+    )
+
+
+def prepare(studio_clip: StudioClip, body: BodyModel, root: Path) -> VideoDir:
+    """A results folder with everything that the fit reads: true masks, depth and camera, and a disturbed pose."""
+    folder = VideoDir(root)
+    assert main(["decode", str(studio_clip.video), str(folder.root)]) == 0
+    shutil.copytree(studio_clip.truth / "masks", folder.masks)
+    shutil.copytree(studio_clip.truth / "depth", folder.depth)
+    shutil.copy(studio_clip.truth / "camera.json", folder.camera)
+    disturbed(Pose.load(studio_clip.truth / "pose.npz"), body).save(folder.pose_init)
+    return folder
+
+
+def mpjpe(pose: Pose, truth: Pose, body) -> float:
+    """Mean distance of the joints, relative to the pelvis, millimetres."""
+    found = []
+    for each in (pose, truth):
+        fields = (each.global_orient, each.body_pose, each.betas, each.transl)
+        joints = body(*(torch.as_tensor(value, dtype=torch.float32) for value in fields)).joints
+        found.append(joints - joints[:, :1])
+    return float((found[0] - found[1]).norm(dim=-1).mean() * 1000)
