@@ -20,7 +20,7 @@ class RowAdam:
         """
         Args:
             params: what is optimised, leaf tensors; stepped in place.
-            rates: learning rate of each: a number, or a tensor that broadcasts against a row.
+            rates: learning rate of each: a number, or a tensor that broadcasts against a row or has a row for each.
         """
         self.params, self.rates = params, rates
         self.first = {name: torch.zeros_like(value) for name, value in params.items()}
@@ -51,7 +51,10 @@ class RowAdam:
             change = self._update(value.grad[chosen], *state, value.dim())
             for stored, new in zip((self.first[name], self.second[name], self.counts[name]), state):
                 stored[chosen] = new
-            value[chosen] -= change * (self.rates[name] * factor)
+            rate = self.rates[name]
+            if isinstance(rate, Tensor) and rate.shape == value.shape:
+                rate = rate[chosen]
+            value[chosen] -= change * (rate * factor)
 
     @staticmethod
     def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:

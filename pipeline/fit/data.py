@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,18 @@ class View:
     def size(self) -> tuple[int, int]:
         """Width and height, px."""
         return self.image.shape[1], self.image.shape[0]
+
+    def rays(self) -> Tensor:  # [h, w, 3]
+        """Of each pixel 1, x / z and y / z: what a plane of relative depth error is spanned by."""
+        width, height = self.size
+        x = (torch.arange(width, device=self.K.device) + 0.5 - self.K[0, 2]) / self.K[0, 0]
+        y = (torch.arange(height, device=self.K.device) + 0.5 - self.K[1, 2]) / self.K[1, 1]
+        one = torch.ones(height, width, device=self.K.device)
+        return torch.stack([one, x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
+
+    def corrected(self, plane: Tensor) -> View:
+        """The same view with depth times 1 + rays . plane. `plane` [3]"""
+        return self if self.depth is None else replace(self, depth=self.depth * (1 + self.rays() @ plane))
 
 
 @dataclass(frozen=True)

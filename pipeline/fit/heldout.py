@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
@@ -23,6 +24,7 @@ def fit_frozen(
     body: BodyModel,
     avatar: Avatar,
     rows: PoseRows,
+    planes: Tensor,  # [T, 3]
     fps: float,
     settings: FitSettings,
     description: str,
@@ -43,16 +45,17 @@ def fit_frozen(
     adam.zero_grad()  # what another optimiser left would be stepped along
     for frame in track(frames.tolist(), description, unit="frame"):
         touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
+        views = {level: view.corrected(planes[frame]) for level, view in clip.views[frame].items()}
         for step in range(settings.steps.heldout):
             level = MIDDLE if step < _COARSE_PART * settings.steps.heldout else FULL
-            view = clip.views[frame][level]
+            view = views[level]
             background = torch.rand(3, generator=generator).to(avatar.means.device)
             correction = rows.correction(frame)
             rotation, pelvis = rows.apply(frame, correction)
             rendered = render(
                 values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
             )
-            terms = image_terms(frame, view, clip.views[frame][COARSE], rendered, background, full=True)
+            terms = image_terms(frame, view, views[COARSE], rendered, background, full=True)
             terms |= pose_terms(frame, correction)
             torch.stack(list(terms.values())).sum().backward()
             decay = settings.rates.pose_final ** (step / settings.steps.heldout)

@@ -143,13 +143,14 @@ class PoseTerms:
     def __call__(self, frame: int, correction: Tensor) -> dict[str, Tensor]:
         """Weighted terms of a frame, given its index and its correction [75], differentiable."""
         weights, margins = self._weights, self._margins
-        stay = robust(correction[:-3].view(-1, 3).square().sum(-1), margins.initial_pose)
+        change = correction - self._rows.reference[frame]
+        stay = robust(change[:-3].view(-1, 3).square().sum(-1), margins.initial_pose)
         head = stay[_HEAD].sum()
         terms = {"initial": weights.initial_pose * (stay.sum() + (weights.initial_head - 1) * head)}
         if self._holds_distance:
             # Clothes make a silhouette larger than the body, which would draw the person nearer. How far frames differ
             # is seen; the mean is not, and stays. Its gradient goes to this frame's part alone.
-            depthwise = correction[-1]
+            depthwise = change[-1]
             mean = depthwise + (self._rows.mean_depthwise() - depthwise).detach()
             terms["distance"] = weights.initial_distance * mean.square()
         expected = self._rows.expected(frame)

@@ -1,7 +1,8 @@
 """The joint optimisation of avatar and motion (section 3 of the paper; equation 16).
 
 Four phases, coarse to fine. While poses are wrong, free Gaussians fade where limbs disagree, and then nothing pulls the
-pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move:
+pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move.
+Before all of them, second-order steps bring the poses of the whole clip near at once (pipeline/fit/alignment.py).
 
     colours   poses held, so that there is a texture to align to           small crops
     coarse    + poses, thickness                                           small crops
@@ -30,8 +31,9 @@ from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
+from pipeline.fit.alignment import Alignment
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
+from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip, View
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.motion_field import corrections
 from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
@@ -53,6 +55,7 @@ class FitResult:
     avatar: Avatar
     rows: PoseRows
     betas: Tensor  # [10]
+    planes: Tensor  # [T, 3] of the depth maps' relative errors
     history: list[dict[str, float]]
 
 
@@ -86,6 +89,7 @@ class JointFit:
         self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
         self.gradients = ImageGradients(len(self.gaussians), device)
         self.order = torch.zeros(0, dtype=torch.int64)
+        self.planes = torch.zeros(len(clip), 3, device=device)  # of the depth maps' relative errors, see `Alignment`
         self.step_number = 0
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, float] = {}
@@ -146,13 +150,30 @@ class JointFit:
         if state is not None:
             self.load_state(state)
             log.info("fit: goes on from step %d, kept in %s", self.step_number, checkpoint)
+        elif self.settings.optimise_pose and self.settings.corrections == "rows" and self.settings.align.steps:
+            self.align()
         for _ in track(range(self.step_number, total), "fit", unit="step"):
             self.step()
             if checkpoint and (self.step_number % every == 0 or self.step_number == total):
                 save_checkpoint(checkpoint, mark, self.state())
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
-        return FitResult(avatar, self.rows, betas, self.history)
+        return FitResult(avatar, self.rows, betas, self.planes, self.history)
+
+    def align(self) -> None:
+        """Second-order steps of all poses at once; what they find is where the joint optimisation starts."""
+        alignment = Alignment(
+            self.clip, self.body, self.initial_betas, self.rows, self.settings.align, self._fps, self.settings.seed
+        )
+        alignment.run()
+        with torch.no_grad():
+            self.thickness += alignment.thickness
+        self.planes = alignment.planes_of_all()
+        self.rows.settle()
+
+    def view(self, frame: int, level: str) -> View:
+        """A frame's crop, its depth map freed of the smooth error that the alignment found."""
+        return self.clip.views[frame][level].corrected(self.planes[frame])
 
     def step(self) -> None:
         """Draw one frame and move what the phase frees."""
@@ -164,7 +185,7 @@ class JointFit:
         self._free(full, poses_move, sh_degree)
 
         frame = self._next_frame()
-        view = self.clip.views[frame][level]
+        view = self.view(frame, level)
         background = torch.rand(3, generator=self.generator).to(self.device)
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
@@ -176,7 +197,7 @@ class JointFit:
         if growing:
             rendered.meta["means2d"].retain_grad()
 
-        terms = self.image_terms(frame, view, self.clip.views[frame][COARSE], rendered, background, full)
+        terms = self.image_terms(frame, view, self.view(frame, COARSE), rendered, background, full)
         if poses_move:
             terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
@@ -290,6 +311,8 @@ class JointFit:
             "gaussians": {name: value.detach() for name, value in self.gaussians.params.items()},
             "gaussian_adam": self.gaussian_adam.state(),
             "rows": {name: value.detach() for name, value in self.rows.params.items()},
+            "reference": self.rows.reference,
+            "planes": self.planes,
             "pose_adam": self.pose_adam.state(),
             "shared": {name: value.detach() for name, value in self.shared_adam.params.items()},
             "shared_adam": self.shared_adam.state(),
@@ -311,6 +334,7 @@ class JointFit:
             for params, stored in ((self.rows.params, "rows"), (self.shared_adam.params, "shared")):
                 for name, value in params.items():
                     value.copy_(state[stored][name])
+        self.rows.reference, self.planes = state["reference"], state["planes"]
         self.pose_adam.load_state(state["pose_adam"])
         self.shared_adam.load_state(state["shared_adam"])
         self.gradients.total, self.gradients.seen = state["gradients"]["total"], state["gradients"]["seen"]

@@ -1,7 +1,8 @@
 """The motion while it is being fitted: the initial pose and a correction for every frame.
 
-A frame's correction is its own row plus a smooth part, linear between knots some frames apart. Errors of a pose
-estimator change slowly, and so a knot learns from every frame around it, and stands for those that are not drawn.
+A frame's correction is its own row plus a shared part: a constant over the clip, and what is linear between knots some
+frames apart. Errors of a pose estimator change slowly and partly stay with a joint all along (a habit), and so the
+constant learns from every frame, a knot from those around it, and both stand for frames that are not drawn.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class PoseRows:
     the image are separate.
 
     Attributes:
-        params: "rows" [T, 75] one a frame, and "knots" [M, 75].
+        params: "rows" [T, 75] one a frame, and "knots" [1 + M, 75], the constant first.
         frames: indices of the frames that are trained; the others follow by interpolation. [T']
+        reference: the corrections that the priors pull back to; zero until an alignment has found better. [T, 75]
     """
 
     def __init__(
@@ -46,11 +48,12 @@ class PoseRows:
         self.initial_rotmats = axis_angle_to_matrix(torch.as_tensor(angles, dtype=torch.float32, device=device))
         transl = torch.as_tensor(pose.transl, dtype=torch.float32, device=device)
         self.initial_pelvis = transl + rest_pelvis
-        self.basis = _hat_functions(count, knot_spacing).to(device)
+        self.basis = torch.cat([torch.ones(count, 1), _hat_functions(count, knot_spacing)], dim=1).to(device)
         self.params = {
             "rows": torch.zeros(count, _COLUMNS, device=device, requires_grad=True),
             "knots": torch.zeros(self.basis.shape[1], _COLUMNS, device=device, requires_grad=True),
         }
+        self.reference = torch.zeros(count, _COLUMNS, device=device)
         self._neighbours = _neighbours(frames, count)
 
     def optimiser(self, rates: Rates) -> RowAdam:
@@ -60,7 +63,9 @@ class PoseRows:
         rate[-3:-1] = rates.sideways
         rate[-1] = rates.depthwise
         rate = rate.to(self.basis.device)
-        return RowAdam(self.params, {"rows": rate, "knots": rate * rates.knots})
+        shared = torch.full((self.basis.shape[1], 1), rates.knots)
+        shared[0] = rates.constant
+        return RowAdam(self.params, {"rows": rate, "knots": rate * shared.to(rate)})
 
     def touched(self, frame: int) -> dict[str, Tensor]:
         """The rows of each parameter that a frame's pose depends on."""
@@ -70,11 +75,17 @@ class PoseRows:
     def correction(self, frame: int) -> Tensor:  # [75]
         return self.params["rows"][frame] + self.basis[frame] @ self.params["knots"]
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Make the corrections as they are now the reference, those of frames that are not trained interpolated."""
+        self.smooth(self.frames.cpu().numpy(), 0.0)
+        self.reference = self.params["rows"] + self.basis @ self.params["knots"]
+
     def mean_depthwise(self) -> Tensor:
-        """Mean over the trained frames of the logarithm by which distances were changed."""
+        """Mean over the trained frames of the logarithm by which distances were changed since the reference."""
         with torch.no_grad():
             rows, knots = self.params["rows"][:, -1], self.params["knots"][:, -1]
-            return (rows + self.basis @ knots)[self.frames].mean()
+            return (rows + self.basis @ knots - self.reference[:, -1])[self.frames].mean()
 
     def apply(
         self,

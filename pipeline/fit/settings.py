@@ -68,6 +68,7 @@ class Rates:
     sideways: float
     depthwise: float
     knots: float
+    constant: float
     pose_final: float
     heldout: float
 
@@ -108,6 +109,28 @@ class Margins:
     depth_epsilon: float
     initial_pose: float
     max_scale: float
+
+
+@dataclass(frozen=True)
+class Align:
+    """Second-order steps of all poses at once, before the joint optimisation."""
+
+    coarse: int
+    middle: int
+    sigma_colour: float
+    sigma_mask: float
+    sigma_depth: float
+    sigma_plane: float
+    sigma_root: float
+    sigma_joint: float
+    sigma_sideways: float
+    sigma_distance: float
+    sigma_thickness: float
+    correlation: float
+
+    @property
+    def steps(self) -> int:
+        return self.coarse + self.middle
 
 
 @dataclass(frozen=True)
@@ -187,6 +210,7 @@ class FitSettings:
     rates: Rates
     weights: Weights
     margins: Margins
+    align: Align
     densify: Densify
     motion_field: MotionFieldSettings
     neuhmr: NeuHMRSettings

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         method = "joint fit"
     if settings.optimise_pose:
         heldout = np.flatnonzero(clip.heldout)
-        fit_frozen(heldout, clip, body, result.avatar, result.rows, pose.fps, settings, "held-out poses")
+        fit_frozen(heldout, clip, body, result.avatar, result.rows, result.planes, pose.fps, settings, "held-out poses")
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     refined = result.rows.pose(
         pose, fit.body.rest_joints(result.betas)[0], result.betas, f"{method} ({settings.binding}) of: {pose.source}"

@@ -70,7 +70,8 @@ class NeuHMRFit:
         registered, known = self.register(avatar, anchors)
         self.facts["joints_registered"] = int(known.sum())
         self.refine(avatar, registered, known)
-        return FitResult(avatar, self.field, self.betas, self.history)
+        planes = torch.zeros(len(self.clip), 3, device=self.device)
+        return FitResult(avatar, self.field, self.betas, planes, self.history)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
         """The frames whose poses look right, out of candidates that face many ways."""
