@@ -1,12 +1,14 @@
 """What tests of the fit share: short settings, a results folder with a disturbed pose, and the error of a pose."""
 
+from __future__ import annotations
+
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from conftest import StudioClip
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
@@ -16,6 +18,9 @@ from pipeline.fit.settings import FitSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from conftest import StudioClip
 
 SHORT = {
     "gaussians": 800,
