@@ -135,3 +135,35 @@ def test_a_clip_without_depth_is_aligned_too(results, body, studio_clip):
     alignment.run()
     assert mpjpe(found(alignment, body, pose), truth, body) < mpjpe(pose, truth, body)
     assert (alignment.planes_of_all() == 0).all()
+
+
+def test_the_focal_length_takes_its_share_of_what_depth_maps_disagree_by(alignment):
+    alignment.planes[:, 0] = -0.05
+    settings = alignment.settings
+    share = settings.sigma_focal**2 / (settings.sigma_focal**2 + settings.sigma_plane**2)
+    assert alignment.focal() == pytest.approx(0.95**-share)
+    held = dataclasses.replace(settings, sigma_focal=0.0)
+    alignment.settings = held
+    assert alignment.focal() == 1
+
+
+def test_another_focal_length_leaves_all_in_its_place_in_the_image(alignment):
+    factor, frame = 1.1, alignment.frames[2]
+    view = alignment.clip.views[frame]["coarse"]
+    with torch.no_grad():
+        alignment.rows.params["rows"][:] = 0.01
+    alignment.planes[:] = torch.tensor([-0.04, 0.02, -0.03])
+
+    def seen(K: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        _, pelvis = alignment.rows.apply(frame, alignment.rows.correction(frame))
+        return (K @ pelvis)[:2] / pelvis[2], pelvis[2]
+
+    place, depth = seen(view.K)
+    corrected = view.corrected(alignment.planes[2]).depth
+    alignment.zoom(factor)
+    zoomed = view.zoomed(factor)
+    new_place, new_depth = seen(zoomed.K)
+    torch.testing.assert_close(new_place, place, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(new_depth, depth * factor)
+    torch.testing.assert_close(zoomed.corrected(alignment.planes[2]).depth, corrected * factor, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(zoomed.K[:2, 2], view.K[:2, 2])

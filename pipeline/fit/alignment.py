@@ -40,6 +40,7 @@ _BEHIND = 0.05  # metres behind a nearer point at which one is hidden
 # Residuals beyond these count less and less (Geman-McClure): colours in [0, 1], metres, metres.
 _FAR_COLOUR, _FAR_MASK, _FAR_DEPTH = 0.3, 0.08, 0.15
 _HABIT = 1.0  # size of the part of an error that stays all along, against the part that changes
+_HELD = 1e9  # weight of the prior of what is not to move
 _INNER = 40  # iterations of conjugate gradients a step, at most
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
@@ -84,6 +85,24 @@ class Alignment:
         for level in track(steps, "align", unit="step"):
             self.step(level)
         return self.thickness
+
+    def focal(self) -> float:
+        """The factor on the focal length that the depth maps speak for.
+
+        A person twice as far by a camera with twice the focal length looks the same: masks and colours place a body of
+        the given size at a distance that goes with the focal length, and only the depth maps say another. What they
+        disagree by in all frames is either's error, each the more, the less sure it is.
+        """
+        settings = self.settings
+        share = settings.sigma_focal**2 / (settings.sigma_focal**2 + settings.sigma_plane**2)
+        return float((1 + self.planes[:, 0].mean()) ** -share)
+
+    def zoom(self, factor: float) -> None:
+        """Follow a focal length `factor` times as long: all that was found keeps its place in the image."""
+        with torch.no_grad():
+            self.rows.zoom(factor)
+            self.planes[:, 1:] *= factor**2  # their rays are x / z and y / z
+            self.planes[:, 0] = (1 + self.planes[:, 0]) * factor - 1
 
     def planes_of_all(self) -> Tensor:  # [T, 3]
         """Planes of all frames of the clip, those between trained frames linear in time."""
@@ -267,6 +286,8 @@ class Alignment:
         state = torch.cat([rows, self.planes], dim=1)  # [F, own]
         habit = self.rows.params["knots"][0]
         habit_inverse = torch.cat([inverse[:columns] / _HABIT**2, inverse.new_zeros(_PLANE)])
+        if not self.clip.has_depth:
+            habit_inverse[columns - 1] = _HELD  # clothes make a silhouette larger than the body: it would come nearer
         thick_inverse = 1 / settings.sigma_thickness**2
 
         def prior(values: Tensor) -> Tensor:

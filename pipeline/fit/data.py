@@ -45,6 +45,16 @@ class View:
         one = torch.ones(height, width, device=self.K.device)
         return torch.stack([one, x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
 
+    def zoomed(self, factor: float) -> View:
+        """The same view by a camera whose focal length is `factor` times as long."""
+        return replace(self, K=self.K * self.K.new_tensor([[factor], [factor], [1.0]]) + self._centre(1 - factor))
+
+    def _centre(self, part: float) -> Tensor:  # [3, 3]
+        """A part of the principal point, in its place in K."""
+        centre = torch.zeros_like(self.K)
+        centre[:2, 2] = part * self.K[:2, 2]
+        return centre
+
     def corrected(self, plane: Tensor) -> View:
         """The same view with depth times 1 + rays . plane. `plane` [3]"""
         return self if self.depth is None else replace(self, depth=self.depth * (1 + self.rays() @ plane))
@@ -62,6 +72,11 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.views)
+
+    def zoomed(self, factor: float) -> Clip:
+        """The same clip by a camera whose focal length is `factor` times as long."""
+        views = ({level: view.zoomed(factor) for level, view in each.items()} if each else None for each in self.views)
+        return replace(self, views=tuple(views))
 
 
 def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: torch.device) -> Clip:

@@ -56,6 +56,7 @@ class FitResult:
     rows: PoseRows
     betas: Tensor  # [10]
     planes: Tensor  # [T, 3] of the depth maps' relative errors
+    focal: float  # factor on the focal length
     history: list[dict[str, float]]
 
 
@@ -90,6 +91,7 @@ class JointFit:
         self.gradients = ImageGradients(len(self.gaussians), device)
         self.order = torch.zeros(0, dtype=torch.int64)
         self.planes = torch.zeros(len(clip), 3, device=device)  # of the depth maps' relative errors, see `Alignment`
+        self.focal = 1.0  # factor on the focal length
         self.step_number = 0
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, float] = {}
@@ -158,7 +160,7 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
-        return FitResult(avatar, self.rows, betas, self.planes, self.history)
+        return FitResult(avatar, self.rows, betas, self.planes, self.focal, self.history)
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the joint optimisation starts."""
@@ -168,12 +170,16 @@ class JointFit:
         alignment.run()
         with torch.no_grad():
             self.thickness += alignment.thickness
+        if self.clip.has_depth:
+            self.focal = alignment.focal()
+            alignment.zoom(self.focal)
         self.planes = alignment.planes_of_all()
         self.rows.settle()
 
     def view(self, frame: int, level: str) -> View:
-        """A frame's crop, its depth map freed of the smooth error that the alignment found."""
-        return self.clip.views[frame][level].corrected(self.planes[frame])
+        """A frame's crop, its depth map freed of the smooth error that the alignment found, by the camera that it
+        found."""
+        return self.clip.views[frame][level].zoomed(self.focal).corrected(self.planes[frame])
 
     def step(self) -> None:
         """Draw one frame and move what the phase frees."""
@@ -313,6 +319,7 @@ class JointFit:
             "rows": {name: value.detach() for name, value in self.rows.params.items()},
             "reference": self.rows.reference,
             "planes": self.planes,
+            "focal": self.focal,
             "pose_adam": self.pose_adam.state(),
             "shared": {name: value.detach() for name, value in self.shared_adam.params.items()},
             "shared_adam": self.shared_adam.state(),
@@ -334,7 +341,8 @@ class JointFit:
             for params, stored in ((self.rows.params, "rows"), (self.shared_adam.params, "shared")):
                 for name, value in params.items():
                     value.copy_(state[stored][name])
-        self.rows.reference, self.planes = state["reference"], state["planes"]
+        self.rows.reference, self.planes, self.focal = state["reference"], state["planes"], state["focal"]
+        self.rows.initial_pelvis[:, 2] *= self.focal
         self.pose_adam.load_state(state["pose_adam"])
         self.shared_adam.load_state(state["shared_adam"])
         self.gradients.total, self.gradients.seen = state["gradients"]["total"], state["gradients"]["seen"]

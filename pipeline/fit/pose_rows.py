@@ -81,6 +81,13 @@ class PoseRows:
         self.smooth(self.frames.cpu().numpy(), 0.0)
         self.reference = self.params["rows"] + self.basis @ self.params["knots"]
 
+    @torch.no_grad()
+    def zoom(self, factor: float) -> None:
+        """Follow a focal length `factor` times as long: the person as much farther, at the same place in the image."""
+        self.initial_pelvis[:, 2] *= factor
+        for value in (*self.params.values(), self.reference):
+            value[:, -3:-1] /= factor  # shares of the distance
+
     def mean_depthwise(self) -> Tensor:
         """Mean over the trained frames of the logarithm by which distances were changed since the reference."""
         with torch.no_grad():
@@ -138,8 +145,8 @@ class PoseRows:
         rows.copy_(filled)
 
     @torch.no_grad()
-    def pose(self, initial: Pose, rest_pelvis: Tensor, betas: Tensor, source: str) -> Pose:
-        """The corrected motion, with all else as in `initial`."""
+    def pose(self, initial: Pose, rest_pelvis: Tensor, betas: Tensor, source: str, focal: float = 1.0) -> Pose:
+        """The corrected motion, with all else as in `initial`; the focal length times `focal`."""
         results = [self.apply(frame, self.correction(frame)) for frame in range(len(initial))]
         angles = matrix_to_axis_angle(torch.stack([rotmats for rotmats, _ in results])).flatten(1).cpu().numpy()
         transl = torch.stack([pelvis for _, pelvis in results]) - rest_pelvis
@@ -150,7 +157,7 @@ class PoseRows:
             transl=transl.cpu().numpy().astype(np.float64),
             valid=initial.valid,
             bbox=initial.bbox,
-            K=initial.K,
+            K=initial.K * np.array([[focal, focal, 1], [focal, focal, 1], [1, 1, 1]]),
             fps=initial.fps,
             body_model=initial.body_model,
             source=source,

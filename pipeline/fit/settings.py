@@ -126,6 +126,7 @@ class Align:
     sigma_sideways: float
     sigma_distance: float
     sigma_thickness: float
+    sigma_focal: float
     correlation: float
 
     @property

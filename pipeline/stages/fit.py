@@ -66,11 +66,20 @@ def run(args: argparse.Namespace) -> None:
         method = "joint fit"
     if settings.optimise_pose:
         heldout = np.flatnonzero(clip.heldout)
-        fit_frozen(heldout, clip, body, result.avatar, result.rows, result.planes, pose.fps, settings, "held-out poses")
+        fit_frozen(
+            heldout,
+            clip.zoomed(result.focal),
+            body,
+            result.avatar,
+            result.rows,
+            result.planes,
+            pose.fps,
+            settings,
+            "held-out poses",
+        )
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
-    refined = result.rows.pose(
-        pose, fit.body.rest_joints(result.betas)[0], result.betas, f"{method} ({settings.binding}) of: {pose.source}"
-    )
+    source = f"{method} ({settings.binding}) of: {pose.source}"
+    refined = result.rows.pose(pose, fit.body.rest_joints(result.betas)[0], result.betas, source, result.focal)
 
     provenance.facts |= {
         "frames": len(clip),
@@ -79,6 +88,7 @@ def run(args: argparse.Namespace) -> None:
         "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
         "depth": clip.has_depth,
         "gaussians": len(result.avatar.means),
+        "focal length against the given one": round(result.focal, 4),
         "device": str(device),
         "threads": threads,
     }

@@ -71,7 +71,7 @@ class NeuHMRFit:
         self.facts["joints_registered"] = int(known.sum())
         self.refine(avatar, registered, known)
         planes = torch.zeros(len(self.clip), 3, device=self.device)
-        return FitResult(avatar, self.field, self.betas, planes, self.history)
+        return FitResult(avatar, self.field, self.betas, planes, 1.0, self.history)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
         """The frames whose poses look right, out of candidates that face many ways."""
