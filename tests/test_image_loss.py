@@ -1,12 +1,12 @@
 """L1 + SSIM against torchmetrics, float64 autograd, finite differences and closed forms."""
 
-import time
-
 import pytest
 import torch
+from kernel_code import share_of_packed
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline import threads
+from pipeline.losses import ssim_kernels
 from pipeline.losses.image import Target, photometric
 
 
@@ -132,22 +132,9 @@ def test_wrong_shapes_are_named(rendered, target, message):
         photometric(torch.zeros(rendered), torch.zeros(target), 0.2)
 
 
-def test_kernels_are_vectorised():
-    """Against ten `torch.exp` a value: 0.9-1.1 of their time (AVX-512, AVX2), 3.9 without vectorisation; for the target
-    0.2, and 1.0 without."""
-    threads.set_threads(1)
-    rendered, image = images(200, 150)
-    target, values = Target.of(image), torch.rand(10 * image.numel())
-    unit = fastest(lambda: torch.exp(values))
-    assert fastest(lambda: value_and_gradient(rendered, target, 0.2)) < 2.2 * unit
-    assert fastest(lambda: Target.of(image)) < 0.55 * unit
-
-
-def fastest(function, repeats=7):
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return min(times)
+@pytest.mark.parametrize("kernel", [ssim_kernels.window_statistics, ssim_kernels.similarity, ssim_kernels.gradient])
+def test_kernels_are_vectorised(kernel):
+    """Lost vectorisation costs a factor of four and no error."""
+    rendered, image = images(20, 30)
+    value_and_gradient(rendered, Target.of(image), 0.2)
+    assert share_of_packed(kernel) > 0.25
