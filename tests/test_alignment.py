@@ -133,6 +133,8 @@ def test_a_clip_without_depth_is_aligned_too(results, body, studio_clip):
     truth, pose = Pose.load(studio_clip.truth / "pose.npz"), Pose.load(results.pose_init)
     alignment = make(results, body, pose, use_depth=False, align={"coarse": 4, "middle": 1})
     alignment.run()
+    rows = alignment.rows.params["rows"][alignment.rows.frames, -1] + alignment.rows.params["knots"][0, -1]
+    assert abs(float(rows.detach().mean())) < 1e-3, "the mean distance stays"
     assert mpjpe(found(alignment, body, pose), truth, body) < mpjpe(pose, truth, body)
     assert (alignment.planes_of_all() == 0).all()
 

@@ -40,7 +40,7 @@ _BEHIND = 0.05  # metres behind a nearer point at which one is hidden
 # Residuals beyond these count less and less (Geman-McClure): colours in [0, 1], metres, metres.
 _FAR_COLOUR, _FAR_MASK, _FAR_DEPTH = 0.3, 0.08, 0.15
 _HABIT = 1.0  # size of the part of an error that stays all along, against the part that changes
-_HELD = 1e9  # weight of the prior of what is not to move
+_HELD = 1e7  # weight of the prior of what is not to move
 _INNER = 40  # iterations of conjugate gradients a step, at most
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
@@ -286,15 +286,19 @@ class Alignment:
         state = torch.cat([rows, self.planes], dim=1)  # [F, own]
         habit = self.rows.params["knots"][0]
         habit_inverse = torch.cat([inverse[:columns] / _HABIT**2, inverse.new_zeros(_PLANE)])
-        if not self.clip.has_depth:
-            habit_inverse[columns - 1] = _HELD  # clothes make a silhouette larger than the body: it would come nearer
+        # Clothes make a silhouette larger than the body, which would draw the person nearer: without depth maps the
+        # mean distance stays.
+        hold = 0.0 if self.clip.has_depth else _HELD
+        habit_inverse[columns - 1] += hold
         thick_inverse = 1 / settings.sigma_thickness**2
 
         def prior(values: Tensor) -> Tensor:
             result = diagonal[:, None] * values
             result[1:] += neighbour[:, None] * values[:-1]
             result[:-1] += neighbour[:, None] * values[1:]
-            return result * inverse
+            result = result * inverse
+            result[:, columns - 1] += hold * values[:, columns - 1].mean()
+            return result
 
         def apply(x: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
             frames, shared, thick = x
