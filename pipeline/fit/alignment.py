@@ -43,6 +43,7 @@ _HABIT = 1.0  # size of the part of an error that stays all along, against the p
 _HELD = 1e7  # weight of the prior of what is not to move
 _INNER = 40  # iterations of conjugate gradients a step, at most
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
+_HAIRY = [12, 15]  # neck, head
 _STIFFNESS = 0.4  # their prior size, against the other joints'
 
 
@@ -268,7 +269,9 @@ class Alignment:
         missing = ((place - torch.stack([u, v], dim=-1)[index]) * normal).sum(-1)
         spacing = 0.5 * _SPACING * metre[index]
         missing = missing - spacing
-        scale = 1 / settings.sigma_mask**2 / metre[index] ** 2
+        # Hair is no part of the body: what a head falls short of the outline by says nothing of its pose.
+        bare = 1 - self.points.weights[:, _HAIRY].sum(1)[index]
+        scale = bare / settings.sigma_mask**2 / metre[index] ** 2
         robust = _robust((missing / metre[index]) ** 2, _FAR_MASK) * scale * (missing > 0)
         weight[:, :2, :2].index_add_(0, index, robust[:, None, None] * normal[:, :, None] * normal[:, None])
         pull[:, :2].index_add_(0, index, -(robust * missing)[:, None] * normal)
