@@ -8,7 +8,10 @@ import torch
 from helpers_fit import mpjpe, prepare, short_settings
 
 from pipeline.body import load_body
-from pipeline.fit.alignment import Alignment, _chain, _conjugate_gradients, _projected, _right_jacobian
+from pipeline.fit.alignment import Alignment
+from pipeline.fit.alignment.evidence import projected
+from pipeline.fit.alignment.solve import Chain, conjugate_gradients
+from pipeline.fit.alignment.surface import right_jacobian
 from pipeline.fit.data import load_clip
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.formats.paths import VideoDir
@@ -54,32 +57,32 @@ def test_points_move_as_their_jacobian_says(alignment):
     start = torch.as_tensor(rng.normal(scale=0.1, size=75), dtype=torch.float32)
     with torch.no_grad():
         alignment.rows.params["rows"][frame] = start
-        _, _, jacobian = alignment._posed(frame)
+        posed = alignment.surface.posed(alignment.rows, frame, alignment.thickness)
         for column in [0, 1, 2, 4, 15, 40, 55, 71, 72, 73, 74]:
             moved = []
             for sign in (1, -1):
                 alignment.rows.params["rows"][frame] = start
                 alignment.rows.params["rows"][frame, column] += sign * 1e-2
-                moved.append(alignment._posed(frame)[0])
+                moved.append(alignment.surface.posed(alignment.rows, frame, alignment.thickness).means)
             numeric = (moved[0] - moved[1]) / 2e-2
-            error = (jacobian[:, :, column] - numeric).norm() / numeric.norm().clamp(min=1e-3)
+            error = (posed.by_correction[:, :, column] - numeric).norm() / numeric.norm().clamp(min=1e-3)
             assert error < 2e-3, column
         alignment.rows.params["rows"][frame] = start
         for joint in (0, 16):
             moved = []
             for sign in (1, -1):
                 alignment.thickness = torch.nn.functional.one_hot(torch.tensor(joint), 24) * (sign * 1e-2)
-                moved.append(alignment._posed(frame)[0])
+                moved.append(alignment.surface.posed(alignment.rows, frame, alignment.thickness).means)
             numeric = (moved[0] - moved[1]) / 2e-2
-            assert (jacobian[:, :, 75 + joint] - numeric).norm() / numeric.norm() < 1e-2
+            assert (posed.by_thickness[:, :, joint] - numeric).norm() / numeric.norm() < 1e-2
 
 
 def test_pixels_and_depth_move_as_their_jacobian_says():
     K = torch.tensor([[300.0, 0, 80], [0, 310, 60], [0, 0, 1]], dtype=torch.float64)
     point = torch.tensor([0.3, -0.2, 2.5], dtype=torch.float64)
-    _, _, jacobian = _projected(point[None], K)
+    _, _, jacobian = projected(point[None], K)
     numeric = torch.autograd.functional.jacobian(
-        lambda p: torch.stack([*(value[0] for value in _projected(p[None], K)[:2]), p[2]]), point
+        lambda p: torch.stack([*(value[0] for value in projected(p[None], K)[:2]), p[2]]), point
     )
     torch.testing.assert_close(jacobian[0], numeric)
 
@@ -90,15 +93,16 @@ def test_right_jacobian_of_rotations(size):
     step = 1e-6 * torch.tensor([[0.3, 0.8, -0.5]], dtype=torch.float64)
     turned = axis_angle_to_matrix(vector).transpose(1, 2) @ axis_angle_to_matrix(vector + step)
     expected = matrix_to_axis_angle(turned)[0]
-    torch.testing.assert_close((_right_jacobian(vector)[0] @ step[0]), expected, rtol=1e-3, atol=1e-12)
+    torch.testing.assert_close((right_jacobian(vector)[0] @ step[0]), expected, rtol=1e-3, atol=1e-12)
 
 
 def test_the_chain_is_the_inverse_of_its_covariance():
     times = torch.tensor([0.0, 0.1, 0.25, 0.3, 0.8], dtype=torch.float64)
-    diagonal, neighbour = _chain(times.diff(), 0.5)
-    precision = torch.diag(diagonal) + torch.diag(neighbour, 1) + torch.diag(neighbour, -1)
-    covariance = torch.exp(-(times[:, None] - times).abs() / 0.5)
-    torch.testing.assert_close(precision @ covariance, torch.eye(5, dtype=torch.float64))
+    chain = Chain(times.diff(), 0.5, torch.tensor([2.0, 1.0, 1.0, 1.0, 0.5], dtype=torch.float64))
+    covariance = torch.exp(-(times[:, None] - times).abs() / 0.5) * chain.inverse**-1
+    torch.testing.assert_close(chain(covariance), torch.eye(5, dtype=torch.float64))
+    precision = torch.stack([chain(column[:, None].expand(5, 5))[:, 0] for column in torch.eye(5).double()])
+    torch.testing.assert_close(chain.diagonal()[:, 0], precision.diagonal())
 
 
 def test_conjugate_gradients_solve():
@@ -110,7 +114,7 @@ def test_conjugate_gradients_solve():
         whole = matrix @ torch.cat(x)
         return whole[:5], whole[5:]
 
-    x = _conjugate_gradients(apply, (right[:5], right[5:]), lambda y: y, 30)
+    x = conjugate_gradients(apply, (right[:5], right[5:]), lambda y: y)
     torch.testing.assert_close(torch.cat(x), torch.linalg.solve(matrix, right), rtol=1e-3, atol=1e-4)
 
 

@@ -2,7 +2,7 @@
 
 Four phases, coarse to fine. While poses are wrong, free Gaussians fade where limbs disagree, and then nothing pulls the
 pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move.
-Before all of them, second-order steps bring the poses of the whole clip near at once (pipeline/fit/alignment.py).
+Before all of them, second-order steps bring the poses of the whole clip near at once (pipeline/fit/alignment).
 
     colours   poses held, so that there is a texture to align to           small crops
     coarse    + poses, thickness                                           small crops

@@ -1,0 +1,5 @@
+"""Second-order steps of all poses at once: where the joint optimisation starts."""
+
+from pipeline.fit.alignment.alignment import Alignment
+
+__all__ = ["Alignment"]

@@ -1,0 +1,186 @@
+"""Second-order steps of all poses at once: a surface of coloured points aligned with video, masks and depth.
+
+Adam moves what an image hardly tells of (a limb along the line of sight) as fast as what it tells exactly, and one
+frame at a time. Here a body covered with points is linearised about the current poses, in every frame, and the poses of
+the whole clip are the solution of one least-squares problem with the priors: a Gauss-Newton step. Evidence then counts
+by what it is worth, and frames share it through the habit (what an estimator errs by all along) and through time.
+
+A point sees, where it lies in the image: its colour (the mean of what it has shown over the clip), the depth map, and
+the mask's signed distance; the mask's outline in turn looks for the point nearest to it. Each residual depends on the
+point's place in image and depth only, so that a point's evidence is a small matrix W, and a frame's is sum B^T W B with
+B the Jacobian of that place by the pose. Depth networks err smoothly over the image: a plane of relative error a frame
+is solved for, too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.body import BodyModel
+from pipeline.fit.alignment.evidence import PLANE, Evidence, Known, Outline, linearise
+from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
+from pipeline.fit.alignment.surface import Surface
+from pipeline.fit.data import Clip
+from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.settings import Align
+from pipeline.progress import track
+from pipeline.threads import run_parallel
+
+_LONGEST = 0.3  # of a step, radians a joint
+_HELD = 1e7  # weight of the prior of what is not to move
+_STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
+_STIFFNESS = 0.4  # their prior size, against the other joints'
+_HAIRY = [12, 15]  # neck, head
+
+
+class Alignment:
+    """Gauss-Newton over the corrections of all trained frames, the clothes' thickness and the depth maps' planes.
+
+    Attributes:
+        thickness: of clothes at each joint, metres. [24]
+        planes: of each trained frame's depth map: true depth is the map's times 1 + plane . (1, x / z, y / z). [F, 3]
+    """
+
+    def __init__(
+        self, clip: Clip, body: BodyModel, betas: Tensor, rows: PoseRows, settings: Align, fps: float, seed: int
+    ) -> None:
+        """
+        Args:
+            rows: written: the rows of its trained frames and the constant of its knots.
+            fps: of the clip.
+            seed: of the points' places.
+        """
+        self.clip, self.rows, self.settings = clip, rows, settings
+        self.surface = Surface(body, betas, seed)
+        self.frames = rows.frames.tolist()
+        self.thickness = betas.new_zeros(24)
+        self.planes = betas.new_zeros(len(self.frames), PLANE)
+        hairy = self.surface.points.weights[:, _HAIRY].sum(1)
+        self._known = Known(betas.new_zeros(len(hairy), 3), torch.zeros_like(hairy), hairy)
+        self._outlines: dict[tuple[int, str], Outline] = {}
+        self._columns = rows.params["rows"].shape[1]
+        gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
+        self._chain = Chain(gaps, settings.correlation, self._sigmas().to(betas))
+
+    def _sigmas(self) -> Tensor:  # [75 + 3]
+        """Prior sizes of a frame's own unknowns: rotations, place, depth plane."""
+        settings, columns = self.settings, self._columns
+        sigmas = torch.full((columns + PLANE,), settings.sigma_joint)
+        sigmas[:3] = settings.sigma_root
+        for joint in _STIFF:
+            sigmas[3 * joint : 3 * joint + 3] *= _STIFFNESS
+        sigmas[columns - 3 : columns - 1] = settings.sigma_sideways
+        sigmas[columns - 1] = settings.sigma_distance
+        sigmas[columns:] = settings.sigma_plane
+        return sigmas
+
+    def run(self) -> None:
+        """Take the steps that the settings ask for."""
+        steps = [level for level in ("coarse", "middle") for _ in range(getattr(self.settings, level))]
+        for level in track(steps, "align", unit="step"):
+            self.step(level)
+
+    def focal(self) -> float:
+        """The factor on the focal length that the depth maps speak for.
+
+        A person twice as far by a camera with twice the focal length looks the same: masks and colours place a body of
+        the given size at a distance that goes with the focal length, and only the depth maps say another. What they
+        disagree by in all frames is either's error, each the more, the less sure it is.
+        """
+        settings = self.settings
+        share = settings.sigma_focal**2 / (settings.sigma_focal**2 + settings.sigma_plane**2)
+        return float((1 + self.planes[:, 0].mean()) ** -share)
+
+    def zoom(self, factor: float) -> None:
+        """Follow a focal length `factor` times as long: all that was found keeps its place in the image."""
+        with torch.no_grad():
+            self.rows.zoom(factor)
+            self.planes[:, 1:] *= factor**2  # their rays are x / z and y / z
+            self.planes[:, 0] = (1 + self.planes[:, 0]) * factor - 1
+
+    def planes_of_all(self) -> Tensor:  # [T, 3]
+        """Planes of all frames of the clip, those between trained frames linear in time."""
+        times = np.arange(len(self.clip))
+        columns = [np.interp(times, self.frames, column) for column in self.planes.T.cpu().numpy()]
+        return torch.as_tensor(np.stack(columns, axis=1), dtype=self.planes.dtype, device=self.planes.device)
+
+    def step(self, level: str) -> None:
+        """One Gauss-Newton step of all frames, with crops of this level."""
+        evidence: dict[int, Evidence] = {}
+
+        @torch.no_grad()
+        def look(worker: int, workers: int) -> None:
+            for position in range(worker, len(self.frames), workers):
+                evidence[position] = self._look(position, level)
+
+        run_parallel(look)
+        with torch.no_grad():
+            ordered = [evidence[position] for position in range(len(self.frames))]
+            seen = torch.stack([each.shown for each in ordered]).sum(0)
+            colours = torch.stack([each.shown[:, None] * each.colours for each in ordered]).sum(0)
+            self._known = Known(colours / seen.clamp(min=1e-6)[:, None], seen, self._known.hairy)
+            self._solve(
+                torch.stack([each.hessian for each in ordered]), torch.stack([each.gradient for each in ordered])
+            )
+
+    def _look(self, position: int, level: str) -> Evidence:
+        frame = self.frames[position]
+        view = self.clip.views[frame][level]
+        if (frame, level) not in self._outlines:
+            self._outlines[frame, level] = Outline.of(view)
+        posed = self.surface.posed(self.rows, frame, self.thickness)
+        return linearise(posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings)
+
+    def _solve(
+        self,
+        hessians: Tensor,  # [F, U, U]
+        gradients: Tensor,  # [F, U]
+    ) -> None:
+        """Minimise the frames' evidence and the priors.
+
+        Unknowns: the frames' own corrections and planes [F, 75 + 3], the habit, which is common to all corrections
+        [75], and the thickness [24].
+        """
+        columns, chain = self._columns, self._chain
+        own = columns + PLANE
+        rows, knots = self.rows.params["rows"], self.rows.params["knots"]
+        # Clothes make a silhouette larger than the body, which would draw the person nearer: without depth maps the
+        # mean distance stays.
+        hold = 0.0 if self.clip.has_depth else _HELD
+        habit_inverse = chain.inverse[:columns].clone()
+        habit_inverse[-1] += hold
+        thickness_inverse = 1 / self.settings.sigma_thickness**2
+
+        def prior(parts: Parts) -> Parts:
+            frames, habit, thickness = parts
+            pulled = chain(frames)
+            pulled[:, columns - 1] += hold * frames[:, columns - 1].mean()
+            return pulled, habit_inverse * habit, thickness_inverse * thickness
+
+        def gathered(pushed: Tensor) -> Parts:  # [F, U]
+            return pushed[:, :own], pushed[:, :columns].sum(0), pushed[:, own:].sum(0)
+
+        def apply(parts: Parts) -> Parts:
+            frames, habit, thickness = parts
+            full = torch.cat([frames, thickness.expand(len(frames), -1)], dim=1)
+            full[:, :columns] += habit
+            evidence = gathered((hessians @ full[..., None]).squeeze(-1))
+            return tuple(a + b for a, b in zip(evidence, prior(parts)))
+
+        state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness
+        right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
+        total = hessians.sum(0)
+        precondition = Preconditioner(
+            hessians[:, :own, :own] + torch.diag_embed(chain.diagonal()),
+            total[:columns, :columns] + torch.diag(habit_inverse),
+            total[own:, own:] + thickness_inverse * torch.eye(24, device=total.device),
+        )
+        frames, habit, thickness = conjugate_gradients(apply, right, precondition)
+        longest = (frames[:, : columns - 3] + habit[:-3]).abs().amax()
+        part = float(_LONGEST / longest.clamp(min=_LONGEST))
+        rows[self.rows.frames] += part * frames[:, :columns]
+        knots[0] += part * habit
+        self.planes += part * frames[:, columns:]
+        self.thickness += part * thickness
