@@ -108,7 +108,7 @@ def _table_1(table: pd.DataFrame, split: str, sources: Mapping[str, str]) -> str
     titles = {SIMULATED: "simulated", CONFIGURED: "real"}
     header = ["Method"] + [f"{titles[kind]}: {COLUMNS[metric][0]}" for kind in kinds for metric in POSE]
     rows = []
-    for row, label in ((INITIAL_ROW, INITIAL_LABEL), ("gart", "GART"), (FULL, "ours")):
+    for row, label in ((INITIAL_ROW, INITIAL_LABEL), ("gart", "GART"), ("neuhmr", "NeuHMR"), (FULL, "ours")):
         cells = [number(mean_of(table, kind, split, row, m), m) for kind in kinds for m in POSE]
         if any(cells):
             rows.append([label, *cells])
