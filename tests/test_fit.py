@@ -24,7 +24,7 @@ from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
-from pipeline.losses.priors import breadth, robust, roughness
+from pipeline.losses.priors import Neighbours, breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
 
 CPU = torch.device("cpu")
@@ -81,13 +81,16 @@ def test_back_projection_inverts_projection():
     torch.testing.assert_close(place[:, 1] / place[:, 2], rows + 0.5)
 
 
-def test_depth_3d_is_quadratic_near_and_linear_far():
-    at = torch.zeros(1, 3, dtype=torch.float64)
-    near = torch.tensor([[0.001, 0, 0]], dtype=torch.float64)
-    far = torch.tensor([[3.0, 4.0, 0]], dtype=torch.float64)
-    assert depth_3d(near, at, 0.05).item() == pytest.approx(0.5 * 1e-6 / (2 * 0.05), rel=1e-3)
-    assert depth_3d(far, at, 0.05).item() == pytest.approx(0.5 * (5 - 0.05), rel=1e-3)
-    assert depth_3d(at[:0], at[:0], 0.05) == 0
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_depth_3d_is_quadratic_near_and_linear_far(dtype):
+    """A cloud of one point, on the axis one metre away."""
+    K = torch.tensor([[10, 0, 0.5], [0, 10, 0.5], [0, 0, 1]], dtype=dtype)
+    depth, seen = torch.ones(1, 1, dtype=dtype), torch.tensor([True])
+    near = torch.tensor([[0.01, 0, 1.0]], dtype=dtype)
+    far = torch.tensor([[3.0, 4.0, 1.0]], dtype=dtype)
+    assert depth_3d(near, seen, depth, K, 0.5).item() == pytest.approx(0.5 * 1e-4 / (2 * 0.5), rel=1e-3)
+    assert depth_3d(far, seen, depth, K, 0.05).item() == pytest.approx(0.5 * (5 - 0.05), rel=1e-3)
+    assert depth_3d(far, ~seen, depth, K, 0.05) == 0
 
 
 def test_robust_penalty_is_quadratic_then_bounded():
@@ -100,7 +103,8 @@ def test_gradients_of_the_losses_agree_with_finite_differences():
     points = torch.tensor(rng.normal(size=(6, 3)), requires_grad=True)
     image = torch.tensor(rng.random((5, 6)), requires_grad=True)
     other, keep = torch.tensor(rng.random((5, 6))), torch.tensor(rng.random((5, 6)) > 0.4)
-    assert gradcheck(lambda p: depth_3d(p, torch.zeros_like(p), 0.05), points)
+    K, depth = torch.eye(3, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    assert gradcheck(lambda p: depth_3d(p, torch.ones(6, dtype=torch.bool), depth, K, 0.05), points)
     assert gradcheck(lambda d: depth_2d(d, other, keep), image)
     assert gradcheck(lambda a: silhouette(a, other), image)
     assert gradcheck(lambda a: robust(a.square(), 0.3).sum(), image)
@@ -108,7 +112,7 @@ def test_gradients_of_the_losses_agree_with_finite_differences():
 
 def test_roughness_is_the_distance_from_the_neighbours_mean():
     values = torch.tensor([[0.0], [1.0], [5.0]])
-    neighbours = torch.tensor([[1, 2], [0, 2], [0, 1]])
+    neighbours = Neighbours.of(torch.tensor([[1, 2], [0, 2], [0, 1]]))
     assert roughness(values, neighbours).item() == pytest.approx((3.0**2 + 1.5**2 + 4.5**2) / 3)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.avatar.posing import Pose, has_kernels
 from pipeline.body import PARENTS, BodyModel
 from pipeline.formats.avatar import AvatarFile
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
@@ -56,9 +57,12 @@ def pose_gaussians(
     Returns:
         Posed centres and orientations (wxyz, not normalised).
     """
+    turns = joint_quaternions(transforms)
+    if has_kernels(means):
+        return Pose.apply(means, quats, weights, torch.cat([transforms[:, :3].flatten(1), turns], dim=1))
     blended = _blend(weights, transforms)
     posed = (blended[..., :3] * means[:, None, :]).sum(-1) + blended[..., 3]
-    return posed, quaternion_multiply(_mean_rotation(weights, transforms), quats)
+    return posed, quaternion_multiply(_mean_rotation(weights, turns), quats)
 
 
 def unpose_gaussians(
@@ -71,17 +75,22 @@ def unpose_gaussians(
     blended = _blend(weights, transforms)
     rest = torch.linalg.solve(blended[..., :3], means - blended[..., 3])
     flip = quats.new_tensor([1.0, -1.0, -1.0, -1.0])
-    return rest, quaternion_multiply(_mean_rotation(weights, transforms) * flip, quats)
+    return rest, quaternion_multiply(_mean_rotation(weights, joint_quaternions(transforms)) * flip, quats)
 
 
 def _blend(weights: Tensor, transforms: Tensor) -> Tensor:  # [N, 3, 4]
     return (weights @ transforms[:, :3, :].flatten(1)).unflatten(1, (3, 4))
 
 
-def _mean_rotation(weights: Tensor, transforms: Tensor) -> Tensor:  # [N, 4]
-    """Normalised weighted mean of the joints' quaternions, their signs aligned along the tree."""
-    mean = weights @ _align_signs(matrix_to_quaternion(transforms[:, :3, :3]))
-    return torch.nn.functional.normalize(mean, dim=-1)
+def _mean_rotation(weights: Tensor, turns: Tensor) -> Tensor:  # [N, 4]
+    return torch.nn.functional.normalize(weights @ turns, dim=-1)
+
+
+def joint_quaternions(
+    transforms: Tensor,  # [24, 4, 4]
+) -> Tensor:  # [24, 4]
+    """The joints' rotations as quaternions whose signs are aligned along the tree, so that they have a mean."""
+    return _align_signs(matrix_to_quaternion(transforms[:, :3, :3]))
 
 
 def _align_signs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from pipeline.avatar.avatar import Avatar
 from pipeline.avatar.binding import BINDINGS, Anchors
+from pipeline.avatar.posing import Free, has_kernels
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.rotations import quaternion_multiply
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
+_FREE = ("offsets", "quats", "log_scales", "logit_opacities")
 _GOM_FLATNESS = 0.2  # thickness over breadth of a Gaussian on the mesh
 
 
@@ -85,26 +88,26 @@ class Gaussians:
             sh_degree: 0 leaves the first-order harmonics out.
         """
         params, anchors = self.params, self.anchors
-        offsets, quats, log_scales = params["offsets"], params["quats"], params["log_scales"]
-        normal_offset = offsets[:, 2:] + (anchors.weights @ self.thickness)[:, None]
         if self.binding == "gom":
-            means = anchors.points + normal_offset * anchors.normals
-            quats = anchors.frame_quats
-            breadth = log_scales[:, :2]
-            scales = torch.cat(
-                [breadth, breadth.mean(1, keepdim=True) + torch.log(offsets.new_tensor(_GOM_FLATNESS))], 1
-            )
-            scales = scales.exp()
+            means, quats, scales, opacities = self._on_mesh()
         else:
-            local = torch.cat([offsets[:, :2], normal_offset], dim=1)
-            means = anchors.points + (anchors.frames @ local[..., None]).squeeze(-1)
-            quats = quaternion_multiply(anchors.frame_quats, quats)
-            scales = log_scales.exp()
+            bound = anchors.points, anchors.frames, anchors.frame_quats, anchors.weights
+            free = Free.apply if has_kernels(anchors.points) else free_gaussians
+            means, quats, scales, opacities = free(*(params[name] for name in _FREE), self.thickness, *bound)
         weights = anchors.weights if self.skinning is None else self.skinning.weights(means, anchors.weights)
         if betas_change is not None:
             means = means + anchors.shapedirs @ betas_change
         sh = params["sh0"] if sh_degree == 0 else torch.cat([params["sh0"], params["sh_rest"]], dim=1)
-        return Posable(means, quats, scales, params["logit_opacities"].sigmoid(), sh, weights)
+        return Posable(means, quats, scales, opacities, sh, weights)
+
+    def _on_mesh(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        params, anchors = self.params, self.anchors
+        stand_off = params["offsets"][:, 2:] + (anchors.weights @ self.thickness)[:, None]
+        breadth = params["log_scales"][:, :2]
+        thickness = breadth.mean(1, keepdim=True) + math.log(_GOM_FLATNESS)
+        scales = torch.cat([breadth, thickness], dim=1).exp()
+        means = anchors.points + stand_off * anchors.normals
+        return means, anchors.frame_quats, scales, params["logit_opacities"].sigmoid()
 
     @torch.no_grad()
     def avatar(self, betas: Tensor, betas_change: Tensor | None = None, sh_degree: int = 1) -> Avatar:
@@ -112,3 +115,21 @@ class Gaussians:
         values = self.posable(betas_change, sh_degree)
         quats = torch.nn.functional.normalize(values.quats, dim=-1)
         return Avatar(values.means, quats, *values[2:], betas=betas)
+
+
+def free_gaussians(
+    offsets: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    log_scales: Tensor,  # [N, 3]
+    logit_opacities: Tensor,  # [N]
+    thickness: Tensor,  # [24]
+    points: Tensor,  # [N, 3]
+    frames: Tensor,  # [N, 3, 3]
+    frame_quats: Tensor,  # [N, 4]
+    weights: Tensor,  # [N, 24]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Means, orientations, scales and opacities in the rest pose of Gaussians that may move anywhere."""
+    stand_off = offsets[:, 2:] + (weights @ thickness)[:, None]
+    local = torch.cat([offsets[:, :2], stand_off], dim=1)
+    means = points + (frames @ local[..., None]).squeeze(-1)
+    return means, quaternion_multiply(frame_quats, quats), log_scales.exp(), logit_opacities.sigmoid()

@@ -7,8 +7,12 @@ and duplicated, which densification needs.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from pipeline.fit.adam_kernel import adam
+from pipeline.threads import run_parallel, split
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
 
@@ -43,6 +47,9 @@ class RowAdam:
             if value.grad is None:
                 continue
             chosen = None if rows is None else rows.get(name)
+            if chosen is None and self._has_kernel(name):
+                self._step_all(name, float(self.rates[name] * factor))
+                continue
             if chosen is None:
                 change = self._update(value.grad, self.first[name], self.second[name], self.counts[name], value.dim())
                 value.sub_(change * (self.rates[name] * factor))
@@ -55,6 +62,17 @@ class RowAdam:
             if isinstance(rate, Tensor) and rate.shape == value.shape:
                 rate = rate[chosen]
             value[chosen] -= change * (rate * factor)
+
+    def _has_kernel(self, name: str) -> bool:
+        value = self.params[name]
+        return not isinstance(self.rates[name], Tensor) and value.device.type == "cpu" and value.dtype == torch.float32
+
+    def _step_all(self, name: str, rate: float) -> None:
+        value, counts = self.params[name], self.counts[name].numpy()
+        tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name]
+        arrays = [tensor.numpy().reshape(len(value), -1) for tensor in tensors]
+        scalars = np.float32(rate), _BETA1, _BETA2, np.float32(_EPSILON)
+        run_parallel(lambda *share: adam(*split(len(value), *share), *arrays, counts, *scalars))
 
     @staticmethod
     def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:

@@ -37,14 +37,6 @@ class View:
         """Width and height, px."""
         return self.image.shape[1], self.image.shape[0]
 
-    def rays(self) -> Tensor:  # [h, w, 3]
-        """Of each pixel 1, x / z and y / z: what a plane of relative depth error is spanned by."""
-        width, height = self.size
-        x = (torch.arange(width, device=self.K.device) + 0.5 - self.K[0, 2]) / self.K[0, 0]
-        y = (torch.arange(height, device=self.K.device) + 0.5 - self.K[1, 2]) / self.K[1, 1]
-        one = torch.ones(height, width, device=self.K.device)
-        return torch.stack([one, x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
-
     def zoomed(self, factor: float) -> View:
         """The same view by a camera whose focal length is `factor` times as long."""
         return replace(self, K=self.K * self.K.new_tensor([[factor], [factor], [1.0]]) + self._centre(1 - factor))
@@ -56,8 +48,13 @@ class View:
         return centre
 
     def corrected(self, plane: Tensor) -> View:
-        """The same view with depth times 1 + rays . plane. `plane` [3]"""
-        return self if self.depth is None else replace(self, depth=self.depth * (1 + self.rays() @ plane))
+        """The same view with depth times 1 + plane . (1, x / z, y / z). `plane` [3]"""
+        if self.depth is None:
+            return self
+        width, height = self.size
+        across = (torch.arange(width, device=self.K.device) + 0.5 - self.K[0, 2]) * (plane[1] / self.K[0, 0])
+        down = (torch.arange(height, device=self.K.device) + 0.5 - self.K[1, 2]) * (plane[2] / self.K[1, 1])
+        return replace(self, depth=self.depth * (across + (1 + plane[0] + down)[:, None]))
 
 
 @dataclass(frozen=True)

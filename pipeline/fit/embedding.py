@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,8 @@ from pipeline.avatar.binding import Anchors
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.camel import coverage, flatness, nearest, point_to_mesh, surface_alignment
-from pipeline.losses.priors import roughness
-from pipeline.rotations import quaternion_to_matrix
+from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.priors import Neighbours, roughness
 
 _NEIGHBOURS = 4
 
@@ -31,7 +32,16 @@ class Embedding:
         normals = vertex_normals(vertices, body.faces)[corners]
         self._surface = (samples.barycentric[..., None] * vertices[corners]).sum(1)
         self._normals = torch.nn.functional.normalize((samples.barycentric[..., None] * normals).sum(1), dim=-1)
-        self._settings = settings
+        self._weights = weights = settings.weights
+        margins = settings.margins
+        self._factors = Factors(
+            weights.point_to_mesh,
+            weights.coverage,
+            weights.flatness,
+            weights.surface,
+            margins.cloth,
+            margins.flatness_ratio,
+        )
         self._nearest_surface = self._nearest_mean = self._neighbours = None
 
     def refresh(self, values: Posable) -> None:
@@ -40,32 +50,24 @@ class Embedding:
             means, _ = self._canonical(values)
         self._nearest_surface = nearest(means, self._surface)
         self._nearest_mean = nearest(self._surface, means)
-        self._neighbours = nearest(means, means, count=_NEIGHBOURS + 1)[:, 1:]
+        self._neighbours = Neighbours.of(nearest(means, means, count=_NEIGHBOURS + 1)[:, 1:])
 
     def smoothness(self, gaussians: Gaussians) -> Tensor:
         """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
-        weights, params = self._settings.weights, gaussians.params
-        smooth = weights.smooth_colours * roughness(params["sh0"][:, 0], self._neighbours)
+        colours, shapes = math.sqrt(self._weights.smooth_colours), math.sqrt(self._weights.smooth_shapes)
+        params = gaussians.params
+        values = [colours * params["sh0"][:, 0]]
         if params["sh_rest"].requires_grad:
-            smooth = smooth + weights.smooth_colours * roughness(params["sh_rest"].flatten(1), self._neighbours)
+            values.append(colours * params["sh_rest"].flatten(1))
         if params["log_scales"].requires_grad:
-            shapes = torch.cat([params["log_scales"], params["logit_opacities"][:, None]], dim=1)
-            smooth = smooth + weights.smooth_shapes * roughness(shapes, self._neighbours)
-        return smooth
+            values += [shapes * params["log_scales"], shapes * params["logit_opacities"][:, None]]
+        return roughness(torch.cat(values, dim=1), self._neighbours)
 
     def camel(self, values: Posable, gaussians: Gaussians) -> Tensor:
         """Weighted sum of the four terms of equation 11."""
-        weights, margins = self._settings.weights, self._settings.margins
         means, quats = self._canonical(values)
-        log_scales = gaussians.params["log_scales"]
-        near = self._nearest_surface
-        normals = self._normals[near]
-        return (
-            weights.point_to_mesh * point_to_mesh(means, self._surface, self._normals, near, margins.cloth)
-            + weights.coverage * coverage(means, self._surface, self._nearest_mean, margins.cloth)
-            + weights.flatness * flatness(log_scales, margins.flatness_ratio)
-            + weights.surface * surface_alignment(quaternion_to_matrix(quats), log_scales, normals)
-        )
+        surface = Surface(self._surface, self._normals, self._nearest_surface, self._nearest_mean)
+        return camel(means, quats, gaussians.params["log_scales"], surface, self._factors)
 
     def _canonical(self, values: Posable) -> tuple[Tensor, Tensor]:
         return pose_gaussians(values.means, values.quats, values.weights, self._transforms)

@@ -55,7 +55,7 @@ def fit_frozen(
             rendered = render(
                 values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
             )
-            terms = image_terms(frame, view, views[COARSE], rendered, background, full=True)
+            terms = image_terms(view, views[COARSE], rendered, background, full=True)
             terms |= pose_terms(frame, correction)
             torch.stack(list(terms.values())).sum().backward()
             decay = settings.rates.pose_final ** (step / settings.steps.heldout)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pipeline.avatar import pose_gaussians
@@ -15,7 +14,7 @@ from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.data import View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.depth import back_project, depth_2d, depth_3d
+from pipeline.losses.depth import depth_2d, depth_3d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import robust
 from pipeline.losses.silhouette import SILHOUETTES
@@ -77,15 +76,13 @@ class ImageTerms:
     def __init__(self, settings: FitSettings) -> None:
         self._weights, self._margins = settings.weights, settings.margins
         self._silhouette = SILHOUETTES[settings.silhouette]
-        self._clouds: dict[int, tuple[Tensor, cKDTree]] = {}
 
     def __call__(
-        self, frame: int, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
+        self, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
     ) -> dict[str, Tensor]:
         """Weighted terms of a frame.
 
         Args:
-            frame: its index, under which the depth cloud is kept.
             view, coarse_view: what was rendered, and a coarse view of the same frame for the depth cloud.
             background: the colour [3] that was rendered behind; put behind the person of the video, too.
             full: whether this is the full phase: SSIM counts, and the mask less.
@@ -100,21 +97,11 @@ class ImageTerms:
         }
         if rendered.depth is not None:
             keep = (view.depth > 0) & (view.mask > 127)
+            on_person = coarse_view.depth * (coarse_view.mask > 127)
+            cloud = depth_3d(rendered.means, _visible(rendered), on_person, coarse_view.K, self._margins.depth_epsilon)
             flat = weights.depth_2d * depth_2d(rendered.depth, view.depth, keep)
-            terms["depth"] = weights.depth * (flat + weights.depth_3d * self._depth_3d(frame, coarse_view, rendered))
+            terms["depth"] = weights.depth * (flat + weights.depth_3d * cloud)
         return terms
-
-    def _depth_3d(self, frame: int, view: View, rendered: Rendered) -> Tensor:
-        if frame not in self._clouds:
-            cloud = back_project(view.depth, view.K, (view.depth > 0) & (view.mask > 127)).cpu()
-            self._clouds[frame] = cloud, cKDTree(cloud.numpy())
-        cloud, tree = self._clouds[frame]
-        visible = _visible(rendered)
-        points = rendered.means[visible]
-        if len(points) == 0 or len(cloud) == 0:
-            return points.sum()
-        index = tree.query(points.detach().cpu().numpy())[1]
-        return depth_3d(points, cloud[torch.as_tensor(index)].to(points.device), self._margins.depth_epsilon)
 
 
 def l1(rendered: Tensor, target: Tensor) -> Tensor:
@@ -122,14 +109,14 @@ def l1(rendered: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _visible(rendered: Rendered) -> Tensor:  # [M]
-    """Indices of the Gaussians whose centre lies in the crop and not behind the rendered surface."""
+def _visible(rendered: Rendered) -> Tensor:  # [N] bool
+    """Which Gaussians have their centre in the crop and not behind the rendered surface."""
     height, width = rendered.alpha.shape
     place = rendered.meta["means2d"][0].detach().floor().long()
     inside = (place >= 0).all(-1) & (place[:, 0] < width) & (place[:, 1] < height)
     place = torch.where(inside[:, None], place, torch.zeros_like(place))
     surface = rendered.depth[place[:, 1], place[:, 0]]
-    return torch.nonzero(inside & (rendered.means[:, 2] < surface + _VISIBLE_WITHIN)).flatten()
+    return inside & (rendered.means[:, 2] < surface + _VISIBLE_WITHIN)
 
 
 class PoseTerms:

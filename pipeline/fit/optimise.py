@@ -203,7 +203,7 @@ class JointFit:
         if growing:
             rendered.meta["means2d"].retain_grad()
 
-        terms = self.image_terms(frame, view, self.view(frame, COARSE), rendered, background, full)
+        terms = self.image_terms(view, self.view(frame, COARSE), rendered, background, full)
         if poses_move:
             terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()

@@ -6,9 +6,40 @@ The terms take the nearest neighbours as indices: they change slowly, and the ca
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipeline.losses import embedding_kernels
+from pipeline.losses.embedding_kernels import CHUNK, TERMS
+from pipeline.rotations import quaternion_to_matrix
+from pipeline.threads import run_parallel, split
+
+f4 = np.float32
+
+
+class Surface(NamedTuple):
+    """Points of the body in canonical space, and what is nearest to what."""
+
+    points: Tensor  # [S, 3] metres
+    normals: Tensor  # [S, 3] unit
+    nearest_surface: Tensor  # [N] for each Gaussian its nearest point, int64
+    nearest_mean: Tensor  # [S] for each point its nearest Gaussian, int64
+
+
+class Factors(NamedTuple):
+    """Weights of the four terms, and what they are measured by."""
+
+    point_to_mesh: float
+    coverage: float
+    flatness: float
+    surface: float
+    margin: float  # of cloth (delta), metres
+    ratio: float  # of breadth to thickness (tau)
 
 
 def nearest(
@@ -19,6 +50,55 @@ def nearest(
     """Index of the nearest target of each point, int64; of the `count` nearest in order where more are asked for."""
     index = cKDTree(targets.detach().cpu().numpy()).query(points.detach().cpu().numpy(), k=count)[1]
     return torch.as_tensor(index, dtype=torch.int64, device=points.device)
+
+
+def camel(
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    log_scales: Tensor,  # [N, 3]
+    surface: Surface,
+    factors: Factors,
+) -> Tensor:
+    """Equation 11: the weighted sum of the four terms.
+
+    Args:
+        means: centres in canonical space, metres. [N, 3]
+        quats: orientations there, wxyz, of any length. [N, 4]
+        log_scales: logarithms of the standard deviations along the axes. [N, 3]
+    """
+    if means.device.type == "cpu" and means.dtype == torch.float32:
+        return _Camel.apply(means, quats, log_scales, surface, factors)
+    points, normals, near, nearest_mean = surface
+    return (
+        factors.point_to_mesh * point_to_mesh(means, points, normals, near, factors.margin)
+        + factors.coverage * coverage(means, points, nearest_mean, factors.margin)
+        + factors.flatness * flatness(log_scales, factors.ratio)
+        + factors.surface * surface_alignment(quaternion_to_matrix(quats), log_scales, normals[near])
+    )
+
+
+class _Camel(torch.autograd.Function):
+    """Computes the gradients along with the value; `backward` scales them."""
+
+    @staticmethod
+    def forward(ctx, means, quats, log_scales, surface, factors):
+        arrays = [tensor.detach().contiguous().numpy() for tensor in (means, quats, log_scales)]
+        points, normals, near, nearest_mean = (tensor.contiguous().numpy() for tensor in surface)
+        gradients = [np.empty_like(array) for array in arrays]
+        chunks, margin = -(-len(means) // CHUNK), f4(factors.margin)
+        sums = np.empty((chunks, TERMS))
+        per_term = np.array([factors.point_to_mesh, factors.flatness, factors.surface]) / len(means)
+        inputs = *arrays, points, normals, near, margin, f4(np.log(factors.ratio)), per_term.astype(f4)
+        run_parallel(lambda *share: embedding_kernels.camel_terms(*split(chunks, *share, 1), *inputs, sums, *gradients))
+        bare = factors.coverage / len(points)
+        uncovered = embedding_kernels.coverage(arrays[0], points, nearest_mean, margin, f4(bare), gradients[0])
+        ctx.save_for_backward(*(torch.from_numpy(gradient) for gradient in gradients))
+        return torch.tensor(float(sums.sum(0) @ per_term + bare * uncovered), dtype=torch.float32)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_loss):
+        return *(gradient * g_loss for gradient in ctx.saved_tensors), None, None
 
 
 def point_to_mesh(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipeline.losses import depth_kernels
+from pipeline.losses.depth_kernels import CHUNK
+from pipeline.threads import run_parallel, split
 
 
 def back_project(
@@ -35,8 +41,10 @@ def depth_2d(
 
 
 def depth_3d(
-    points: Tensor,  # [M, 3]
-    neighbours: Tensor,  # [M, 3]
+    points: Tensor,  # [N, 3]
+    visible: Tensor,  # [N] bool
+    depth: Tensor,  # [H, W]
+    K: Tensor,  # [3, 3]
     epsilon: float,
 ) -> Tensor:
     """Equation 14: half the mean of rho(d^2), rho(u) = sqrt(u + eps^2) - eps, so that far outliers count linearly.
@@ -44,11 +52,37 @@ def depth_3d(
     The argument of rho is the squared distance, as below the paper's sum, so that rho is the pseudo-Huber penalty.
 
     Args:
-        points: centres of the visible Gaussians, metres in the camera frame. [M, 3]
-        neighbours: the point of the depth cloud nearest to each. [M, 3]
+        points: centres of Gaussians, metres in the camera frame. [N, 3]
+        visible: those that count. [N]
+        depth: the map whose cloud they are compared with, metres, 0 where it has no point. [H, W]
+        K: its intrinsics. [3, 3]
         epsilon: scale of the penalty, metres.
     """
-    if len(points) == 0:
-        return points.sum()
-    squared = (points - neighbours).square().sum(-1)
-    return 0.5 * ((squared + epsilon**2).sqrt() - epsilon).mean()
+    if points.device.type == "cpu" and points.dtype == torch.float32:
+        return _Depth3D.apply(points, visible, depth, K, epsilon)
+    cloud = back_project(depth, K, depth > 0)
+    if len(cloud) == 0:
+        return 0 * points.sum()
+    nearest = cloud[torch.cdist(points.detach(), cloud).argmin(1)]
+    root = ((points - nearest).square().sum(-1) + epsilon**2).sqrt()
+    return 0.5 * ((root - epsilon) * visible).sum() / visible.sum().clamp(min=1)
+
+
+class _Depth3D(torch.autograd.Function):
+    """Computes the gradient along with the value; `backward` scales it."""
+
+    @staticmethod
+    def forward(ctx, points, visible, depth, K, epsilon):
+        arrays = [tensor.detach().contiguous().numpy() for tensor in (points, visible, depth, K)]
+        chunks = -(-len(points) // CHUNK)
+        sums, counts, gradient = np.empty(chunks), np.empty(chunks, np.int64), np.empty_like(arrays[0])
+        outputs = np.float32(epsilon), sums, counts, gradient
+        run_parallel(lambda *share: depth_kernels.depth_3d(*split(chunks, *share, 1), *arrays, *outputs))
+        count = max(1, counts.sum())
+        ctx.save_for_backward(torch.from_numpy(gradient).div_(float(count)))
+        return torch.tensor(sums.sum() / count, dtype=torch.float32)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_loss):
+        return ctx.saved_tensors[0] * g_loss, None, None, None, None

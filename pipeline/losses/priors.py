@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipeline.losses import embedding_kernels
+from pipeline.losses.embedding_kernels import CHUNK
+from pipeline.threads import run_parallel, split
 
 
 def robust(
@@ -16,15 +25,53 @@ def robust(
     return squared * scale**2 / (squared + scale**2)
 
 
+class Neighbours(NamedTuple):
+    """The nearest neighbours of each Gaussian; and the other way round, of whom it is a neighbour."""
+
+    index: Tensor  # [N, k] int64
+    offsets: Tensor  # [N + 1] int64
+    owners: Tensor  # [N k] int64; Gaussian i is a neighbour of owners[offsets[i] : offsets[i + 1]]
+
+    @classmethod
+    def of(cls, index: Tensor) -> Neighbours:
+        flat = index.flatten()
+        owners = torch.argsort(flat, stable=True) // index.shape[1]
+        offsets = torch.searchsorted(flat.sort().values, torch.arange(len(index) + 1, device=index.device))
+        return cls(index, offsets, owners)
+
+
 def roughness(
     values: Tensor,  # [N, C]
-    neighbours: Tensor,  # [N, k]
+    neighbours: Neighbours,
 ) -> Tensor:
     """Mean squared difference of each Gaussian's values from the mean over its neighbours (GART's k-nearest terms).
 
     It matters where the video says nothing: a back that is never seen takes the colours of the sides.
     """
-    return (values - values[neighbours].mean(1)).square().sum(-1).mean()
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        return _Roughness.apply(values, neighbours)
+    return (values - values[neighbours.index].mean(1)).square().sum(-1).mean()
+
+
+class _Roughness(torch.autograd.Function):
+    """Computes the gradient along with the value; `backward` scales it."""
+
+    @staticmethod
+    def forward(ctx, values, neighbours):
+        array, count = values.detach().contiguous().numpy(), len(values)
+        index, offsets, owners = (tensor.contiguous().numpy() for tensor in neighbours)
+        chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
+        sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
+        inputs = apart, share, offsets, owners, np.float32(1 / count), gradient
+        run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart))
+        run_parallel(lambda *w: embedding_kernels.roughness_gradient(*split(count, *w), *inputs))
+        ctx.save_for_backward(torch.from_numpy(gradient))
+        return torch.tensor(sums.sum() / count, dtype=torch.float32)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_loss):
+        return ctx.saved_tensors[0] * g_loss, None
 
 
 def breadth(

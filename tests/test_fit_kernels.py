@@ -1,0 +1,130 @@
+"""The fit's compiled kernels (float32) against the torch operations that they stand for (float64)."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from pipeline.avatar import pose_gaussians
+from pipeline.avatar.gaussians import free_gaussians
+from pipeline.avatar.posing import Free
+from pipeline.body import load_body
+from pipeline.fit.adam import RowAdam
+from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.depth import depth_3d
+from pipeline.losses.priors import Neighbours, roughness
+from pipeline.rotations import axis_angle_to_matrix
+from pipeline.threads import set_threads
+
+COUNT = 1300  # not a multiple of what kernels work through at once
+NO_MARGIN = Factors(point_to_mesh=1.0, coverage=0.7, flatness=0.3, surface=0.5, margin=0.0, ratio=4.0)
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request):
+    set_threads(request.param)
+    yield
+    set_threads(None)
+
+
+def agree(kernel, reference, inputs, constants=(), tolerance=2e-5):
+    """Both are given the inputs, then the constants; each output is weighed at random, so that all gradients count."""
+
+    def run(function, dtype):
+        leaves = [value.detach().clone().to(dtype).requires_grad_() for value in inputs]
+        outputs = function(*leaves, *(cast(value, dtype) for value in constants))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        generator = torch.Generator().manual_seed(1)
+        weights = [torch.randn(output.shape, generator=generator, dtype=torch.float64) for output in outputs]
+        sum((output * weight.to(dtype)).sum() for output, weight in zip(outputs, weights)).backward()
+        return [value.detach().double() for value in outputs] + [value.grad.double() for value in leaves]
+
+    for found, expected in zip(run(kernel, torch.float32), run(reference, torch.float64)):
+        assert found.shape == expected.shape
+        assert (found - expected).norm() <= tolerance * expected.norm()
+        assert expected.norm() > 0
+
+
+def cast(value, dtype):
+    if isinstance(value, Surface):
+        return value._replace(points=value.points.to(dtype), normals=value.normals.to(dtype))
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("free")
+
+
+@pytest.fixture
+def weights(body):
+    return body.weights[torch.linspace(0, len(body.weights) - 1, COUNT).long()]
+
+
+def test_posing(body, weights):
+    torch.manual_seed(0)
+    turns = axis_angle_to_matrix(0.7 * torch.randn(24, 3))
+    transforms = body.transforms(turns[None], torch.zeros(10), torch.randn(1, 3))[0]
+    agree(pose_gaussians, pose_gaussians, (torch.randn(COUNT, 3), torch.randn(COUNT, 4), weights, transforms))
+
+
+def test_free_gaussians(weights):
+    torch.manual_seed(0)
+    sizes = (COUNT, 3), (COUNT, 4), (COUNT, 3), (COUNT,), (24,)
+    anchors = torch.randn(COUNT, 3), torch.linalg.qr(torch.randn(COUNT, 3, 3))[0], torch.randn(COUNT, 4), weights
+    agree(Free.apply, free_gaussians, [torch.randn(size) for size in sizes], anchors)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_camel(margin):
+    torch.manual_seed(0)
+    points, means = torch.randn(900, 3), torch.randn(COUNT, 3)
+    near = nearest(means, points), nearest(points, means)
+    surface = Surface(points, normalize(torch.randn(900, 3), dim=-1), *near)
+    factors = NO_MARGIN._replace(margin=margin)
+    agree(camel, camel, (means, torch.randn(COUNT, 4), torch.randn(COUNT, 3)), (surface, factors))
+
+
+@pytest.mark.parametrize("columns", [1, 3, 16])
+def test_roughness(columns):
+    torch.manual_seed(0)
+    points = torch.rand(COUNT, 3)
+    neighbours = Neighbours.of(nearest(points, points, count=5)[:, 1:])
+    agree(roughness, roughness, (torch.randn(COUNT, columns),), (neighbours,))
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("share", [0.5, 0.01])
+def test_depth_3d(offset, share):
+    """The nearest point of the cloud is found however far away it is, and where the cloud has holes."""
+    torch.manual_seed(0)
+    K = torch.tensor([[80.0, 0, 22], [0, 90.0, 28], [0, 0, 1]])
+    depth = 3 + 0.03 * torch.randn(60, 40).cumsum(1)
+    depth[torch.rand(60, 40) > share] = 0
+    points = torch.randn(COUNT, 3) * torch.tensor([0.4, 0.6, 0.1]) + torch.tensor([0, 0, 3.0 + offset])
+    visible = torch.rand(COUNT) < 0.7
+    agree(depth_3d, depth_3d, (points,), (visible, depth, K, 0.05))
+
+
+def test_depth_3d_without_cloud_is_zero():
+    points = torch.rand(5, 3, requires_grad=True)
+    loss = depth_3d(points, torch.ones(5, dtype=torch.bool), torch.zeros(4, 4), torch.eye(3), 0.05)
+    loss.backward()
+    assert loss == 0 and not points.grad.any()
+
+
+def test_adam():
+    def moved(dtype):
+        torch.manual_seed(0)
+        params = {name: torch.randn(size).to(dtype).requires_grad_() for name, size in sizes.items()}
+        adam = RowAdam(params, {"places": 0.01, "opacities": 0.1})
+        for step in range(5):
+            if step == 3:
+                adam.select(torch.arange(COUNT), torch.arange(COUNT) % 7 == 0)  # rows of different age
+            for value in params.values():
+                value.grad = torch.randn(value.shape).to(dtype)
+            adam.step(factor=0.5)
+        return params
+
+    sizes = {"places": (COUNT, 3, 3), "opacities": (COUNT,)}
+    for found, expected in zip(moved(torch.float32).values(), moved(torch.float64).values()):
+        torch.testing.assert_close(found, expected, check_dtype=False, atol=1e-5, rtol=1e-5)
