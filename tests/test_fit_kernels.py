@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from pipeline.avatar import pose_gaussians
+from pipeline.avatar.avatar import joint_quaternions
 from pipeline.avatar.gaussians import free_gaussians
 from pipeline.avatar.posing import Free
 from pipeline.body import load_body
@@ -65,6 +66,20 @@ def test_posing(body, weights):
     turns = axis_angle_to_matrix(0.7 * torch.randn(24, 3))
     transforms = body.transforms(turns[None], torch.zeros(10), torch.randn(1, 3))[0]
     agree(pose_gaussians, pose_gaussians, (torch.randn(COUNT, 3), torch.randn(COUNT, 4), weights, transforms))
+
+
+@pytest.mark.parametrize("angle", [0.1, 1.0, 3.0])
+def test_joints(body, angle):
+    """Motions and quaternions of a pose; large angles take each of the four ways to a quaternion."""
+    torch.manual_seed(0)
+    turns = axis_angle_to_matrix(angle * normalize(torch.randn(24, 3), dim=-1))
+
+    def joints(rotmats, betas, transl):
+        model = body.to(dtype=rotmats.dtype)
+        transforms = model.transforms(rotmats[None], betas, transl[None])[0]
+        return transforms[:, :3], joint_quaternions(transforms)
+
+    agree(joints, joints, (turns, torch.randn(10), torch.randn(3)))
 
 
 def test_free_gaussians(weights):

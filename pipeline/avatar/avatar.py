@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.avatar.posing import Pose, has_kernels
 from pipeline.body import PARENTS, BodyModel
+from pipeline.body.kinematics import Quaternions
 from pipeline.formats.avatar import AvatarFile
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
 from pipeline.splatting import rasterization
@@ -90,6 +91,8 @@ def joint_quaternions(
     transforms: Tensor,  # [24, 4, 4]
 ) -> Tensor:  # [24, 4]
     """The joints' rotations as quaternions whose signs are aligned along the tree, so that they have a mean."""
+    if has_kernels(transforms):
+        return Quaternions.apply(transforms[:, :3], PARENTS)
     return _align_signs(matrix_to_quaternion(transforms[:, :3, :3]))
 
 

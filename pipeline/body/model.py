@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.body.kinematics import Motions
 from pipeline.rotations import axis_angle_to_matrix
 
 JOINT_NAMES = (
@@ -121,7 +122,13 @@ class BodyModel:
 
         Arguments as in `world_joints`. The motion is that joint's frame after the rest joint is moved to the origin.
         """
-        return _from_rest(self.world_joints(rotmats, betas, transl), self.rest_joints(betas))
+        _checked(rotmats, (None, JOINTS, 3, 3), "rotmats")
+        _checked(transl, (rotmats.shape[0], 3), "transl")
+        rest = self.rest_joints(betas)
+        if len(rotmats) == 1 and rotmats.device.type == "cpu" and rotmats.dtype == torch.float32:
+            motions = Motions.apply(rotmats[0], rest, transl[0], self.parents)
+            return torch.cat([motions, motions.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(JOINTS, 1, 4)], dim=1)[None]
+        return _from_rest(self.world_joints(rotmats, betas, transl), rest)
 
     def rest_vertices(
         self,

@@ -94,7 +94,7 @@ class JointFit:
         self.focal = 1.0  # factor on the focal length
         self.step_number = 0
         self.history: list[dict[str, float]] = []
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
         self._seconds_before, self._started = 0.0, time.monotonic()
 
     def _make_gaussians(self) -> None:
@@ -293,18 +293,16 @@ class JointFit:
         self.embedding.refresh(self.gaussians.posable(self._change(), 0))
 
     @torch.no_grad()
-    def _record(self, terms: dict[str, Tensor], loss: Tensor, rendered: Rendered, view) -> None:
-        values = {name: float(term) for name, term in terms.items()} | {"total": float(loss)}
+    def _record(self, terms: dict[str, Tensor], loss: Tensor, rendered: Rendered, view: View) -> None:
+        """Add to the history. Sums stay on the device until a row is complete: reading them would wait for it."""
+        for name, term in (terms | {"total": loss}).items():
+            self._sums[name] = self._sums.get(name, 0) + term.detach() / _HISTORY_EVERY
         if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
             inside = view.mask > 127
             error = (rendered.image - view.image.float() / 255)[inside].square().mean()
-            values["psnr_person"] = float(-10 * torch.log10(error + 1e-10))
-        for name, value in values.items():
-            self._sums.setdefault(name, 0.0)
-            self._sums[name] += value if name == "psnr_person" else value / _HISTORY_EVERY
-        if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
+            self._sums["psnr_person"] = -10 * torch.log10(error + 1e-10)
             seconds = self._seconds_before + time.monotonic() - self._started
-            row = {"step": self.step_number + 1} | self._sums
+            row = {"step": self.step_number + 1} | {name: float(value) for name, value in self._sums.items()}
             self.history.append(row | {"n_gaussians": len(self.gaussians), "seconds": round(seconds, 2)})
             self._sums = {}
 
