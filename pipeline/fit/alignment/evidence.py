@@ -92,13 +92,13 @@ def linearise(
     settings: Align,
 ) -> Evidence:
     """Compare the points with a frame's crop."""
-    means = posed.means.T.contiguous()
+    means = posed.means
     u, v, project = projected(means, view.K)
     z = means[2]
     width, height = view.size
     inside = (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
     metre = view.K[0, 0] / z  # px
-    facing = -(posed.outward.T * means).sum(0) / (posed.outward.T.norm(dim=0) * means.norm(dim=0))
+    facing = -(posed.outward * means).sum(0) * (_squared(posed.outward) * _squared(means)).rsqrt()
     visible = inside & (facing > _FACING) & _in_front(u, v, z, inside & (facing > 0), view)
     values, slopes = _sample(_layers(view, outline.distance), u, v)
     weight, pull = means.new_zeros(4, 4, len(u)), means.new_zeros(4, len(u))
@@ -174,7 +174,7 @@ def _in_front(u: Tensor, v: Tensor, depth: Tensor, candidates: Tensor, view: Vie
 
 
 def _layers(view: View, distance: Tensor) -> Tensor:
-    """Colours over grey, mask, signed distance, and with a depth map whether it is trusted, and depth: [5 or 7, h, w]."""
+    """Colours over grey, mask and signed distance [5, h, w]; with a depth map whether it is trusted, and depth, too."""
     mask = view.mask.float() / 255
     image = view.image.permute(2, 0, 1).float() / 255 * mask + 0.5 * (1 - mask)
     layers = [_blurred(image), mask[None], distance[None]]
@@ -203,6 +203,10 @@ def _sample(layers: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     return sampled[:, 0], (sampled[:, 1::2] - sampled[:, 2::2]) / 2
 
 
+def _squared(vectors: Tensor) -> Tensor:  # [C, N] -> [N]
+    return vectors.square().sum(0)
+
+
 def _robust(residual: Tensor, scale: float) -> Tensor:  # [C, N] -> [N]
     """Weight of a residual under the Geman-McClure penalty (pipeline.losses.priors.robust)."""
-    return (scale**2 / (residual.square().sum(0) + scale**2)) ** 2
+    return (scale**2 / (_squared(residual) + scale**2)) ** 2

@@ -72,14 +72,43 @@ def _write_joint(rows, at, share, lx, ly, lz, ox, oy, oz, project, n):
         rows[3, at + u8(lane)] = ZERO
 
 
+@inline
+def _combined(weighted, v, a, b, c, d):
+    return a * weighted[0, v] + b * weighted[1, v] + c * weighted[2, v] + d * weighted[3, v]
+
+
+@inline
+def _add_row(row, to, weighted, v, a, b, c, d):
+    """row[to : to + LANES] += (a, b, c, d) . weighted[:, v : v + LANES]
+
+    All is read before anything is written, so that the compiler need not know the two arrays apart to use one vector.
+    """
+    x0 = row[to] + _combined(weighted, v, a, b, c, d)
+    x1 = row[to + u8(1)] + _combined(weighted, v + u8(1), a, b, c, d)
+    x2 = row[to + u8(2)] + _combined(weighted, v + u8(2), a, b, c, d)
+    x3 = row[to + u8(3)] + _combined(weighted, v + u8(3), a, b, c, d)
+    x4 = row[to + u8(4)] + _combined(weighted, v + u8(4), a, b, c, d)
+    x5 = row[to + u8(5)] + _combined(weighted, v + u8(5), a, b, c, d)
+    x6 = row[to + u8(6)] + _combined(weighted, v + u8(6), a, b, c, d)
+    x7 = row[to + u8(7)] + _combined(weighted, v + u8(7), a, b, c, d)
+    row[to] = x0
+    row[to + u8(1)] = x1
+    row[to + u8(2)] = x2
+    row[to + u8(3)] = x3
+    row[to + u8(4)] = x4
+    row[to + u8(5)] = x5
+    row[to + u8(6)] = x6
+    row[to + u8(7)] = x7
+
+
 @kernel()
 def accumulate(
     owners,  # [N, K] int64 joints that a point hangs on, ascending
     shares,  # [N, K] their skinning weights; 0 ends the list
-    rest,  # [N, 3] metres, points in the rest pose
+    rest,  # [3, N] metres, points in the rest pose
     rest_joints,  # [24, 3] metres
     turns,  # [24, 3, 3]
-    outward,  # [N, 3]
+    outward,  # [3, N]
     project,  # [3, 3, N]
     by_plane,  # [3, N]
     weight,  # [4, 4, N]
@@ -92,7 +121,7 @@ def accumulate(
     rows = np.empty((4, (most + 1) * LANES), f4)
     weighted = np.empty((4, (most + 1) * LANES), f4)
     groups = np.empty(most + 1, np.uint64)
-    for n in range(rest.shape[0]):
+    for n in range(rest.shape[1]):
         if weight[0, 0, n] + weight[1, 1, n] + weight[2, 2, n] + weight[3, 3, n] == ZERO:
             continue
         count = 0
@@ -101,12 +130,12 @@ def accumulate(
             if share == ZERO:
                 break
             j = owners[n, slot]
-            x, y, z = rest[n, 0] - rest_joints[j, 0], rest[n, 1] - rest_joints[j, 1], rest[n, 2] - rest_joints[j, 2]
+            x, y, z = rest[0, n] - rest_joints[j, 0], rest[1, n] - rest_joints[j, 1], rest[2, n] - rest_joints[j, 2]
             lx = turns[j, 0, 0] * x + turns[j, 0, 1] * y + turns[j, 0, 2] * z
             ly = turns[j, 1, 0] * x + turns[j, 1, 1] * y + turns[j, 1, 2] * z
             lz = turns[j, 2, 0] * x + turns[j, 2, 1] * y + turns[j, 2, 2] * z
             at = u8(slot * LANES)
-            _write_joint(rows, at, share, lx, ly, lz, outward[n, 0], outward[n, 1], outward[n, 2], project, n)
+            _write_joint(rows, at, share, lx, ly, lz, outward[0, n], outward[1, n], outward[2, n], project, n)
             groups[slot] = u8(j)
             count = slot + 1
         groups[count] = u8(JOINTS)
@@ -135,12 +164,7 @@ def accumulate(
                 a, b, c, d = rows[0, u], rows[1, u], rows[2, u], rows[3, u]
                 row = products[groups[first] * u8(LANES) + u8(i)]
                 for second in range(first, count):
-                    to, source = groups[second] * u8(LANES), u8(second * LANES)
-                    for k in range(LANES):
-                        v = source + u8(k)
-                        row[to + u8(k)] += (
-                            a * weighted[0, v] + b * weighted[1, v] + c * weighted[2, v] + d * weighted[3, v]
-                        )
+                    _add_row(row, groups[second] * u8(LANES), weighted, u8(second * LANES), a, b, c, d)
     for i in range(COLUMNS):
         for k in range(i):
             products[i, k] = products[k, i]

@@ -26,12 +26,12 @@ class Skeleton(NamedTuple):
 
 
 class Posed(NamedTuple):
-    """The points of one frame, in the camera frame."""
+    """The points of one frame, in the camera frame. They are the last dimension, for speed: see evidence.py."""
 
     skeleton: Skeleton
-    rest: Tensor  # [N, 3] metres, in the rest pose, with clothes
-    means: Tensor  # [N, 3] metres
-    outward: Tensor  # [N, 3] Jacobian of the means by the clothes' thickness; along the normals
+    rest: Tensor  # [3, N] metres, in the rest pose, with clothes
+    means: Tensor  # [3, N] metres
+    outward: Tensor  # [3, N] Jacobian of the means by the clothes' thickness; along the normals
 
 
 class Surface:
@@ -49,6 +49,10 @@ class Surface:
         index, barycentric = seed_surface(vertices, faces, _POINTS, seed)
         index, barycentric = (torch.as_tensor(value, device=betas.device) for value in (index, barycentric))
         self.points: Anchors = anchor(body, betas, index, barycentric)
+        # With the points last.
+        self._points, self._normals, self._weights = (
+            value.T.contiguous() for value in (self.points.points, self.points.normals, self.points.weights)
+        )
         self._body, self._betas = body, betas
         self.rest_joints = body.rest_joints(betas)
         self.subtree = _subtrees().to(betas)
@@ -80,25 +84,23 @@ class Surface:
     ) -> Posed:
         """Pose the points as the corrections say."""
         turns, joints = skeleton.turns, skeleton.joints
-        points, weights = self.points, self.points.weights
-        rest = points.points + (weights @ thickness)[:, None] * points.normals
+        rest = self._points + (thickness @ self._weights) * self._normals
         shifts = joints - (turns @ self.rest_joints[..., None]).squeeze(-1)
-        turn, shift = (weights @ turns.flatten(1)).unflatten(1, (3, 3)), weights @ shifts
-        means = (turn * rest[:, None]).sum(-1) + shift
-        return Posed(skeleton, rest, means, (turn * points.normals[:, None]).sum(-1))
+        turn, shift = (turns.flatten(1).T @ self._weights).unflatten(0, (3, 3)), shifts.T @ self._weights
+        return Posed(skeleton, rest, (turn * rest).sum(1) + shift, (turn * self._normals).sum(1))
 
     def jacobians(self, posed: Posed) -> tuple[Tensor, Tensor]:
         """Of the means by `PoseRows.correction` [N, 3, 75], and by the clothes' thickness at each joint [N, 3, 24]."""
         turns, joints, axes, place = posed.skeleton
         weights = self.points.weights
-        by_joint = torch.einsum("jab,njb->nja", turns, posed.rest[:, None] - self.rest_joints) + joints
+        by_joint = torch.einsum("jab,njb->nja", turns, posed.rest.T[:, None] - self.rest_joints) + joints
         by_joint = weights[..., None] * by_joint  # [N, 24, 3]
         # A joint's rotation moves what hangs on it: x' = axis x (sum_j w_j x_j - sum_j w_j J).
         lever = torch.einsum("kj,nja->nka", self.subtree, by_joint) - (weights @ self.subtree.T)[..., None] * joints
         by_rotation = torch.linalg.cross(axes.transpose(1, 2)[None], lever[:, :, None], dim=-1)  # [N, 24, 3 axes, 3]
         by_rotation = by_rotation.flatten(1, 2).transpose(1, 2)  # [N, 3, 72]
         by_correction = torch.cat([by_rotation, place.expand(len(weights), 3, 3)], dim=2)
-        return by_correction, posed.outward[..., None] * weights[:, None]
+        return by_correction, posed.outward.T[..., None] * weights[:, None]
 
 
 def right_jacobian(vector: Tensor) -> Tensor:  # [K, 3] -> [K, 3, 3]
