@@ -72,7 +72,7 @@ class PoseRows:
         knots = torch.nonzero(self.basis[frame]).flatten()
         return {"rows": torch.tensor([frame], device=self.basis.device), "knots": knots}
 
-    def correction(self, frame: int) -> Tensor:  # [75]
+    def correction(self, frame: int | Tensor) -> Tensor:  # [75], or [F, 75] of several frames
         return self.params["rows"][frame] + self.basis[frame] @ self.params["knots"]
 
     @torch.no_grad()
@@ -96,14 +96,14 @@ class PoseRows:
 
     def apply(
         self,
-        frame: int,
-        correction: Tensor,  # [75]
-    ) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3]
+        frame: int | Tensor,  # or [F]
+        correction: Tensor,  # [75] or [F, 75]
+    ) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3], or [F, ...]
         """Rotations of the joints, and the pelvis in metres in the camera frame."""
-        turn = axis_angle_to_matrix(correction[:-3].view(_JOINTS, 3))
+        turn = axis_angle_to_matrix(correction[..., :-3].unflatten(-1, (_JOINTS, 3)))
         start = self.initial_pelvis[frame]
-        sideways = torch.cat([correction[-3:-1], correction.new_zeros(1)]) * start[2]
-        return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[-1].exp()
+        sideways = torch.cat([correction[..., -3:-1], torch.zeros_like(correction[..., :1])], dim=-1) * start[..., 2:]
+        return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[..., -1:].exp()
 
     def expected(self, frame: int) -> tuple[Tensor, float] | None:
         """What the neighbours say of a frame's own part of the correction.

@@ -14,25 +14,38 @@ is solved for, too.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.body import BodyModel
-from pipeline.fit.alignment.evidence import PLANE, Evidence, Known, Outline, linearise
+from pipeline.fit.alignment.evidence import Known, Outline, linearise
+from pipeline.fit.alignment.normal import normal_equations
 from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
-from pipeline.fit.alignment.surface import Surface
+from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import Align
 from pipeline.progress import track
 from pipeline.threads import run_parallel
 
+PLANE = 3  # unknowns of a depth map's relative error: constant, and slopes across and down the image
 _LONGEST = 0.3  # of a step, radians a joint
 _HELD = 1e7  # weight of the prior of what is not to move
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
 _HAIRY = [12, 15]  # neck, head
+
+
+class _Look(NamedTuple):
+    """What one frame says at its current pose."""
+
+    hessian: Tensor  # [U, U]
+    gradient: Tensor  # [U]
+    colours: Tensor  # [3, N] of the image at the points
+    shown: Tensor  # [N]
 
 
 class Alignment:
@@ -58,7 +71,7 @@ class Alignment:
         self.thickness = betas.new_zeros(24)
         self.planes = betas.new_zeros(len(self.frames), PLANE)
         hairy = self.surface.points.weights[:, _HAIRY].sum(1)
-        self._known = Known(betas.new_zeros(len(hairy), 3), torch.zeros_like(hairy), hairy)
+        self._known = Known(betas.new_zeros(3, len(hairy)), torch.zeros_like(hairy), hairy)
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
@@ -106,32 +119,34 @@ class Alignment:
         columns = [np.interp(times, self.frames, column) for column in self.planes.T.cpu().numpy()]
         return torch.as_tensor(np.stack(columns, axis=1), dtype=self.planes.dtype, device=self.planes.device)
 
+    @torch.no_grad()
     def step(self, level: str) -> None:
         """One Gauss-Newton step of all frames, with crops of this level."""
-        evidence: dict[int, Evidence] = {}
+        skeletons = self.surface.skeletons(self.rows, self.rows.frames)
+        looks: dict[int, _Look] = {}
 
         @torch.no_grad()
         def look(worker: int, workers: int) -> None:
             for position in range(worker, len(self.frames), workers):
-                evidence[position] = self._look(position, level)
+                looks[position] = self._look(position, skeletons[position], level)
 
         run_parallel(look)
-        with torch.no_grad():
-            ordered = [evidence[position] for position in range(len(self.frames))]
-            seen = torch.stack([each.shown for each in ordered]).sum(0)
-            colours = torch.stack([each.shown[:, None] * each.colours for each in ordered]).sum(0)
-            self._known = Known(colours / seen.clamp(min=1e-6)[:, None], seen, self._known.hairy)
-            self._solve(
-                torch.stack([each.hessian for each in ordered]), torch.stack([each.gradient for each in ordered])
-            )
+        hessians, gradients, colours, shown = zip(*(looks[position] for position in range(len(self.frames))))
+        seen = torch.stack(shown).sum(0)
+        total = sum(part * colour for part, colour in zip(shown, colours))
+        self._known = Known(total / seen.clamp(min=1e-6), seen, self._known.hairy)
+        self._solve(torch.stack(hessians), torch.stack(gradients))
 
-    def _look(self, position: int, level: str) -> Evidence:
+    def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
         frame = self.frames[position]
         view = self.clip.views[frame][level]
         if (frame, level) not in self._outlines:
             self._outlines[frame, level] = Outline.of(view)
-        posed = self.surface.posed(self.rows, frame, self.thickness)
-        return linearise(posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings)
+        posed = self.surface.posed(skeleton, self.thickness)
+        evidence = linearise(
+            posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings
+        )
+        return _Look(*normal_equations(self.surface, posed, evidence), evidence.colours, evidence.shown)
 
     def _solve(
         self,
@@ -166,7 +181,8 @@ class Alignment:
             frames, habit, thickness = parts
             full = torch.cat([frames, thickness.expand(len(frames), -1)], dim=1)
             full[:, :columns] += habit
-            evidence = gathered((hessians @ full[..., None]).squeeze(-1))
+            # A row times a symmetric matrix: as a column, torch takes seven times as long over many small ones.
+            evidence = gathered((full[:, None] @ hessians).squeeze(1))
             return tuple(a + b for a, b in zip(evidence, prior(parts)))
 
         state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness

@@ -16,13 +16,22 @@ _POINTS = 2500
 SPACING = 0.025  # metres between them, about
 
 
-class Posed(NamedTuple):
-    """The points of one frame, in the camera frame."""
+class Skeleton(NamedTuple):
+    """Joints in the camera frame, and what `PoseRows.correction` moves them by. Of several frames: [F, ...]."""
 
-    means: Tensor  # [N, 3] metres
-    normals: Tensor  # [N, 3]
-    by_correction: Tensor  # [N, 3, 75] Jacobian of the means by `PoseRows.correction`
-    by_thickness: Tensor  # [N, 3, 24] and by the clothes' thickness at each joint
+    turns: Tensor  # [24, 3, 3]
+    joints: Tensor  # [24, 3] metres
+    axes: Tensor  # [24, 3, 3] columns: the axes that the entries of each joint's correction turn about
+    place: Tensor  # [3, 3] Jacobian of any point by the last three entries
+
+
+class Posed(NamedTuple):
+    """The points of one frame, in the camera frame. They are the last dimension, for speed: see evidence.py."""
+
+    skeleton: Skeleton
+    rest: Tensor  # [3, N] metres, in the rest pose, with clothes
+    means: Tensor  # [3, N] metres
+    outward: Tensor  # [3, N] Jacobian of the means by the clothes' thickness; along the normals
 
 
 class Surface:
@@ -30,6 +39,9 @@ class Surface:
 
     Attributes:
         points: anchors in the rest pose.
+        rest_joints: [24, 3] metres.
+        subtree: row k: 1 for joint k and all that hangs on it, else 0. [24, 24]
+        influences: joints that each point hangs on, ascending, int64, and their weights, zeros after the last. [N, K]
     """
 
     def __init__(self, body: BodyModel, betas: Tensor, seed: int) -> None:
@@ -37,45 +49,58 @@ class Surface:
         index, barycentric = seed_surface(vertices, faces, _POINTS, seed)
         index, barycentric = (torch.as_tensor(value, device=betas.device) for value in (index, barycentric))
         self.points: Anchors = anchor(body, betas, index, barycentric)
+        # With the points last.
+        self._points, self._normals, self._weights = (
+            value.T.contiguous() for value in (self.points.points, self.points.normals, self.points.weights)
+        )
         self._body, self._betas = body, betas
-        self._rest_joints = body.rest_joints(betas)
-        self._subtree = _subtrees().to(betas)
+        self.rest_joints = body.rest_joints(betas)
+        self.subtree = _subtrees().to(betas)
+        self.influences = _influences(self.points.weights)
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def posed(
+    def skeletons(
         self,
         rows: PoseRows,
-        frame: int,
+        frames: Tensor,  # [F]
+    ) -> list[Skeleton]:
+        """Of each frame. All at once: one by one, these small operations would take longer than the points."""
+        corrections = rows.correction(frames)
+        rotmats, pelvis = rows.apply(frames, corrections)
+        world = self._body.world_joints(rotmats, self._betas, pelvis - self.rest_joints[0])
+        turns, joints = world[..., :3, :3].contiguous(), world[..., :3, 3].contiguous()
+        axes = turns @ right_jacobian(corrections[:, :-3].reshape(-1, 3)).view_as(turns)
+        distance = corrections[:, -1].exp() * rows.initial_pelvis[frames, 2]
+        sideways = distance[:, None, None] * torch.eye(3, device=pelvis.device)[:, :2]
+        place = torch.cat([sideways, pelvis[..., None]], dim=-1)
+        return [Skeleton(*parts) for parts in zip(turns, joints, axes, place)]
+
+    def posed(
+        self,
+        skeleton: Skeleton,
         thickness: Tensor,  # [24]
     ) -> Posed:
         """Pose the points as the corrections say."""
-        correction = rows.correction(frame)
-        rotmats, pelvis = rows.apply(frame, correction)
-        transl = pelvis - self._rest_joints[0]
-        world = self._body.world_joints(rotmats[None], self._betas, transl[None])[0]
-        turns, joints = world[:, :3, :3], world[:, :3, 3]
-        points, weights = self.points, self.points.weights
-        rest = points.points + (weights @ thickness)[:, None] * points.normals
-        by_joint = torch.einsum("jab,njb->nja", turns, rest[:, None] - self._rest_joints) + joints  # [N, 24, 3]
-        by_joint = weights[..., None] * by_joint
-        means = by_joint.sum(1)
-        outward = (torch.einsum("nj,jab->nab", weights, turns) @ points.normals[..., None]).squeeze(-1)
+        turns, joints = skeleton.turns, skeleton.joints
+        rest = self._points + (thickness @ self._weights) * self._normals
+        shifts = joints - (turns @ self.rest_joints[..., None]).squeeze(-1)
+        turn, shift = (turns.flatten(1).T @ self._weights).unflatten(0, (3, 3)), shifts.T @ self._weights
+        return Posed(skeleton, rest, (turn * rest).sum(1) + shift, (turn * self._normals).sum(1))
 
+    def jacobians(self, posed: Posed) -> tuple[Tensor, Tensor]:
+        """Of the means by `PoseRows.correction` [N, 3, 75], and by the clothes' thickness at each joint [N, 3, 24]."""
+        turns, joints, axes, place = posed.skeleton
+        weights = self.points.weights
+        by_joint = torch.einsum("jab,njb->nja", turns, posed.rest.T[:, None] - self.rest_joints) + joints
+        by_joint = weights[..., None] * by_joint  # [N, 24, 3]
         # A joint's rotation moves what hangs on it: x' = axis x (sum_j w_j x_j - sum_j w_j J).
-        lever = torch.einsum("kj,nja->nka", self._subtree, by_joint) - (weights @ self._subtree.T)[..., None] * joints
-        axes = turns @ right_jacobian(correction[:-3].view(-1, 3))  # columns: axes of the correction's entries
+        lever = torch.einsum("kj,nja->nka", self.subtree, by_joint) - (weights @ self.subtree.T)[..., None] * joints
         by_rotation = torch.linalg.cross(axes.transpose(1, 2)[None], lever[:, :, None], dim=-1)  # [N, 24, 3 axes, 3]
         by_rotation = by_rotation.flatten(1, 2).transpose(1, 2)  # [N, 3, 72]
-        sideways = correction[-1].exp() * rows.initial_pelvis[frame, 2] * torch.eye(3, device=pelvis.device)[:, :2]
-        place = torch.cat([sideways, pelvis[:, None]], dim=1)  # [3, 3]
-        return Posed(
-            means,
-            torch.nn.functional.normalize(outward, dim=-1),
-            torch.cat([by_rotation, place.expand(len(means), 3, 3)], dim=2),
-            outward[..., None] * weights[:, None],
-        )
+        by_correction = torch.cat([by_rotation, place.expand(len(weights), 3, 3)], dim=2)
+        return by_correction, posed.outward.T[..., None] * weights[:, None]
 
 
 def right_jacobian(vector: Tensor) -> Tensor:  # [K, 3] -> [K, 3, 3]
@@ -96,3 +121,9 @@ def _subtrees() -> Tensor:  # [24, 24]
     for joint in range(23, 0, -1):
         result[PARENTS[joint]] += result[joint]
     return result
+
+
+def _influences(weights: Tensor) -> tuple[Tensor, Tensor]:  # [N, 24] -> [N, K] twice
+    used = weights > 0
+    order = (~used).to(torch.int8).argsort(dim=1, stable=True)[:, : int(used.sum(1).max())]
+    return order, weights.gather(1, order)

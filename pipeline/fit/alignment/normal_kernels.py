@@ -1,0 +1,170 @@
+"""Kernels of the normal equations on the CPU: a frame's evidence summed by joints. float32.
+
+A point hangs on two or three joints of the 24, and a joint moves it by no more than the joint's own turn and place and
+the clothes' thickness there. Its Jacobian by these, LANES a joint, is a handful of columns, where that by the pose has
+102: a turn of the hip moves all that hangs on it. So the sums run over pairs of joints that share a point, and what the
+pose does to the joints (`motions`) comes in once, after them.
+
+Columns of a joint: turn about its place along the camera's axes (0 to 2), its place (3 to 5), thickness (6). Those of
+the depth plane come after the last joint's. One column a group is empty: eight values fill a vector register.
+"""
+
+import numpy as np
+
+from pipeline.jit import inline, kernel
+
+f4, u8 = np.float32, np.uint64
+ZERO = f4(0)
+JOINTS = 24
+LANES = 8
+GROUPS = JOINTS + 1
+COLUMNS = GROUPS * LANES
+PLACE = 3 * JOINTS  # the first unknown of the pelvis' place
+PLANE = PLACE + 3
+THICKNESS = PLANE + 3
+UNKNOWNS = THICKNESS + JOINTS
+
+
+@kernel()
+def motions(axes, joints, place, subtree, result):
+    """Write the Jacobian of each joint's turn, place and thickness, and of the plane, by the unknowns.
+
+    axes [24, 3, 3] and place [3, 3] as in `surface.Skeleton`; joints [24, 3] metres; subtree [24, 24] as in `Surface`;
+    result [COLUMNS, UNKNOWNS], zeros.
+    """
+    for j in range(JOINTS):
+        row = j * LANES
+        for k in range(j + 1):  # parents come first
+            if subtree[k, j] == ZERO:
+                continue
+            x, y, z = joints[j, 0] - joints[k, 0], joints[j, 1] - joints[k, 1], joints[j, 2] - joints[k, 2]
+            for c in range(3):
+                a, b, d = axes[k, 0, c], axes[k, 1, c], axes[k, 2, c]
+                unknown = 3 * k + c
+                result[row, unknown] = a
+                result[row + 1, unknown] = b
+                result[row + 2, unknown] = d
+                result[row + 3, unknown] = b * z - d * y
+                result[row + 4, unknown] = d * x - a * z
+                result[row + 5, unknown] = a * y - b * x
+        for r in range(3):
+            for c in range(3):
+                result[row + 3 + r, PLACE + c] = place[r, c]
+        result[row + 6, THICKNESS + j] = f4(1)
+    for c in range(3):
+        result[JOINTS * LANES + c, PLANE + c] = f4(1)
+
+
+@inline
+def _write_joint(rows, at, share, lx, ly, lz, ox, oy, oz, project, n):
+    """Columns of one joint: a share of the lever's turn, of a shift, and of the way outward, seen in the image."""
+    for r in range(3):
+        p, q, s = share * project[r, 0, n], share * project[r, 1, n], share * project[r, 2, n]
+        rows[r, at] = s * ly - q * lz
+        rows[r, at + u8(1)] = p * lz - s * lx
+        rows[r, at + u8(2)] = q * lx - p * ly
+        rows[r, at + u8(3)] = p
+        rows[r, at + u8(4)] = q
+        rows[r, at + u8(5)] = s
+        rows[r, at + u8(6)] = p * ox + q * oy + s * oz
+        rows[r, at + u8(7)] = ZERO
+    for lane in range(LANES):
+        rows[3, at + u8(lane)] = ZERO
+
+
+@inline
+def _combined(weighted, v, a, b, c, d):
+    return a * weighted[0, v] + b * weighted[1, v] + c * weighted[2, v] + d * weighted[3, v]
+
+
+@inline
+def _add_row(row, to, weighted, v, a, b, c, d):
+    """row[to : to + LANES] += (a, b, c, d) . weighted[:, v : v + LANES]
+
+    All is read before anything is written, so that the compiler need not know the two arrays apart to use one vector.
+    """
+    x0 = row[to] + _combined(weighted, v, a, b, c, d)
+    x1 = row[to + u8(1)] + _combined(weighted, v + u8(1), a, b, c, d)
+    x2 = row[to + u8(2)] + _combined(weighted, v + u8(2), a, b, c, d)
+    x3 = row[to + u8(3)] + _combined(weighted, v + u8(3), a, b, c, d)
+    x4 = row[to + u8(4)] + _combined(weighted, v + u8(4), a, b, c, d)
+    x5 = row[to + u8(5)] + _combined(weighted, v + u8(5), a, b, c, d)
+    x6 = row[to + u8(6)] + _combined(weighted, v + u8(6), a, b, c, d)
+    x7 = row[to + u8(7)] + _combined(weighted, v + u8(7), a, b, c, d)
+    row[to] = x0
+    row[to + u8(1)] = x1
+    row[to + u8(2)] = x2
+    row[to + u8(3)] = x3
+    row[to + u8(4)] = x4
+    row[to + u8(5)] = x5
+    row[to + u8(6)] = x6
+    row[to + u8(7)] = x7
+
+
+@kernel()
+def accumulate(
+    owners,  # [N, K] int64 joints that a point hangs on, ascending
+    shares,  # [N, K] their skinning weights; 0 ends the list
+    rest,  # [3, N] metres, points in the rest pose
+    rest_joints,  # [24, 3] metres
+    turns,  # [24, 3, 3]
+    outward,  # [3, N]
+    project,  # [3, 3, N]
+    by_plane,  # [3, N]
+    weight,  # [4, 4, N]
+    pull,  # [4, N]
+    products,  # out [COLUMNS, COLUMNS], zeros: sum of J^T weight J
+    sums,  # out [COLUMNS], zeros: sum of J^T pull
+):
+    """Sum the evidence of all points; shapes and units as in `evidence.Evidence` and `surface.Posed`."""
+    most = owners.shape[1]
+    rows = np.empty((4, (most + 1) * LANES), f4)
+    weighted = np.empty((4, (most + 1) * LANES), f4)
+    groups = np.empty(most + 1, np.uint64)
+    for n in range(rest.shape[1]):
+        if weight[0, 0, n] + weight[1, 1, n] + weight[2, 2, n] + weight[3, 3, n] == ZERO:
+            continue
+        count = 0
+        for slot in range(most):
+            share = shares[n, slot]
+            if share == ZERO:
+                break
+            j = owners[n, slot]
+            x, y, z = rest[0, n] - rest_joints[j, 0], rest[1, n] - rest_joints[j, 1], rest[2, n] - rest_joints[j, 2]
+            lx = turns[j, 0, 0] * x + turns[j, 0, 1] * y + turns[j, 0, 2] * z
+            ly = turns[j, 1, 0] * x + turns[j, 1, 1] * y + turns[j, 1, 2] * z
+            lz = turns[j, 2, 0] * x + turns[j, 2, 1] * y + turns[j, 2, 2] * z
+            at = u8(slot * LANES)
+            _write_joint(rows, at, share, lx, ly, lz, outward[0, n], outward[1, n], outward[2, n], project, n)
+            groups[slot] = u8(j)
+            count = slot + 1
+        groups[count] = u8(JOINTS)
+        for lane in range(LANES):
+            column = u8(count * LANES + lane)
+            for r in range(3):
+                rows[r, column] = ZERO
+            rows[3, column] = by_plane[lane, n] if lane < 3 else ZERO
+        count += 1
+
+        for r in range(4):
+            a, b, c, d = weight[r, 0, n], weight[r, 1, n], weight[r, 2, n], weight[r, 3, n]
+            for k in range(count * LANES):
+                u = u8(k)
+                weighted[r, u] = a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
+        a, b, c, d = pull[0, n], pull[1, n], pull[2, n], pull[3, n]
+        for first in range(count):
+            to, source = groups[first] * u8(LANES), u8(first * LANES)
+            for i in range(LANES):
+                u = source + u8(i)
+                sums[to + u8(i)] += a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
+        # Joints ascend, so that these are all pairs above the diagonal, which is enough of a symmetric matrix.
+        for first in range(count):
+            for i in range(LANES):
+                u = u8(first * LANES + i)
+                a, b, c, d = rows[0, u], rows[1, u], rows[2, u], rows[3, u]
+                row = products[groups[first] * u8(LANES) + u8(i)]
+                for second in range(first, count):
+                    _add_row(row, groups[second] * u8(LANES), weighted, u8(second * LANES), a, b, c, d)
+    for i in range(COLUMNS):
+        for k in range(i):
+            products[i, k] = products[k, i]
