@@ -9,7 +9,6 @@ from torch import Tensor
 from pipeline.jit import kernel
 
 f4, u8 = np.float32, np.uint64
-BLOCK = 64
 
 
 def nearest(
@@ -27,23 +26,14 @@ def nearest(
 
 @kernel()
 def nearest_kernel(places, u, v, index):
-    """`nearest`; by blocks, since a compiled loop finds a minimum in vector registers, but not where it is."""
-    count = u.shape[0]
+    """`nearest`, one place after the other: for a few hundred places no tree is worth building."""
     for m in range(places.shape[1]):
         x, y = places[0, m], places[1, m]
-        best, place = f4(np.inf), 0
-        for start in range(0, count, BLOCK):
-            block_u, block_v = u[start : start + BLOCK], v[start : start + BLOCK]
-            least = f4(np.inf)
-            for k in range(block_u.shape[0]):
-                a, b = block_u[k] - x, block_v[k] - y
-                least = min(least, a * a + b * b)
-            if least < best:
-                best, place = least, start
-        index[m] = place
         closest = f4(np.inf)
-        for k in range(place, min(place + BLOCK, count)):
-            a, b = u[k] - x, v[k] - y
-            if a * a + b * b < closest:
-                closest = a * a + b * b
+        index[m] = 0
+        for k in range(u.shape[0]):
+            a, b = u[u8(k)] - x, v[u8(k)] - y
+            square = a * a + b * b
+            if square < closest:
+                closest = square
                 index[m] = k
