@@ -19,10 +19,10 @@ JOINTS = 24
 LANES = 8
 GROUPS = JOINTS + 1
 COLUMNS = GROUPS * LANES
-PLACE = 3 * JOINTS  # the first unknown of the pelvis' place
-PLANE = PLACE + 3
-THICKNESS = PLANE + 3
-UNKNOWNS = THICKNESS + JOINTS
+AT_PLACE = 3 * JOINTS  # first unknowns of their kinds
+AT_PLANE = AT_PLACE + 3
+AT_THICKNESS = AT_PLANE + 3
+UNKNOWNS = AT_THICKNESS + JOINTS
 
 
 @kernel()
@@ -49,10 +49,10 @@ def motions(axes, joints, place, subtree, result):
                 result[row + 5, unknown] = a * y - b * x
         for r in range(3):
             for c in range(3):
-                result[row + 3 + r, PLACE + c] = place[r, c]
-        result[row + 6, THICKNESS + j] = f4(1)
+                result[row + 3 + r, AT_PLACE + c] = place[r, c]
+        result[row + 6, AT_THICKNESS + j] = f4(1)
     for c in range(3):
-        result[JOINTS * LANES + c, PLANE + c] = f4(1)
+        result[JOINTS * LANES + c, AT_PLANE + c] = f4(1)
 
 
 @inline
