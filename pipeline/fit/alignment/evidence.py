@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
 from torch import Tensor
 
+from pipeline.fit.alignment.nearest import nearest
 from pipeline.fit.alignment.surface import SPACING, Posed
 from pipeline.fit.data import View
 from pipeline.fit.settings import Align
@@ -50,8 +50,8 @@ class Outline:
     """A mask as the alignment uses it."""
 
     distance: Tensor  # [h, w] px to the mask's edge, positive outside
-    places: np.ndarray  # (M, 2) px, points of the outline but for those at the border of the crop
-    normals: np.ndarray  # (M, 2) outward
+    places: Tensor  # [2, M] px, points of the outline but for those at the border of the crop
+    normals: Tensor  # [2, M] outward
 
     @staticmethod
     def of(view: View) -> Outline:
@@ -67,11 +67,11 @@ class Outline:
             chosen = np.linspace(0, len(rows) - 1, _OUTLINE).round().astype(int)
             rows, columns = rows[chosen], columns[chosen]
         down, across = np.gradient(signed)
-        normals = np.stack([across[rows, columns], down[rows, columns]], axis=1)
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-        places = np.stack([columns + 0.5, rows + 0.5], axis=1) + 0.5 * normals
-        distance = torch.as_tensor(signed, device=view.image.device)
-        return Outline(distance, places.astype(np.float32), normals.astype(np.float32))
+        normals = np.stack([across[rows, columns], down[rows, columns]])
+        normals /= np.maximum(np.linalg.norm(normals, axis=0), 1e-6)
+        places = np.stack([columns + 0.5, rows + 0.5]) + 0.5 * normals
+        parts = signed, places, normals
+        return Outline(*(torch.as_tensor(part, dtype=torch.float32, device=view.image.device) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,9 @@ def linearise(
     per_metre = 1 / (settings.sigma_mask * metre) ** 2
     robust = _robust((out / metre)[None], _FAR_MASK)
     add(out[None], slopes[_DISTANCE, None], robust * per_metre * (inside & (out > 0)))
-    if len(outline.places):
-        # A tree that is asked 200 times only is not worth balancing.
-        tree = cKDTree(torch.stack([u, v], dim=-1).cpu().numpy(), balanced_tree=False, compact_nodes=False)
-        index = torch.as_tensor(tree.query(outline.places)[1], device=u.device)
-        place, normal = (torch.as_tensor(value.T, device=u.device) for value in (outline.places, outline.normals))
+    if outline.places.numel():
+        place, normal = outline.places, outline.normals
+        index = nearest(place, u, v)
         short = ((place - torch.stack([u, v])[:, index]) * normal).sum(0) - 0.5 * SPACING * metre[index]
         # Hair is no part of the body: what a head falls short of the outline by says nothing of its pose.
         scale = _robust((short / metre[index])[None], _FAR_MASK) * (per_metre * (1 - known.hairy))[index] * (short > 0)

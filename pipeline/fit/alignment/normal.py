@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.fit.alignment import normal_kernels
 from pipeline.fit.alignment.evidence import Evidence
-from pipeline.fit.alignment.normal_kernels import COLUMNS, PLANE, THICKNESS, UNKNOWNS
+from pipeline.fit.alignment.normal_kernels import AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
 from pipeline.fit.alignment.surface import Posed, Surface
 
 
@@ -25,9 +25,9 @@ def by_torch(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor
     by_correction, by_thickness = surface.jacobians(posed)
     project, weight, pull = (value.movedim(-1, 0) for value in (evidence.project, evidence.weight, evidence.pull))
     jacobian = pull.new_zeros(len(pull), 4, UNKNOWNS)
-    jacobian[:, :3, :PLANE] = project @ by_correction
-    jacobian[:, 3, PLANE:THICKNESS] = evidence.by_plane.T
-    jacobian[:, :3, THICKNESS:] = project @ by_thickness
+    jacobian[:, :3, :AT_PLANE] = project @ by_correction
+    jacobian[:, 3, AT_PLANE:AT_THICKNESS] = evidence.by_plane.T
+    jacobian[:, :3, AT_THICKNESS:] = project @ by_thickness
     flat = jacobian.flatten(0, 1)
     return flat.T @ (weight @ jacobian).flatten(0, 1), flat.T @ pull.flatten()
 

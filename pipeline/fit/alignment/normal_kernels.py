@@ -19,10 +19,10 @@ JOINTS = 24
 LANES = 8
 GROUPS = JOINTS + 1
 COLUMNS = GROUPS * LANES
-PLACE = 3 * JOINTS  # the first unknown of the pelvis' place
-PLANE = PLACE + 3
-THICKNESS = PLANE + 3
-UNKNOWNS = THICKNESS + JOINTS
+AT_PLACE = 3 * JOINTS  # first unknowns of their kinds
+AT_PLANE = AT_PLACE + 3
+AT_THICKNESS = AT_PLANE + 3
+UNKNOWNS = AT_THICKNESS + JOINTS
 
 
 @kernel()
@@ -49,10 +49,10 @@ def motions(axes, joints, place, subtree, result):
                 result[row + 5, unknown] = a * y - b * x
         for r in range(3):
             for c in range(3):
-                result[row + 3 + r, PLACE + c] = place[r, c]
-        result[row + 6, THICKNESS + j] = f4(1)
+                result[row + 3 + r, AT_PLACE + c] = place[r, c]
+        result[row + 6, AT_THICKNESS + j] = f4(1)
     for c in range(3):
-        result[JOINTS * LANES + c, PLANE + c] = f4(1)
+        result[JOINTS * LANES + c, AT_PLANE + c] = f4(1)
 
 
 @inline
@@ -73,32 +73,41 @@ def _write_joint(rows, at, share, lx, ly, lz, ox, oy, oz, project, n):
 
 
 @inline
-def _combined(weighted, v, a, b, c, d):
-    return a * weighted[0, v] + b * weighted[1, v] + c * weighted[2, v] + d * weighted[3, v]
+def _combine(result, rows, a, b, c, d):
+    """result = (a, b, c, d) . rows, whose first columns count."""
+    for k in range(result.shape[0]):
+        u = u8(k)
+        result[u] = a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
 
 
 @inline
-def _add_row(row, to, weighted, v, a, b, c, d):
-    """row[to : to + LANES] += (a, b, c, d) . weighted[:, v : v + LANES]
+def _combine_onto(result, rows, a, b, c, d):
+    for k in range(result.shape[0]):
+        u = u8(k)
+        result[u] += a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
 
-    All is read before anything is written, so that the compiler need not know the two arrays apart to use one vector.
-    """
-    x0 = row[to] + _combined(weighted, v, a, b, c, d)
-    x1 = row[to + u8(1)] + _combined(weighted, v + u8(1), a, b, c, d)
-    x2 = row[to + u8(2)] + _combined(weighted, v + u8(2), a, b, c, d)
-    x3 = row[to + u8(3)] + _combined(weighted, v + u8(3), a, b, c, d)
-    x4 = row[to + u8(4)] + _combined(weighted, v + u8(4), a, b, c, d)
-    x5 = row[to + u8(5)] + _combined(weighted, v + u8(5), a, b, c, d)
-    x6 = row[to + u8(6)] + _combined(weighted, v + u8(6), a, b, c, d)
-    x7 = row[to + u8(7)] + _combined(weighted, v + u8(7), a, b, c, d)
-    row[to] = x0
-    row[to + u8(1)] = x1
-    row[to + u8(2)] = x2
-    row[to + u8(3)] = x3
-    row[to + u8(4)] = x4
-    row[to + u8(5)] = x5
-    row[to + u8(6)] = x6
-    row[to + u8(7)] = x7
+
+@inline
+def _same(owners, shares, n, groups, count):
+    """Whether a point hangs on just the joints groups[:count]."""
+    for slot in range(count):
+        if shares[n, slot] == ZERO or owners[n, slot] != groups[slot]:
+            return False
+    return count == owners.shape[1] or shares[n, count] == ZERO
+
+
+@inline
+def _flush(local, total, groups, count, products, sums):
+    """Add the sums of the points of one set of joints and the plane to those of all points, and clear them."""
+    for first in range(count):
+        for i in range(LANES):
+            row, to = first * LANES + i, groups[first] * LANES + i
+            sums[to] += total[row]
+            total[row] = ZERO
+            for second in range(count):
+                for k in range(LANES):
+                    products[to, groups[second] * LANES + k] += local[row, second * LANES + k]
+                    local[row, second * LANES + k] = ZERO
 
 
 @kernel()
@@ -116,55 +125,47 @@ def accumulate(
     products,  # out [COLUMNS, COLUMNS], zeros: sum of J^T weight J
     sums,  # out [COLUMNS], zeros: sum of J^T pull
 ):
-    """Sum the evidence of all points; shapes and units as in `evidence.Evidence` and `surface.Posed`."""
+    """Sum the evidence of all points; shapes and units as in `evidence.Evidence` and `surface.Posed`.
+
+    Points that hang on the same joints are summed in a small matrix as long as they follow each other: one joint's
+    columns are too few for vector registers.
+    """
     most = owners.shape[1]
-    rows = np.empty((4, (most + 1) * LANES), f4)
-    weighted = np.empty((4, (most + 1) * LANES), f4)
-    groups = np.empty(most + 1, np.uint64)
+    widest = (most + 1) * LANES
+    rows, weighted = np.empty((4, widest), f4), np.empty((4, widest), f4)
+    local, total = np.zeros((widest, widest), f4), np.zeros(widest, f4)
+    groups = np.empty(most + 1, np.int64)  # joints of the points at hand, and the plane
+    count = 0
     for n in range(rest.shape[1]):
         if weight[0, 0, n] + weight[1, 1, n] + weight[2, 2, n] + weight[3, 3, n] == ZERO:
             continue
-        count = 0
-        for slot in range(most):
-            share = shares[n, slot]
-            if share == ZERO:
-                break
-            j = owners[n, slot]
+        if count == 0 or not _same(owners, shares, n, groups, count - 1):
+            _flush(local, total, groups, count, products, sums)
+            count = 0
+            while count < most and shares[n, count] != ZERO:
+                groups[count] = owners[n, count]
+                count += 1
+            groups[count] = JOINTS
+            count += 1
+        for slot in range(count - 1):
+            j = groups[slot]
             x, y, z = rest[0, n] - rest_joints[j, 0], rest[1, n] - rest_joints[j, 1], rest[2, n] - rest_joints[j, 2]
             lx = turns[j, 0, 0] * x + turns[j, 0, 1] * y + turns[j, 0, 2] * z
             ly = turns[j, 1, 0] * x + turns[j, 1, 1] * y + turns[j, 1, 2] * z
             lz = turns[j, 2, 0] * x + turns[j, 2, 1] * y + turns[j, 2, 2] * z
-            at = u8(slot * LANES)
-            _write_joint(rows, at, share, lx, ly, lz, outward[0, n], outward[1, n], outward[2, n], project, n)
-            groups[slot] = u8(j)
-            count = slot + 1
-        groups[count] = u8(JOINTS)
+            ox, oy, oz = outward[0, n], outward[1, n], outward[2, n]
+            _write_joint(rows, u8(slot * LANES), shares[n, slot], lx, ly, lz, ox, oy, oz, project, n)
         for lane in range(LANES):
-            column = u8(count * LANES + lane)
+            column = u8((count - 1) * LANES + lane)
             for r in range(3):
                 rows[r, column] = ZERO
             rows[3, column] = by_plane[lane, n] if lane < 3 else ZERO
-        count += 1
 
+        width = count * LANES
         for r in range(4):
-            a, b, c, d = weight[r, 0, n], weight[r, 1, n], weight[r, 2, n], weight[r, 3, n]
-            for k in range(count * LANES):
-                u = u8(k)
-                weighted[r, u] = a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
-        a, b, c, d = pull[0, n], pull[1, n], pull[2, n], pull[3, n]
-        for first in range(count):
-            to, source = groups[first] * u8(LANES), u8(first * LANES)
-            for i in range(LANES):
-                u = source + u8(i)
-                sums[to + u8(i)] += a * rows[0, u] + b * rows[1, u] + c * rows[2, u] + d * rows[3, u]
-        # Joints ascend, so that these are all pairs above the diagonal, which is enough of a symmetric matrix.
-        for first in range(count):
-            for i in range(LANES):
-                u = u8(first * LANES + i)
-                a, b, c, d = rows[0, u], rows[1, u], rows[2, u], rows[3, u]
-                row = products[groups[first] * u8(LANES) + u8(i)]
-                for second in range(first, count):
-                    _add_row(row, groups[second] * u8(LANES), weighted, u8(second * LANES), a, b, c, d)
-    for i in range(COLUMNS):
-        for k in range(i):
-            products[i, k] = products[k, i]
+            _combine(weighted[r, :width], rows, weight[r, 0, n], weight[r, 1, n], weight[r, 2, n], weight[r, 3, n])
+        _combine_onto(total[:width], rows, pull[0, n], pull[1, n], pull[2, n], pull[3, n])
+        for k in range(width):
+            u = u8(k)
+            _combine_onto(local[u, :width], weighted, rows[0, u], rows[1, u], rows[2, u], rows[3, u])
+    _flush(local, total, groups, count, products, sums)
