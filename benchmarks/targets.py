@@ -1,11 +1,17 @@
-"""The numbers that the project set itself, and what a run has found of them."""
+"""The numbers that the project set itself, and what a run has found of them.
+
+`python -m benchmarks.targets results/bench.json` prints them as rows of a Markdown table.
+"""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import rasterizers, rendering, scale, stages, steps
 from benchmarks.rows import Row
+from pipeline.formats.records import read_json
 
 PROTOTYPE_RATE = 99.0  # steps a second of the prototype's step on the machine that the targets were written on
 
@@ -86,3 +92,18 @@ def table(found: list[Target]) -> str:
         wanted = f"wanted {target.at_least:.3g}, aim {target.aim:.3g}"
         lines.append(f"  {target.name:<48} {value:<16} {wanted:<28} {verdict}".rstrip())
     return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.targets", description=__doc__)
+    parser.add_argument("bench", type=Path, help="results/bench.json")
+    values = read_json(parser.parse_args().bench, ("machine", "targets"))
+    for each in values["targets"]:
+        found = "not measured" if each["found"] is None else f"{each['found']:.3g} {each['unit']}"
+        print(f"| {each['name']} | {found} | {each['at_least']:.3g} | {each['aim']:.3g} |")
+    machine = values["machine"]
+    print(f"\n{machine['processor']}, {machine['threads']} threads, {machine['vector_instructions']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -48,8 +48,8 @@ def rasterization(
             continue
         here = ids[first : first + count]
         first += count
-        corner = means.new_tensor([tile % tiles_x * TILE, tile // tiles_x * TILE])
-        weights = _weights(means2d[here] - corner, conics[here], opacities[here], pixels)
+        centre = means.new_tensor([tile % tiles_x + 0.5, tile // tiles_x + 0.5]) * TILE
+        weights = _weights(means2d[here] - centre, conics[here], opacities[here], pixels)
         blended[tile] = torch.cat([weights @ values[here], weights.sum(1, keepdim=True)], 1)
     image = torch.stack(blended).view(tiles_y, tiles_x, TILE, TILE, 5).transpose(1, 2)
     image = image.reshape(tiles_y * TILE, tiles_x * TILE, 5)[:height, :width]
@@ -72,9 +72,9 @@ def contributing_pairs(scene: dict[str, Tensor | int]) -> int:
     for tile, count in enumerate(counts):
         here = ids[first : first + count]
         first += count
-        corner = means2d.new_tensor([tile % tiles_x * TILE, tile // tiles_x * TILE])
-        inside = ((pixels + corner) < means2d.new_tensor([width, height])).all(1)
-        weights = _weights(means2d[here] - corner, conics[here], opacities[here], pixels[inside])
+        centre = means2d.new_tensor([tile % tiles_x + 0.5, tile // tiles_x + 0.5]) * TILE
+        inside = ((pixels + centre) < means2d.new_tensor([width, height])).all(1)
+        weights = _weights(means2d[here] - centre, conics[here], opacities[here], pixels[inside])
         total += int((weights > 0).sum())
     return total
 
@@ -85,8 +85,8 @@ def _project(means, quats, scales, viewmat, K, width, height):
 
 
 def _pixels(like: Tensor) -> Tensor:  # [256, 2]
-    """Centres of a tile's pixels, x and y, row by row."""
-    side = torch.arange(TILE, dtype=like.dtype) + 0.5
+    """Centres of a tile's pixels, x and y from the tile's own centre, row by row."""
+    side = torch.arange(TILE, dtype=like.dtype) + 0.5 - TILE / 2
     y, x = torch.meshgrid(side, side, indexing="ij")
     return torch.stack([x, y], -1).reshape(-1, 2)
 
