@@ -84,7 +84,7 @@ def stance() -> Tensor:  # [24, 3]
     pose = torch.zeros(24, 3)
     pose[0, 0] = math.pi  # the body has y up, the image y down
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        for joint, angle in (("hip", 1.1), ("knee", -1.0), ("shoulder", -0.3), ("elbow", 1.2)):
+        for joint, angle in (("hip", 1.2), ("knee", -1.2), ("shoulder", -0.2), ("elbow", 1.4)):
             pose[JOINT_NAMES.index(f"{side}_{joint}"), 2] = sign * angle
     return pose
 
@@ -92,8 +92,11 @@ def stance() -> Tensor:  # [24, 3]
 def place(body: BodyModel) -> Tensor:  # [3]
     """Where the root goes so that the body in its stance is in the middle of the image, metres."""
     vertices = body(stance()[None, 0], stance()[None, 1:].flatten(1), torch.zeros(10), torch.zeros(1, 3)).vertices[0]
-    middle = (vertices.amin(0) + vertices.amax(0)) / 2
-    return torch.tensor([0.0, 0.0, _DISTANCE]) - middle
+    depth = vertices[:, 2:] + _DISTANCE
+    slopes = vertices[:, :2] / depth
+    # What is moved by a metre at the mean distance moves in the image a little more where it is nearer: all but centred
+    sideways = -_DISTANCE * (slopes.amin(0) + slopes.amax(0)) / 2
+    return torch.cat([sideways, torch.tensor([_DISTANCE])])
 
 
 def camera(size: int) -> Tensor:  # [3, 3]

@@ -57,7 +57,7 @@ def bench(gaussians: int, side: int, threads: int, rounds: int, steps: int) -> l
         add(name, lambda step=step: _plainly(step), threads, torch_threads)
     add("prototype step", PrototypeStep(person(gaussians, side)), threads)
 
-    timings = interleave(calls, rounds, "whole step", least_seconds=0, budget=120)
+    timings = interleave(calls, rounds, "whole step", least_seconds=0, budget=90)
     set_threads(threads)
     torch.set_num_threads(1)
     better = min(plain, key=lambda name: timings.spread(name).median)
