@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo test test-models paper-env lint format clean
+.PHONY: install demo bench bench-gpu test test-models paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,13 @@ videos/demo.mp4: | $(VENV)/installed
 demo: install videos/demo.mp4
 	$(BIN)/snakemake --cores all --quiet rules
 	@$(BIN)/python -m pipeline aggregate results/metrics.csv --print
+
+# How fast it is here (docs/speed.md); with the stages of the demo where that has been run.
+bench: install
+	$(BIN)/python -m benchmarks $(if $(wildcard results/demo/provenance/fit.json),--results results/demo)
+
+bench-gpu: install
+	$(BIN)/python -m benchmarks.gpu
 
 test: $(VENV)/tools
 	$(BIN)/python -m pytest --numprocesses 2 --durations 15
