@@ -30,9 +30,9 @@ from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.losses.camel import coverage, flatness, point_to_mesh, surface_alignment
-from pipeline.losses.depth import back_project, depth_2d, depth_3d
+from pipeline.losses.depth import back_project, depth_2d
 from pipeline.losses.image import photometric
-from pipeline.losses.priors import robust, roughness
+from pipeline.losses.priors import robust
 from pipeline.losses.silhouette import silhouette
 from pipeline.progress import setup_logging
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix
@@ -130,7 +130,9 @@ class PlainLoop:
         with torch.no_grad():
             near = cloud[torch.cdist(posed, cloud).argmin(1)]
         flat = depth_2d(depth, view.depth, (view.depth > 0) & (view.mask > 127))
-        return weights.depth_2d * flat + weights.depth_3d * depth_3d(posed, near, self.chosen.margins.depth_epsilon)
+        epsilon = self.chosen.margins.depth_epsilon
+        cloudward = 0.5 * (((posed - near).square().sum(-1) + epsilon**2).sqrt() - epsilon).mean()
+        return weights.depth_2d * flat + weights.depth_3d * cloudward
 
     def _camel(self, means: Tensor) -> Tensor:
         weights, margins, log_scales = self.chosen.weights, self.chosen.margins, self.params["log_scales"]
@@ -145,8 +147,8 @@ class PlainLoop:
     def _smoothness(self) -> Tensor:
         weights, params = self.chosen.weights, self.params
         shapes = torch.cat([params["log_scales"], params["logits"][:, None]], 1)
-        colours = roughness(params["sh"].flatten(1), self.around)
-        return weights.smooth_colours * colours + weights.smooth_shapes * roughness(shapes, self.around)
+        colours = _roughness(params["sh"].flatten(1), self.around)
+        return weights.smooth_colours * colours + weights.smooth_shapes * _roughness(shapes, self.around)
 
     def _pose(self, frame: int) -> Tensor:
         weights, change = self.chosen.weights, self.params["angles"] - self.initial
@@ -154,6 +156,10 @@ class PlainLoop:
         before, after = max(0, frame - 1), min(len(change) - 1, frame + 1)
         apart = (change[frame] - 0.5 * (change[before] + change[after]).detach()).square().sum()
         return weights.initial_pose * stay + weights.smooth_correction * apart
+
+
+def _roughness(values: Tensor, around: Tensor) -> Tensor:
+    return (values - values[around].mean(1)).square().sum(-1).mean()
 
 
 def main() -> None:

@@ -12,33 +12,33 @@ from benchmarks.scene import Scene, person, seeded
 from benchmarks.steps import torch_operations
 from benchmarks.timing import interleave
 from pipeline.body import skin, vertex_normals
-from pipeline.losses.camel import coverage, flatness, nearest, point_to_mesh, surface_alignment
-from pipeline.losses.depth import back_project, depth_2d, depth_3d
+from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.depth import depth_2d, depth_3d
 from pipeline.losses.image import photometric
-from pipeline.losses.priors import robust, roughness
+from pipeline.losses.priors import Neighbours, robust, roughness
 from pipeline.losses.silhouette import silhouette
-from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
+from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
 
 SECTION = "losses"
+_WITH_KERNELS = ("photometric", "depth 3D", "CAMEL", "smoothness")
 _SSIM = 0.2
 _CLOTH = 0.05  # metres
 _FLATNESS = 5.0
 _EPSILON = 0.05  # metres
 _NEIGHBOURS = 4
+_COARSE = 2
 _OFF = 0.01  # metres: how far Gaussians are off the surface, as cloth is
 
 
 def bench(gaussians: int, size: int, rounds: int) -> list[Row]:
     """Milliseconds of each term, forward and backward, with its neighbours known; and of each search."""
     scene = person(gaussians, size)
-    terms, searches = _of_image(scene), {}
-    for more, found in (_of_depth(scene), _of_surface(scene)):
-        terms |= more
-        searches |= found
+    surface, searches = _of_surface(scene)
+    terms = _of_image(scene) | {"depth 3D": _of_depth(scene)} | surface
     calls: dict[str, Callable[[], object]] = {name: _with_gradient(*term) for name, term in terms.items()}
-    calls["photometric, torch convolutions"] = _in_torch(calls["photometric, fused"])
-    rivals = {"photometric, fused": "photometric, torch convolutions"}
+    rivals = {name: f"{name}, torch" for name in _WITH_KERNELS}
+    calls |= {f"{name}, torch": _in_torch(calls[name]) for name in _WITH_KERNELS}
     timings = interleave(calls | searches, rounds, "losses", least_seconds=0.01, budget=60)
     return timed(timings, SECTION, f"{gaussians // 1000}k @ {size}" if gaussians >= 1000 else str(gaussians), rivals)
 
@@ -74,23 +74,20 @@ def _of_image(scene: Scene) -> dict[str, Term]:
     mask, keep = (alpha > 0.5).float(), alpha > 0.5
     measured = depth + 0.02 * keep
     return {
-        "photometric, fused": (lambda image: photometric(image, frame, _SSIM), [colours]),
+        "photometric": (lambda image: photometric(image, frame, _SSIM), [colours]),
         "mask": (lambda cover: silhouette(cover, mask), [alpha]),
         "depth 2D": (lambda rendered: depth_2d(rendered, measured, keep), [depth]),
     }
 
 
-def _of_depth(scene: Scene) -> tuple[dict[str, Term], Searches]:
+def _of_depth(scene: Scene) -> Term:
     _, depth, alpha = _images(scene)
-    cloud = back_project(depth, scene.K, alpha > 0.5)
     # The fit takes the cloud of a coarse crop, a quarter as fine or more
-    cloud = cloud[:: max(1, len(cloud) // 3000)]
+    coarse = (depth * (alpha > 0.5))[::_COARSE, ::_COARSE].contiguous()
+    K = scene.K / scene.K.new_tensor([[_COARSE], [_COARSE], [1]])
     means = scene.arguments()["means"]
-    near = cloud[nearest(means, cloud)]
-    return (
-        {"depth 3D": (lambda points: depth_3d(points, near, _EPSILON), [means])},
-        {"search: depth 3D": lambda: nearest(means, cloud)},
-    )
+    visible = torch.ones(len(means), dtype=torch.bool)
+    return lambda points: depth_3d(points, visible, coarse, K, _EPSILON), [means]
 
 
 def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
@@ -106,24 +103,19 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
     quats, log_scales = arguments["quats"], arguments["scales"].log()
     generator = torch.Generator().manual_seed(6)
     means = arguments["means"] + _OFF * torch.randn(len(quats), 3, generator=generator)
-    to_surface, to_mean = nearest(means, surface), nearest(surface, means)
-    around = nearest(means, means, _NEIGHBOURS + 1)[:, 1:]
+    body_surface = Surface(surface, normals, nearest(means, surface), nearest(surface, means))
+    factors = Factors(10.0, 10.0, 0.01, 0.05, _CLOTH, _FLATNESS)
+    around = Neighbours.of(nearest(means, means, _NEIGHBOURS + 1)[:, 1:])
 
-    def camel(points: Tensor, turns: Tensor, logarithms: Tensor) -> Tensor:
-        rotations = quaternion_to_matrix(turns)
-        return (
-            10 * point_to_mesh(points, surface, normals, to_surface, _CLOTH)
-            + 10 * coverage(points, surface, to_mean, _CLOTH)
-            + 0.01 * flatness(logarithms, _FLATNESS)
-            + 0.05 * surface_alignment(rotations, logarithms, normals[to_surface])
-        )
+    def embedding(points: Tensor, turns: Tensor, logarithms: Tensor) -> Tensor:
+        return camel(points, turns, logarithms, body_surface, factors)
 
     def smoothness(sh: Tensor, logarithms: Tensor) -> Tensor:
-        return roughness(sh.flatten(1), around) + roughness(logarithms, around)
+        return roughness(torch.cat([sh.flatten(1), logarithms], dim=1), around)
 
     angles = 0.1 * torch.ones(24, 3)
     terms = {
-        "CAMEL": (camel, [means, torch.nn.functional.normalize(quats, dim=-1), log_scales]),
+        "CAMEL": (embedding, [means, quats, log_scales]),
         "smoothness": (smoothness, [avatar.sh, log_scales]),
         "pose prior": (lambda change: robust(change.square().sum(-1), 0.5).sum(), [angles]),
     }

@@ -21,8 +21,7 @@ from pipeline.threads import set_threads
 SECTION = "step"
 _FRAMES = 24
 _CPU = torch.device("cpu")
-# Functions by which a module of the pipeline chooses between compiled kernels and torch operations
-_SWITCHES = ("_has_kernels", "has_kernels")
+_SWITCH = "has_kernels"  # by which a module of the pipeline chooses between compiled kernels and torch operations
 
 
 def fit_of(frames: int, gaussians: int, side: int, device: torch.device = _CPU) -> JointFit:
@@ -82,10 +81,9 @@ def torch_operations() -> Iterator[list[str]]:
         for name, module in list(sys.modules.items()):
             if not name.startswith("pipeline.") or name.startswith("pipeline.splatting"):
                 continue
-            for switch in _SWITCHES:
-                if hasattr(module, switch):
-                    stack.enter_context(mock.patch.object(module, switch, _never))
-                    replaced.append(f"{name}.{switch}")
+            if hasattr(module, _SWITCH):
+                stack.enter_context(mock.patch.object(module, _SWITCH, _never))
+                replaced.append(name)
         if not replaced:
             raise RuntimeError("no module of the pipeline chooses between kernels and torch operations any more")
         yield replaced

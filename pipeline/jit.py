@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import torch
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,11 @@ def kernel(nan_safe: bool = True) -> Callable[[Callable], Any]:
 
 
 inline = numba.njit(inline="always")
+
+
+def has_kernels(tensor: torch.Tensor) -> bool:
+    """Whether compiled kernels serve a tensor: float32 on the CPU. All else takes the torch operations beside them."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def _enable_cache(dispatcher: Any) -> None:

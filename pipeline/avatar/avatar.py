@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.avatar.posing import Pose, has_kernels
+from pipeline.avatar.posing import Pose
 from pipeline.body import PARENTS, BodyModel
 from pipeline.body.kinematics import Quaternions
 from pipeline.formats.avatar import AvatarFile
+from pipeline.jit import has_kernels
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
 from pipeline.splatting import rasterization
 

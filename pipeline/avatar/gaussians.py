@@ -10,8 +10,9 @@ from torch import Tensor
 
 from pipeline.avatar.avatar import Avatar
 from pipeline.avatar.binding import BINDINGS, Anchors
-from pipeline.avatar.posing import Free, has_kernels
+from pipeline.avatar.posing import Free
 from pipeline.avatar.skinning_grid import SkinningGrid
+from pipeline.jit import has_kernels
 from pipeline.rotations import quaternion_multiply
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))

@@ -11,10 +11,6 @@ from pipeline.avatar import posing_kernels as kernels
 from pipeline.threads import run_parallel, split
 
 
-def has_kernels(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
-
-
 class Pose(torch.autograd.Function):
     """`pose_gaussians`; `joints` [24, 16] holds the twelve entries of each joint's motion, then its quaternion."""
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body.kinematics import Motions
+from pipeline.jit import has_kernels
 from pipeline.rotations import axis_angle_to_matrix
 
 JOINT_NAMES = (
@@ -125,7 +126,7 @@ class BodyModel:
         _checked(rotmats, (None, JOINTS, 3, 3), "rotmats")
         _checked(transl, (rotmats.shape[0], 3), "transl")
         rest = self.rest_joints(betas)
-        if len(rotmats) == 1 and rotmats.device.type == "cpu" and rotmats.dtype == torch.float32:
+        if len(rotmats) == 1 and has_kernels(rotmats):
             motions = Motions.apply(rotmats[0], rest, transl[0], self.parents)
             return torch.cat([motions, motions.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(JOINTS, 1, 4)], dim=1)[None]
         return _from_rest(self.world_joints(rotmats, betas, transl), rest)

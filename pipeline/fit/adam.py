@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.fit.adam_kernel import adam
+from pipeline.jit import has_kernels
 from pipeline.threads import run_parallel, split
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
@@ -47,7 +48,7 @@ class RowAdam:
             if value.grad is None:
                 continue
             chosen = None if rows is None else rows.get(name)
-            if chosen is None and self._has_kernel(name):
+            if chosen is None and has_kernels(value) and not isinstance(self.rates[name], Tensor):
                 self._step_all(name, float(self.rates[name] * factor))
                 continue
             if chosen is None:
@@ -62,10 +63,6 @@ class RowAdam:
             if isinstance(rate, Tensor) and rate.shape == value.shape:
                 rate = rate[chosen]
             value[chosen] -= change * (rate * factor)
-
-    def _has_kernel(self, name: str) -> bool:
-        value = self.params[name]
-        return not isinstance(self.rates[name], Tensor) and value.device.type == "cpu" and value.dtype == torch.float32
 
     def _step_all(self, name: str, rate: float) -> None:
         value, counts = self.params[name], self.counts[name].numpy()

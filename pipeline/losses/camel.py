@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.jit import has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS
 from pipeline.rotations import quaternion_to_matrix
@@ -66,7 +67,7 @@ def camel(
         quats: orientations there, wxyz, of any length. [N, 4]
         log_scales: logarithms of the standard deviations along the axes. [N, 3]
     """
-    if means.device.type == "cpu" and means.dtype == torch.float32:
+    if has_kernels(means):
         return _Camel.apply(means, quats, log_scales, surface, factors)
     points, normals, near, nearest_mean = surface
     return (

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.jit import has_kernels
 from pipeline.losses import depth_kernels
 from pipeline.losses.depth_kernels import CHUNK
 from pipeline.threads import run_parallel, split
@@ -58,7 +59,7 @@ def depth_3d(
         K: its intrinsics. [3, 3]
         epsilon: scale of the penalty, metres.
     """
-    if points.device.type == "cpu" and points.dtype == torch.float32:
+    if has_kernels(points):
         return _Depth3D.apply(points, visible, depth, K, epsilon)
     cloud = back_project(depth, K, depth > 0)
     if len(cloud) == 0:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from pipeline.jit import has_kernels
 from pipeline.losses import ssim_kernels
 from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
 from pipeline.threads import run_parallel, split
@@ -35,7 +36,7 @@ class Target:
         """The target for an image (H, W, 3), values in [0, 1], at least 11 x 11 pixels."""
         _check_image(image, "target")
         image = image.detach().contiguous()
-        if _has_kernels(image):
+        if has_kernels(image):
             pixels = _rows(image)
             height, width = len(pixels) - WINDOW + 1, pixels.shape[1] - HALO
             mean, variance = np.empty((height, width), f4), np.empty((height, width), f4)
@@ -58,7 +59,7 @@ def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -
     if rendered.shape != target.image.shape:
         expected = tuple(target.image.shape)
         raise ValueError(f"rendered: expected the target's shape {expected}, found {tuple(rendered.shape)}")
-    if _has_kernels(rendered) and _has_kernels(target.image):
+    if has_kernels(rendered) and has_kernels(target.image):
         return _Photometric.apply(rendered, target, ssim_weight)
     return (rendered - target.image).abs().mean() + ssim_weight * (1 - _ssim(rendered, target))
 
@@ -66,10 +67,6 @@ def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -
 def _check_image(image: Tensor, name: str) -> None:
     if image.ndim != 3 or image.shape[2] != CHANNELS or min(image.shape[:2]) < WINDOW:
         raise ValueError(f"{name}: expected ({WINDOW} or more, {WINDOW} or more, 3), found {tuple(image.shape)}")
-
-
-def _has_kernels(image: Tensor) -> bool:
-    return image.device.type == "cpu" and image.dtype == torch.float32
 
 
 def _rows(image: Tensor) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.jit import has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK
 from pipeline.threads import run_parallel, split
@@ -48,7 +49,7 @@ def roughness(
 
     It matters where the video says nothing: a back that is never seen takes the colours of the sides.
     """
-    if values.device.type == "cpu" and values.dtype == torch.float32:
+    if has_kernels(values):
         return _Roughness.apply(values, neighbours)
     return (values - values[neighbours.index].mean(1)).square().sum(-1).mean()
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.jit import kernel
+from pipeline.jit import has_kernels, kernel
 
 f4, u8 = np.float32, np.uint64
 
@@ -17,7 +17,7 @@ def nearest(
     v: Tensor,  # [N]
 ) -> Tensor:  # [M] int64
     """Index of the point (u, v) that is nearest to each place."""
-    if u.device.type == "cpu" and u.dtype == torch.float32:
+    if has_kernels(u):
         index = torch.empty(places.shape[1], dtype=torch.int64)
         nearest_kernel(places.numpy(), u.numpy(), v.numpy(), index.numpy())
         return index

@@ -9,15 +9,13 @@ from pipeline.fit.alignment import normal_kernels
 from pipeline.fit.alignment.evidence import Evidence
 from pipeline.fit.alignment.normal_kernels import AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
 from pipeline.fit.alignment.surface import Posed, Surface
+from pipeline.jit import has_kernels
 
 
 def normal_equations(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Hessian [U, U] and gradient [U] of a frame's cost by correction (75), depth plane (3) and thickness (24).
-
-    Kernels do single precision on the CPU, torch all else.
-    """
-    single = posed.means.device.type == "cpu" and posed.means.dtype == torch.float32
-    return by_kernels(surface, posed, evidence) if single else by_torch(surface, posed, evidence)
+    """Hessian [U, U] and gradient [U] of a frame's cost by correction (75), depth plane (3) and thickness (24)."""
+    by = by_kernels if has_kernels(posed.means) else by_torch
+    return by(surface, posed, evidence)
 
 
 def by_torch(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor, Tensor]:
