@@ -1,10 +1,12 @@
-"""The mesh ray caster against closed forms."""
+"""The mesh ray caster against closed forms, and the rasterizer against the ray caster, which is embree."""
 
 import numpy as np
 import pytest
 import trimesh
 
 from pipeline import raycast
+from pipeline.body import load_body
+from pipeline.mesh_raster import rasterize
 
 K = np.array([[90.0, 0, 33.3], [0, 85.0, 22.1], [0, 0, 1]])
 WIDTH, HEIGHT = 64, 48
@@ -126,6 +128,38 @@ def test_supersampling_averages_to_coverage():
     assert (coverage[:, :10] == 0).all() and (coverage[:, 11:] == 1).all()
 
 
+def same_hits(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Check that rasterizer and ray caster see the same; returns where the mesh is seen."""
+    camera = raycast.supersampled(K, 4)
+    size = 4 * WIDTH, 4 * HEIGHT
+    cast = raycast.MeshCaster(vertices, faces).pinhole(camera, np.eye(4), *size)
+    hits = rasterize(vertices, faces, camera, *size)
+    assert np.count_nonzero(hits.mask != cast.mask) <= 2  # rays along an edge, which float32 puts on either side
+    seen = hits.mask & cast.mask
+    np.testing.assert_allclose(hits.depth[seen], cast.depth[seen], rtol=1e-4)
+    same = seen & (hits.face == cast.face)
+    assert same.sum() >= seen.sum() - 5
+    np.testing.assert_allclose(hits.bary[same], cast.bary[same], atol=5e-3)
+    assert (hits.depth[~hits.mask] == 0).all() and (hits.bary[~hits.mask] == 0).all()
+    return hits.mask
+
+
+@pytest.mark.parametrize(
+    "shift", [(0, 0.3, 3.0), (0.9, 0.3, 3.0), (0, 0, 0.1)], ids=["whole", "cut", "about the camera"]
+)
+def test_rasterizer_sees_the_body_as_the_ray_caster_does(shift):
+    body = load_body("free")
+    assert same_hits(body.v_template.numpy() + np.float32(shift), body.faces.numpy()).any()
+
+
+def test_rasterizer_needs_no_clipping_of_triangles_that_reach_behind_the_camera():
+    ground = np.array([[-9, 1, -9], [9, 1, -9], [9, 1, 30], [-9, 1, 30.0]])
+    seen = same_hits(ground, np.array([[0, 1, 2], [0, 2, 3]]))
+    assert seen[-1].all() and not seen[0].any()
+    behind = rasterize(ground - np.array([0, 0, 40]), np.array([[0, 1, 2]]), K, WIDTH, HEIGHT)
+    assert not behind.mask.any()
+
+
 @pytest.mark.parametrize(
     ("vertices", "faces"),
     [
@@ -137,3 +171,5 @@ def test_supersampling_averages_to_coverage():
 def test_a_mesh_that_is_none_is_refused(vertices, faces):
     with pytest.raises(ValueError, match=r"vertices|faces"):
         raycast.MeshCaster(vertices, faces)
+    with pytest.raises(ValueError, match=r"vertices|faces"):
+        rasterize(vertices, faces, K, WIDTH, HEIGHT)
