@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("render", parse_overrides(args.settings), RenderSettings)
-    provenance = Provenance("render", settings, ("torch", "embreex", "pillow", "ffmpeg-python", "imageio-ffmpeg"))
+    provenance = Provenance("render", settings, ("torch", "numba", "pillow", "ffmpeg-python", "imageio-ffmpeg"))
     paths = VideoDir(args.directory)
     clip = load_fitted_clip(paths, args.body_model)
     set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them
