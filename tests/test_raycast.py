@@ -26,7 +26,7 @@ def to_world(viewmat: np.ndarray, points: np.ndarray) -> np.ndarray:
 def test_sphere_matches_the_quadratic():
     sphere = trimesh.creation.icosphere(subdivisions=6, radius=0.8)
     viewmat = rigid()
-    hits = raycast.cast(sphere.vertices, sphere.faces, K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(sphere.vertices, sphere.faces).pinhole(K, viewmat, WIDTH, HEIGHT)
     x, y = np.meshgrid((np.arange(WIDTH) + 0.5 - K[0, 2]) / K[0, 0], (np.arange(HEIGHT) + 0.5 - K[1, 2]) / K[1, 1])
     ray, centre = np.stack([x, y, np.ones_like(x)], -1), viewmat[:3, 3]
     a, b, c = (ray**2).sum(-1), ray @ centre, centre @ centre - 0.8**2
@@ -41,7 +41,7 @@ def test_sphere_matches_the_quadratic():
 def test_tilted_plane_depth_and_its_absence():
     corners = np.array([[-1, -1, 2.0], [1, -1, 2.5], [1, 1, 3.0], [-1, 1, 2.5]]) * 4  # z = 10 + x + y, a plane
     corners[:, 2] = 10 + 0.5 * corners[:, 0] + 0.25 * corners[:, 1]
-    hits = raycast.cast(corners, np.array([[0, 1, 2], [0, 2, 3]]), K, np.eye(4), WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(corners, np.array([[0, 1, 2], [0, 2, 3]])).pinhole(K, np.eye(4), WIDTH, HEIGHT)
     x, y = np.meshgrid((np.arange(WIDTH) + 0.5 - K[0, 2]) / K[0, 0], (np.arange(HEIGHT) + 0.5 - K[1, 2]) / K[1, 1])
     expected = 10 / (1 - 0.5 * x - 0.25 * y)
     np.testing.assert_allclose(hits.depth[hits.mask], expected[hits.mask], rtol=1e-5)
@@ -53,7 +53,7 @@ def test_barycentrics_give_back_the_point():
     triangle = np.array([[-0.4, -0.3, 2.0], [0.5, -0.2, 2.5], [0.0, 0.45, 3.0]])
     viewmat = rigid(3)
     world = to_world(viewmat, triangle)
-    hits = raycast.cast(world, np.array([[0, 1, 2]]), K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(world, np.array([[0, 1, 2]])).pinhole(K, viewmat, WIDTH, HEIGHT)
     assert hits.mask.sum() > 100
     np.testing.assert_allclose(hits.bary[hits.mask].sum(1), 1, atol=1e-5)
     points = raycast.interpolate(hits, np.array([[0, 1, 2]]), triangle)
@@ -67,7 +67,7 @@ def test_barycentrics_give_back_the_point():
 def test_projected_vertices_land_on_the_mask_at_their_depth():
     torus = trimesh.creation.torus(0.6, 0.2, major_sections=60, minor_sections=40)
     viewmat = rigid(5)
-    hits = raycast.cast(torus.vertices, torus.faces, K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(torus.vertices, torus.faces).pinhole(K, viewmat, WIDTH, HEIGHT)
     camera = torus.vertices @ viewmat[:3, :3].T + viewmat[:3, 3]
     normals = raycast.smooth_normals(torus.vertices, torus.faces) @ viewmat[:3, :3].T
     facing = -(normals * camera).sum(1) / np.linalg.norm(camera, axis=1)
@@ -84,8 +84,8 @@ def test_projected_vertices_land_on_the_mask_at_their_depth():
 def test_nearest_of_two_surfaces_wins():
     quad = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0.0]])
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
-    hits = raycast.cast(
-        np.concatenate([quad + np.array([0, 0, 5]), quad + np.array([0, 0, 4])]), faces, K, np.eye(4), WIDTH, HEIGHT
+    hits = raycast.MeshCaster(np.concatenate([quad + np.array([0, 0, 5]), quad + np.array([0, 0, 4])]), faces).pinhole(
+        K, np.eye(4), WIDTH, HEIGHT
     )
     assert (hits.face >= 2).all() and np.allclose(hits.depth, 4)
 
@@ -109,7 +109,7 @@ def test_normals_of_a_sphere_point_outwards():
 def test_shade_is_brightest_towards_the_light():
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.8)
     vertices = sphere.vertices + np.array([0, 0, 4.0])
-    hits = raycast.cast(vertices, sphere.faces, K, np.eye(4), WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(vertices, sphere.faces).pinhole(K, np.eye(4), WIDTH, HEIGHT)
     image = raycast.shade(hits, vertices, sphere.faces, (0.5, 1.0, 0.25), light=(-1, 0, -0.5))
     assert image.shape == (HEIGHT, WIDTH, 3) and (image[~hits.mask] == 0).all()
     rows, columns = np.nonzero(hits.mask)
@@ -121,7 +121,9 @@ def test_shade_is_brightest_towards_the_light():
 def test_supersampling_averages_to_coverage():
     half = np.array([[0, -9, 5], [9, -9, 5], [9, 9, 5], [0, 9, 5.0]])  # covers the right of x = 0
     camera = np.array([[50.0, 0, 10.5], [0, 50, 8], [0, 0, 1]])  # x = 0 falls on the middle of column 10
-    hits = raycast.cast(half, np.array([[0, 1, 2], [0, 2, 3]]), raycast.supersampled(camera, 4), np.eye(4), 84, 64)
+    hits = raycast.MeshCaster(half, np.array([[0, 1, 2], [0, 2, 3]])).pinhole(
+        raycast.supersampled(camera, 4), np.eye(4), 84, 64
+    )
     coverage = raycast.box_downsample(hits.mask.astype(np.float32), 4)
     assert coverage.shape == (16, 21)
     np.testing.assert_allclose(coverage[:, 10], 0.5)
