@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d
 
 from pipeline.render import kernels
@@ -128,12 +129,15 @@ def _shadow_map(vertices: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 def _blurred(cells: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of a shadow map: as products of matrices, for the widest kernel is nearly as wide as the map."""
+    """Gaussian blur of a shadow map: as products of matrices, for the widest kernel is nearly as wide as the map.
+
+    Of torch: those of numpy start threads of their own, which get into the way of others that draw other frames.
+    """
     blur = _blur_matrix(sigma)
-    return blur @ cells @ blur.T
+    return (blur @ torch.from_numpy(cells) @ blur.T).numpy()
 
 
 @cache
-def _blur_matrix(sigma: float) -> np.ndarray:
-    """(R, R) float32: what blurs a column of the shadow map."""
-    return gaussian_filter1d(np.eye(_CELLS), sigma, axis=0).astype(np.float32)
+def _blur_matrix(sigma: float) -> torch.Tensor:
+    """[R, R] float32: what blurs a column of the shadow map."""
+    return torch.from_numpy(gaussian_filter1d(np.eye(_CELLS), sigma, axis=0).astype(np.float32))
