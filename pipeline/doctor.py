@@ -35,7 +35,7 @@ _LICENCES = {
     "torch": "BSD-3-Clause", "snakemake": "MIT", "mediapipe": "Apache-2.0", "numpy": "BSD-3-Clause",
     "numba": "BSD-2-Clause", "scipy": "BSD-3-Clause", "pandas": "BSD-3-Clause", "ffmpeg-python": "Apache-2.0",
     "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
-    "torchmetrics": "Apache-2.0", "pygltflib": "MIT", "matplotlib": "PSF-based",
+    "pygltflib": "MIT", "matplotlib": "PSF-based",
     "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
     "packaging": "Apache-2.0 or BSD-2-Clause",
 }  # fmt: skip

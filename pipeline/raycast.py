@@ -34,7 +34,9 @@ class Hits:
 
 
 class MeshCaster:
-    """One triangle mesh made ready for rays; build once, then cast from as many cameras and points as wanted."""
+    """One triangle mesh made ready for rays; build once, then cast from as many cameras and points as wanted.
+
+    A mesh that one camera sees once is drawn faster by `pipeline.mesh_raster`."""
 
     def __init__(
         self,
@@ -105,18 +107,6 @@ def pinhole_rays(
     rotation, translation = np.asarray(viewmat)[:3, :3], np.asarray(viewmat)[:3, 3]
     directions = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ rotation
     return (-rotation.T @ translation).astype(np.float32), directions.astype(np.float32)
-
-
-def cast(
-    vertices: np.ndarray,  # (V, 3) metres
-    faces: np.ndarray,  # (F, 3) int
-    K: np.ndarray,  # (3, 3) pixels
-    viewmat: np.ndarray,  # (4, 4) world to camera; np.eye(4) for vertices in the camera frame
-    width: int,
-    height: int,
-) -> Hits:
-    """What a pinhole camera sees of a mesh; see `Hits`. For many views of one mesh keep a `MeshCaster`."""
-    return MeshCaster(vertices, faces).pinhole(K, viewmat, width, height)
 
 
 def interpolate(

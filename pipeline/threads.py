@@ -9,13 +9,18 @@ kernels wants `set_threads(n)` together with `torch.set_num_threads(1)`.
 """
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 
+T, U = TypeVar("T"), TypeVar("U")
 _chosen: int | None = None
+_here = threading.local()  # `alone`: this thread is one of several that each do a whole task
 
 
 def set_threads(count: int | None) -> None:
@@ -28,7 +33,10 @@ def set_threads(count: int | None) -> None:
 
 def get_threads() -> int:
     """Threads that a kernel uses: what `set_threads` chose, else the processors that this process may use (Slurm's
-    allocation included), and no more than torch uses (so that OMP_NUM_THREADS=1 means one thread here, too)."""
+    allocation included), and no more than torch uses (so that OMP_NUM_THREADS=1 means one thread here, too). Within
+    `map_parallel` one."""
+    if getattr(_here, "alone", False):
+        return 1
     if _chosen is not None:
         return _chosen
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -52,6 +60,34 @@ def run_parallel(work: Callable[[int, int], None]) -> None:
     finally:
         for other in others:
             other.result()
+
+
+def map_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """function(item) of each item, in their order, with as many at work at once as there are threads.
+
+    For work that has parts outside of kernels, too, such as drawing the frames of a video. Kernels called by `function`
+    use one thread.
+    """
+    workers = get_threads()
+    if workers == 1:
+        yield from map(function, items)
+        return
+
+    def work_alone() -> None:
+        _here.alone = True
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="map", initializer=work_alone) as pool:
+        ahead: deque[Future[U]] = deque()
+        try:
+            for item in items:
+                ahead.append(pool.submit(function, item))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
 
 
 def split(count: int, worker: int, workers: int, multiple: int = 64) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from clip_files import make_clip, motion, noisy, provenance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.__main__ import main
 from pipeline.body.load import FREE_BODY
@@ -131,6 +132,20 @@ def test_ssim_against_the_formula_in_numpy():
     expected = (2 * mx * my + 1e-4) * (2 * vxy + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
     assert image_metrics.ssim(a, b) == pytest.approx(expected.mean(), abs=1e-5)
     assert image_metrics.ssim(a, a) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "top", "left"),
+    [(64, 80, 20, 30), (64, 80, 0, 0), (64, 80, 64, 80), (37, 200, 5, 170), (11, 11, 0, 0), (120, 33, 119, 32)],
+)
+def test_ssim_against_torchmetrics(height, width, top, left):
+    """Of pictures that differ below and to the right of a place, and are plain white elsewhere."""
+    a, b = (torch.ones(height, width, 3) for _ in range(2))
+    for image, found in zip((a, b), images(height, width)):
+        image[top:, left:] = found[top:, left:]
+    batch = [image.permute(2, 0, 1)[None].double() for image in (a, b)]
+    expected = float(structural_similarity_index_measure(*batch, data_range=1.0))
+    assert image_metrics.ssim(a, b) == pytest.approx(expected, abs=1e-7)
 
 
 def test_iou_of_rectangles():

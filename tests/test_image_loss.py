@@ -138,3 +138,19 @@ def test_kernels_are_vectorised(kernel):
     rendered, image = images(20, 30)
     value_and_gradient(rendered, Target.of(image), 0.2)
     assert share_of_packed(kernel) > 0.25
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_map_parallel_keeps_the_order_and_gives_each_task_one_thread(count):
+    threads.set_threads(count)
+    results = threads.map_parallel(lambda item: (item * item, threads.get_threads()), range(20))
+    assert list(results) == [(item * item, 1) for item in range(20)]
+    assert threads.get_threads() == count
+
+
+def test_map_parallel_passes_errors_on():
+    threads.set_threads(2)
+    results = threads.map_parallel(lambda item: 1 // (3 - item), range(20))
+    assert [next(results) for _ in range(3)] == [0, 0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -1,10 +1,12 @@
-"""The mesh ray caster against closed forms."""
+"""The mesh ray caster against closed forms, and the rasterizer against the ray caster, which is embree."""
 
 import numpy as np
 import pytest
 import trimesh
 
 from pipeline import raycast
+from pipeline.body import load_body
+from pipeline.mesh_raster import rasterize
 
 K = np.array([[90.0, 0, 33.3], [0, 85.0, 22.1], [0, 0, 1]])
 WIDTH, HEIGHT = 64, 48
@@ -24,7 +26,7 @@ def to_world(viewmat: np.ndarray, points: np.ndarray) -> np.ndarray:
 def test_sphere_matches_the_quadratic():
     sphere = trimesh.creation.icosphere(subdivisions=6, radius=0.8)
     viewmat = rigid()
-    hits = raycast.cast(sphere.vertices, sphere.faces, K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(sphere.vertices, sphere.faces).pinhole(K, viewmat, WIDTH, HEIGHT)
     x, y = np.meshgrid((np.arange(WIDTH) + 0.5 - K[0, 2]) / K[0, 0], (np.arange(HEIGHT) + 0.5 - K[1, 2]) / K[1, 1])
     ray, centre = np.stack([x, y, np.ones_like(x)], -1), viewmat[:3, 3]
     a, b, c = (ray**2).sum(-1), ray @ centre, centre @ centre - 0.8**2
@@ -39,7 +41,7 @@ def test_sphere_matches_the_quadratic():
 def test_tilted_plane_depth_and_its_absence():
     corners = np.array([[-1, -1, 2.0], [1, -1, 2.5], [1, 1, 3.0], [-1, 1, 2.5]]) * 4  # z = 10 + x + y, a plane
     corners[:, 2] = 10 + 0.5 * corners[:, 0] + 0.25 * corners[:, 1]
-    hits = raycast.cast(corners, np.array([[0, 1, 2], [0, 2, 3]]), K, np.eye(4), WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(corners, np.array([[0, 1, 2], [0, 2, 3]])).pinhole(K, np.eye(4), WIDTH, HEIGHT)
     x, y = np.meshgrid((np.arange(WIDTH) + 0.5 - K[0, 2]) / K[0, 0], (np.arange(HEIGHT) + 0.5 - K[1, 2]) / K[1, 1])
     expected = 10 / (1 - 0.5 * x - 0.25 * y)
     np.testing.assert_allclose(hits.depth[hits.mask], expected[hits.mask], rtol=1e-5)
@@ -51,7 +53,7 @@ def test_barycentrics_give_back_the_point():
     triangle = np.array([[-0.4, -0.3, 2.0], [0.5, -0.2, 2.5], [0.0, 0.45, 3.0]])
     viewmat = rigid(3)
     world = to_world(viewmat, triangle)
-    hits = raycast.cast(world, np.array([[0, 1, 2]]), K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(world, np.array([[0, 1, 2]])).pinhole(K, viewmat, WIDTH, HEIGHT)
     assert hits.mask.sum() > 100
     np.testing.assert_allclose(hits.bary[hits.mask].sum(1), 1, atol=1e-5)
     points = raycast.interpolate(hits, np.array([[0, 1, 2]]), triangle)
@@ -65,7 +67,7 @@ def test_barycentrics_give_back_the_point():
 def test_projected_vertices_land_on_the_mask_at_their_depth():
     torus = trimesh.creation.torus(0.6, 0.2, major_sections=60, minor_sections=40)
     viewmat = rigid(5)
-    hits = raycast.cast(torus.vertices, torus.faces, K, viewmat, WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(torus.vertices, torus.faces).pinhole(K, viewmat, WIDTH, HEIGHT)
     camera = torus.vertices @ viewmat[:3, :3].T + viewmat[:3, 3]
     normals = raycast.smooth_normals(torus.vertices, torus.faces) @ viewmat[:3, :3].T
     facing = -(normals * camera).sum(1) / np.linalg.norm(camera, axis=1)
@@ -82,8 +84,8 @@ def test_projected_vertices_land_on_the_mask_at_their_depth():
 def test_nearest_of_two_surfaces_wins():
     quad = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0.0]])
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
-    hits = raycast.cast(
-        np.concatenate([quad + np.array([0, 0, 5]), quad + np.array([0, 0, 4])]), faces, K, np.eye(4), WIDTH, HEIGHT
+    hits = raycast.MeshCaster(np.concatenate([quad + np.array([0, 0, 5]), quad + np.array([0, 0, 4])]), faces).pinhole(
+        K, np.eye(4), WIDTH, HEIGHT
     )
     assert (hits.face >= 2).all() and np.allclose(hits.depth, 4)
 
@@ -107,7 +109,7 @@ def test_normals_of_a_sphere_point_outwards():
 def test_shade_is_brightest_towards_the_light():
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.8)
     vertices = sphere.vertices + np.array([0, 0, 4.0])
-    hits = raycast.cast(vertices, sphere.faces, K, np.eye(4), WIDTH, HEIGHT)
+    hits = raycast.MeshCaster(vertices, sphere.faces).pinhole(K, np.eye(4), WIDTH, HEIGHT)
     image = raycast.shade(hits, vertices, sphere.faces, (0.5, 1.0, 0.25), light=(-1, 0, -0.5))
     assert image.shape == (HEIGHT, WIDTH, 3) and (image[~hits.mask] == 0).all()
     rows, columns = np.nonzero(hits.mask)
@@ -119,11 +121,45 @@ def test_shade_is_brightest_towards_the_light():
 def test_supersampling_averages_to_coverage():
     half = np.array([[0, -9, 5], [9, -9, 5], [9, 9, 5], [0, 9, 5.0]])  # covers the right of x = 0
     camera = np.array([[50.0, 0, 10.5], [0, 50, 8], [0, 0, 1]])  # x = 0 falls on the middle of column 10
-    hits = raycast.cast(half, np.array([[0, 1, 2], [0, 2, 3]]), raycast.supersampled(camera, 4), np.eye(4), 84, 64)
+    hits = raycast.MeshCaster(half, np.array([[0, 1, 2], [0, 2, 3]])).pinhole(
+        raycast.supersampled(camera, 4), np.eye(4), 84, 64
+    )
     coverage = raycast.box_downsample(hits.mask.astype(np.float32), 4)
     assert coverage.shape == (16, 21)
     np.testing.assert_allclose(coverage[:, 10], 0.5)
     assert (coverage[:, :10] == 0).all() and (coverage[:, 11:] == 1).all()
+
+
+def same_hits(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Check that rasterizer and ray caster see the same; returns where the mesh is seen."""
+    camera = raycast.supersampled(K, 4)
+    size = 4 * WIDTH, 4 * HEIGHT
+    cast = raycast.MeshCaster(vertices, faces).pinhole(camera, np.eye(4), *size)
+    hits = rasterize(vertices, faces, camera, *size)
+    assert np.count_nonzero(hits.mask != cast.mask) <= 2  # rays along an edge, which float32 puts on either side
+    seen = hits.mask & cast.mask
+    np.testing.assert_allclose(hits.depth[seen], cast.depth[seen], rtol=1e-4)
+    same = seen & (hits.face == cast.face)
+    assert same.sum() >= seen.sum() - 5
+    np.testing.assert_allclose(hits.bary[same], cast.bary[same], atol=5e-3)
+    assert (hits.depth[~hits.mask] == 0).all() and (hits.bary[~hits.mask] == 0).all()
+    return hits.mask
+
+
+@pytest.mark.parametrize(
+    "shift", [(0, 0.3, 3.0), (0.9, 0.3, 3.0), (0, 0, 0.1)], ids=["whole", "cut", "about the camera"]
+)
+def test_rasterizer_sees_the_body_as_the_ray_caster_does(shift):
+    body = load_body("free")
+    assert same_hits(body.v_template.numpy() + np.float32(shift), body.faces.numpy()).any()
+
+
+def test_rasterizer_needs_no_clipping_of_triangles_that_reach_behind_the_camera():
+    ground = np.array([[-9, 1, -9], [9, 1, -9], [9, 1, 30], [-9, 1, 30.0]])
+    seen = same_hits(ground, np.array([[0, 1, 2], [0, 2, 3]]))
+    assert seen[-1].all() and not seen[0].any()
+    behind = rasterize(ground - np.array([0, 0, 40]), np.array([[0, 1, 2]]), K, WIDTH, HEIGHT)
+    assert not behind.mask.any()
 
 
 @pytest.mark.parametrize(
@@ -137,3 +173,5 @@ def test_supersampling_averages_to_coverage():
 def test_a_mesh_that_is_none_is_refused(vertices, faces):
     with pytest.raises(ValueError, match=r"vertices|faces"):
         raycast.MeshCaster(vertices, faces)
+    with pytest.raises(ValueError, match=r"vertices|faces"):
+        rasterize(vertices, faces, K, WIDTH, HEIGHT)

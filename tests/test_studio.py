@@ -15,7 +15,7 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
-from pipeline.raycast import cast
+from pipeline.mesh_raster import rasterize
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.subject import dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS
@@ -42,7 +42,7 @@ def pixels(points: np.ndarray, K: np.ndarray) -> np.ndarray:
 
 def silhouettes(body, pose: Pose, width: int, height: int):
     for vertices in posed(body, pose).vertices.numpy():
-        yield cast(vertices, body.faces.numpy(), pose.K, np.eye(4), width, height)
+        yield rasterize(vertices, body.faces.numpy(), pose.K, width, height)
 
 
 def test_truth_has_every_file(studio_clip):
@@ -160,7 +160,7 @@ def test_loose_clothes_are_larger_than_tight_ones(body):
         subject = dress(body, np.zeros(10), outfit, 0)
         turned = subject.rest * [1, -1, -1] + [0, -0.3, 4]
         K = np.array([[200.0, 0, 100], [0, 200, 100], [0, 0, 1]])
-        area[outfit] = cast(turned, subject.faces, K, np.eye(4), 200, 200).mask.sum()
+        area[outfit] = rasterize(turned, subject.faces, K, 200, 200).mask.sum()
     assert area["shirt"] < area["loose"] and area["shirt"] < area["coat"]
 
 

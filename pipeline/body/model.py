@@ -187,6 +187,10 @@ def skin(
     """
     motions = transforms[..., :3, :]  # [B, K, 3, 4]
     frames, joints = motions.shape[:2]
+    if points.dim() == 2 and frames == 1:
+        # The basis below is worth its making for several frames only.
+        blended = (motions[0].flatten(1).T @ weights.T).unflatten(0, (3, 4))  # [3, 4, N], blended matrices
+        return ((blended[:, :3] * points.T).sum(1) + blended[:, 3]).T[None]
     if points.dim() == 2:
         # sum_k w_k (R_k p + t_k) is linear in the motions, with one basis (w_k p, w_k) for all frames: one matrix
         # product, with no [B, N, 3, 4] blended matrices in between.

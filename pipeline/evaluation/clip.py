@@ -17,8 +17,8 @@ from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.mesh_raster import rasterize
 from pipeline.progress import track
-from pipeline.raycast import cast
 
 _BATCH = 32  # frames posed at once
 
@@ -139,8 +139,8 @@ class Raster:
 def body_outlines(body: BodyModel, pose: Pose, frames: np.ndarray, raster: Raster, desc: str) -> np.ndarray:
     """Where the body mesh is seen, bool (F, height, width)."""
     outlines = np.zeros((len(frames), raster.height, raster.width), bool)
-    faces, viewmat, K = body.faces.numpy(), np.eye(4), raster.K(pose.K)
+    faces, K = body.faces.numpy(), raster.K(pose.K)
     meshes = (vertices.numpy() for _, out in posed(body, pose, frames) for vertices in out.vertices)
     for index, vertices in enumerate(track(meshes, desc, total=len(frames), unit="frame")):
-        outlines[index] = cast(vertices, faces, K, viewmat, raster.width, raster.height).mask
+        outlines[index] = rasterize(vertices, faces, K, raster.width, raster.height).mask
     return outlines

@@ -96,7 +96,7 @@ def headed(image: np.ndarray, text: str, size: int) -> np.ndarray:
 def muted(image: np.ndarray) -> np.ndarray:
     """The image with most of its colour taken out, so that a tint laid over it reads as that tint."""
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
-    return (0.35 * image + 0.65 * grey[..., None] + 0.5).astype(np.uint8)
+    return (np.float32(0.35) * image + np.float32(0.65) * grey[..., None] + np.float32(0.5)).astype(np.uint8)
 
 
 def row(images: list[np.ndarray], gap: int = 0, colour: Colour = PAPER) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.motions import Motion, motion
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
+from pipeline.threads import map_parallel
 
 
 def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:
@@ -25,5 +26,5 @@ def novel_pose_scene(performer: Performer, moving: Motion, width: int, height: i
 def novel_pose_frames(performer: Performer, moving: Motion, width: int, height: int) -> Iterator[np.ndarray]:
     """uint8 (height, width, 3) for each frame of the motion."""
     scene = novel_pose_scene(performer, moving, width, height)
-    for pose, trans in zip(moving.poses, moving.trans):
-        yield performer.perform(scene, pose, trans)
+    moments = zip(moving.poses, moving.trans)
+    yield from map_parallel(lambda moment: performer.perform(scene, *moment), moments)

@@ -8,14 +8,17 @@ import numpy as np
 from pipeline.body import BodyModel
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.pose import Pose
-from pipeline.raycast import box_downsample, cast, interpolate, smooth_normals
-from pipeline.render import draw
+from pipeline.mesh_raster import rasterize
+from pipeline.render import draw, kernels
 from pipeline.render.crop import Crop, clip_crop, person_boxes, posed_vertices
+from pipeline.threads import map_parallel
 
 GAP = 2  # px between the panels
 _SAMPLES = 60  # frames over the clip at which is looked where the person is
-_NEAR = 0.05  # metres: a mesh with a vertex nearer than that is cast over the whole image
-_LIGHT = np.array([-0.35, -0.65, -0.68])  # towards the light, camera axes: from the upper left behind the camera
+_NEAR = 0.05  # metres: a mesh with a vertex nearer than that is drawn over the whole image
+_LIGHT = np.array(
+    [-0.35, -0.65, -0.68], np.float32
+)  # towards the light, camera axes: from the upper left behind the camera
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,27 @@ def mesh_layer(
 
     Args:
         opacity: of a surface that faces the camera, in [0, 1].
-        supersample: rays a pixel side; their mean is the antialiased picture.
+        supersample: samples a pixel side; their mean is the antialiased picture.
     """
     left, top, right, bottom = _window(vertices, K, width, height)
     if right <= left or bottom <= top:
         return MeshLayer(0, 0, np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), np.float32))
     window_K = np.diag([supersample, supersample, 1.0]) @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]) @ K
     size = ((right - left) * supersample, (bottom - top) * supersample)
-    hits = cast(vertices, faces, window_K, np.eye(4), *size)
+    hits = rasterize(vertices, faces, window_K, *size)
 
-    normals = _unit(interpolate(hits, faces, smooth_normals(vertices, faces)))
-    facing = np.abs(np.einsum("mc,mc->m", normals, _unit(interpolate(hits, faces, vertices))))
-    light = 0.5 + 0.62 * np.clip(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
-    rim = (1 - facing) ** 3
-    base = interpolate(hits, faces, tint) if isinstance(tint, np.ndarray) else np.array(tint, np.float32) / 255
-    alpha = np.zeros((*hits.face.shape, 1), np.float32)
-    colour = np.zeros((*hits.face.shape, 3), np.float32)
-    alpha[hits.mask, 0] = opacity + (1 - opacity) * rim
-    colour[hits.mask] = base * (light * (1 - 0.4 * rim))[:, None] * alpha[hits.mask]
-    return MeshLayer(left, top, box_downsample(colour, supersample), box_downsample(alpha, supersample)[..., 0])
+    vertices, faces = np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int64)
+    normals = np.zeros_like(vertices)
+    kernels.vertex_normals(vertices, faces, normals)
+    tint = tint if isinstance(tint, np.ndarray) else np.array(tint) / 255
+    tints = np.ascontiguousarray(np.broadcast_to(tint, vertices.shape), np.float32)
+    colour, alpha = (
+        np.zeros((bottom - top, right - left, 3), np.float32),
+        np.zeros((bottom - top, right - left), np.float32),
+    )
+    mesh = vertices, faces, normals, tints, _LIGHT / np.linalg.norm(_LIGHT), np.float32(opacity), supersample
+    kernels.shade_mesh(hits.face, hits.bary, *mesh, colour, alpha)
+    return MeshLayer(left, top, colour, alpha)
 
 
 def overlay_frames(
@@ -92,13 +97,16 @@ def overlay_frames(
     """
     crop = overlay_crop(frames, before, after, body, longest_side)
     size = draw.label_size(min(crop.width, crop.height))
-    for index in range(len(frames)):
+
+    def panels_of(index: int) -> np.ndarray:
         panels = before_after(frames[index], before, after, body, index, crop, opacity)
         label_panels(panels, size)
         draw.label(panels[0], f"{index / before.fps:.1f} s", size, corner="bottom left")
         if not before.valid[index]:
             draw.label(panels[1], "not seen, interpolated", size, corner="bottom left")
-        yield draw.row(panels, gap=GAP, colour=draw.INK)
+        return draw.row(panels, gap=GAP, colour=draw.INK)
+
+    yield from map_parallel(panels_of, range(len(frames)))
 
 
 def overlay_crop(frames: FrameFolder, before: Pose, after: Pose, body: BodyModel, longest_side: int) -> Crop:
@@ -144,7 +152,3 @@ def _window(vertices: np.ndarray, K: np.ndarray, width: int, height: int) -> tup
     low = np.clip(np.floor(xy.min(0)), 0, (width, height)).astype(int)
     high = np.clip(np.ceil(xy.max(0)), 0, (width, height)).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -12,7 +12,7 @@ from pipeline.avatar import Avatar
 from pipeline.body import BodyModel
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
-from pipeline.render import draw
+from pipeline.render import kernels
 from pipeline.render.scene import Scene
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
@@ -94,7 +94,9 @@ class Performer:
         """uint8 (H, W, 3): the avatar in the scene, its pose (72,) and translation (3,) given in the scene's world."""
         colour, alpha = self.drawn(*self.to_camera(scene, pose, trans), scene.K, scene.width, scene.height)
         background = scene.background(self.vertices(pose, trans))
-        return draw.to_uint8(colour + (1 - alpha) * background)
+        out = np.empty((scene.height, scene.width, 3), np.uint8)
+        kernels.lay_over(colour, alpha[..., 0], background, out)
+        return out
 
     def to_camera(self, scene: Scene, pose: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same pose and translation in the scene's camera frame. The root joint, not `trans`, is what turns."""

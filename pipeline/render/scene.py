@@ -7,10 +7,13 @@ camera stands still and the person turns, as in the fit, so that colours depend 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+from pipeline.render import kernels
 
 _ELEVATION = np.deg2rad(9.0)  # the camera looks down by this much
 _DISTANCE = 6.0  # metres from the origin of the world: a long lens, as for a portrait
@@ -18,9 +21,10 @@ _MARGIN = 0.07  # of the height and width that stays free around the person
 _WALL = np.array([0.925, 0.93, 0.94])  # backdrop behind the head
 _EDGE = np.array([0.70, 0.715, 0.74])  # backdrop in the corners
 _FLOOR = np.array([0.86, 0.865, 0.875])  # backdrop at the feet
-_SHADOW = np.array([0.16, 0.18, 0.22])  # what the darkest shadow multiplies the floor by
+_SHADOW = np.array([0.16, 0.18, 0.22], np.float32)  # what the darkest shadow multiplies the floor by
 _CELL = 0.02  # metres: cell of the shadow map
 _REACH = 1.6  # metres: half side of the shadow map
+_CELLS = round(2 * _REACH / _CELL)
 # The body casts its shadow in slices: the higher a slice, the softer and fainter its shadow, under a sky of light.
 # (from height, to height, blur in metres, strength)
 _SLICES = ((0.0, 0.12, 0.025, 0.62), (0.12, 0.45, 0.09, 0.30), (0.45, 1.0, 0.20, 0.24), (1.0, 3.0, 0.34, 0.16))
@@ -44,7 +48,7 @@ class Scene:
         rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ (rotation.T @ np.linalg.inv(self.K)).T
         down = np.minimum(rays[..., 1], -1e-6)
         points = centre + rays * (-centre[1] / down)[..., None]
-        return points[..., ::2], (rays[..., 1] < 0).astype(np.float32)
+        return np.ascontiguousarray(points[..., ::2]), (rays[..., 1] < 0).astype(np.float32)
 
     @cached_property
     def backdrop(self) -> np.ndarray:
@@ -61,14 +65,12 @@ class Scene:
         vertices: np.ndarray,  # (V, 3) metres, world
     ) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1]: the backdrop with the shadow of a body on it."""
-        origin = np.array([vertices[:, 0].mean(), vertices[:, 2].mean()])
-        points, below = self._ground
-        cells = (points - origin + _REACH) / _CELL - 0.5
-        shadow = map_coordinates(
-            _shadow_map(vertices, origin), [cells[..., 0], cells[..., 1]], order=1, mode="constant", cval=0.0
-        )
-        shadow = (shadow * below)[..., None]
-        return self.backdrop * (1 - shadow * (1 - _SHADOW.astype(np.float32)))
+        origin = np.array([vertices[:, 0].mean(), vertices[:, 2].mean()], np.float64)
+        ground, seen = self._ground
+        out = np.empty((self.height, self.width, 3), np.float32)
+        shadow = _shadow_map(vertices, origin)
+        kernels.lay_shadow(self.backdrop, ground, seen, shadow, *origin, _REACH, _CELL, _SHADOW, out)
+        return out
 
     def to_camera(
         self,
@@ -112,14 +114,30 @@ def framed(
 
 def _shadow_map(vertices: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """(2R, 2R) float32 in [0, 1]: how much of the light above is kept from each cell of the ground, by x and z."""
-    cells = round(2 * _REACH / _CELL)
-    edges = np.linspace(-_REACH, _REACH, cells + 1)
-    lit = np.ones((cells, cells), np.float32)
+    lit = np.ones((_CELLS, _CELLS), np.float32)
     for bottom, top, blur, strength in _SLICES:
         inside = (vertices[:, 1] >= bottom) & (vertices[:, 1] < top)
         if bottom == 0.0:
             inside |= vertices[:, 1] < 0
-        counts, _, _ = np.histogram2d(*(vertices[inside][:, ::2] - origin).T, bins=(edges, edges))
-        covered = gaussian_filter((counts > 0).astype(np.float32), 1.0) > 0.12  # closes the gaps between vertices
-        lit *= 1 - strength * gaussian_filter(covered.astype(np.float32), blur / _CELL)
+        cells = np.floor((vertices[inside][:, ::2] - origin + _REACH) / _CELL).astype(int)
+        x, z = cells[((cells >= 0) & (cells < _CELLS)).all(1)].T
+        touched = np.zeros((_CELLS, _CELLS), np.float32)
+        touched[x, z] = 1
+        covered = _blurred(touched, 1.0) > 0.12  # closes the gaps between vertices
+        lit *= 1 - strength * _blurred(covered.astype(np.float32), blur / _CELL)
     return 1 - lit
+
+
+def _blurred(cells: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of a shadow map: as products of matrices, for the widest kernel is nearly as wide as the map.
+
+    Of torch: those of numpy start threads of their own, which get into the way of others that draw other frames.
+    """
+    blur = _blur_matrix(sigma)
+    return (blur @ torch.from_numpy(cells) @ blur.T).numpy()
+
+
+@cache
+def _blur_matrix(sigma: float) -> torch.Tensor:
+    """[R, R] float32: what blurs a column of the shadow map."""
+    return torch.from_numpy(gaussian_filter1d(np.eye(_CELLS), sigma, axis=0).astype(np.float32))

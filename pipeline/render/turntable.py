@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.body import JOINT_NAMES
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
+from pipeline.threads import map_parallel
 
 # Axis-angle in degrees (pipeline.motions tells the signs) of the left side; the right side mirrors y and z. The arms
 # hang clear of the hips, so that they are seen apart from them.
@@ -48,5 +49,5 @@ def turntable_scene(performer: Performer, width: int, height: int) -> Scene:
 def turntable_frames(performer: Performer, width: int, height: int, frames: int) -> Iterator[np.ndarray]:
     """uint8 (height, width, 3) each: one full turn in `frames` equal steps, starting from the front."""
     scene = turntable_scene(performer, width, height)
-    for angle in np.linspace(0, 2 * np.pi, frames, endpoint=False):
-        yield performer.perform(scene, *standing(performer, angle))
+    angles = np.linspace(0, 2 * np.pi, frames, endpoint=False)
+    yield from map_parallel(lambda angle: performer.perform(scene, *standing(performer, angle)), angles)

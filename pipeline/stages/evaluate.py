@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("evaluate", parse_overrides(args.settings), EvaluateSettings)
-    provenance = Provenance("evaluate", settings, ("torch", "torchmetrics", "embreex"))
+    provenance = Provenance("evaluate", settings, ("torch", "numba"))
     set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them
     torch.set_num_threads(1)
     clip = load_clip(args.directory, args.body_model)

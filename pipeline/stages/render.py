@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,13 @@ from pipeline.render.performer import Performer
 from pipeline.render.settings import RenderSettings
 from pipeline.render.turntable import turntable_frames
 from pipeline.settings import load_settings, parse_overrides
-from pipeline.threads import get_threads, set_threads
+from pipeline.threads import get_threads, map_parallel, set_threads
 from pipeline.video.encode import write_video
 
 HELP = """Draw the motion over the video before and after the refinement, and the avatar on its own.
 
 reads   DIRECTORY/frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz
 writes  DIRECTORY/renders/overlay.mp4, turntable.mp4, novel_pose.mp4, stills/*.png"""
-_STILLS = 5
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("render", parse_overrides(args.settings), RenderSettings)
-    provenance = Provenance("render", settings, ("torch", "embreex", "pillow", "ffmpeg-python", "imageio-ffmpeg"))
+    provenance = Provenance("render", settings, ("torch", "numba", "pillow", "ffmpeg-python", "imageio-ffmpeg"))
     paths = VideoDir(args.directory)
     clip = load_fitted_clip(paths, args.body_model)
     set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them
@@ -71,17 +70,26 @@ def _draw_all(folder: Path, clip: FittedClip, settings: RenderSettings) -> None:
     write_video(folder / "novel_pose.mp4", track(dancing, "novel pose", len(moving.poses), "frame"), settings.fps)
 
     (folder / "stills").mkdir()
-    for name, picture in track(_stills(clip, performer, moving, settings), "stills", _STILLS, "picture"):
-        Image.fromarray(picture).save(folder / "stills" / f"{name}.png")
+    pictures = _stills(clip, performer, moving, settings)
+
+    def save(name: str) -> None:
+        Image.fromarray(pictures[name]()).save(folder / "stills" / f"{name}.png")
+
+    for _ in track(map_parallel(save, pictures), "stills", len(pictures), "picture"):
+        pass
 
 
 def _stills(
     clip: FittedClip, performer: Performer, moving: Motion, settings: RenderSettings
-) -> Iterator[tuple[str, np.ndarray]]:
-    count, opacity = settings.still_frames, settings.overlay_opacity
-    video = (clip.frames, clip.before, clip.after, clip.body, opacity)
-    yield "overlay", stills.overlay_strip(*video, count)
-    yield "close_up", stills.close_up(*video)
-    yield "avatar", stills.avatar_sides(performer, round(settings.avatar_height * 0.75), settings.avatar_height)
-    yield "held_out", stills.video_and_avatar(clip.frames, clip.after, performer, clip.avatar.train_frames, count)
-    yield "novel_pose", stills.novel_pose_strip(performer, moving, settings.avatar_height, count)
+) -> dict[str, Callable[[], np.ndarray]]:
+    """What draws each still, by its name."""
+    count, tall = settings.still_frames, settings.avatar_height
+    video = (clip.frames, clip.before, clip.after, clip.body, settings.overlay_opacity)
+    held_out = (clip.frames, clip.after, performer, clip.avatar.train_frames)
+    return {
+        "overlay": lambda: stills.overlay_strip(*video, count),
+        "close_up": lambda: stills.close_up(*video),
+        "avatar": lambda: stills.avatar_sides(performer, round(tall * 0.75), tall),
+        "held_out": lambda: stills.video_and_avatar(*held_out, count),
+        "novel_pose": lambda: stills.novel_pose_strip(performer, moving, tall, count),
+    }
