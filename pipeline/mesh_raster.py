@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from pipeline.jit import inline, kernel
-from pipeline.raycast import Hits
+from pipeline.raycast import Hits, check_mesh
 
 f4 = np.float32
 NEAR = 1e-6  # metres: a triangle with a corner nearer than this is looked for in the whole image
@@ -34,12 +34,7 @@ def rasterize(
         ValueError: shapes or indices are not as said.
     """
     vertices, faces = np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.int64)
-    if vertices.ndim != 2 or vertices.shape[1] != 3:
-        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-    if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
-        raise ValueError(f"faces must be (F, 3) with F > 0, got {faces.shape}")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(f"faces index vertices {faces.min()}..{faces.max()}, the mesh has {len(vertices)}")
+    check_mesh(vertices, faces)
     face = np.full((height, width), -1, np.int32)
     bary, depth = np.zeros((height, width, 3), f4), np.zeros((height, width), f4)
     draw(vertices, faces, float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]), face, bary, depth)

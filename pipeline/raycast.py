@@ -33,6 +33,16 @@ class Hits:
         return self.face >= 0
 
 
+def check_mesh(vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Raise ValueError where vertices are not (V, 3), or faces not (F, 3) indices of them."""
+    if vertices.ndim != 2 or vertices.shape[1] != 3:
+        raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
+    if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
+        raise ValueError(f"faces must be (F, 3) with F > 0, got {faces.shape}")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError(f"faces index vertices {faces.min()}..{faces.max()}, the mesh has {len(vertices)}")
+
+
 class MeshCaster:
     """One triangle mesh made ready for rays; build once, then cast from as many cameras and points as wanted.
 
@@ -44,12 +54,7 @@ class MeshCaster:
         faces: np.ndarray,  # (F, 3) int
     ) -> None:
         vertices, faces = np.asarray(vertices), np.asarray(faces)
-        if vertices.ndim != 2 or vertices.shape[1] != 3:
-            raise ValueError(f"vertices must be (V, 3), got {vertices.shape}")
-        if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
-            raise ValueError(f"faces must be (F, 3) with F > 0, got {faces.shape}")
-        if faces.min() < 0 or faces.max() >= len(vertices):
-            raise ValueError(f"faces index vertices {faces.min()}..{faces.max()}, the mesh has {len(vertices)}")
+        check_mesh(vertices, faces)
         self._scene = EmbreeScene()
         self._mesh = TriangleMesh(
             self._scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32)
