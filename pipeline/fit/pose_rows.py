@@ -55,6 +55,9 @@ class PoseRows:
         }
         self.reference = torch.zeros(count, _COLUMNS, device=device)
         self._neighbours = _neighbours(frames, count)
+        # Indices are made here once: looking for them in a step would wait for the device.
+        self._rows = list(torch.arange(count, device=device)[:, None])
+        self._knots = [torch.nonzero(row).flatten().to(device) for row in self.basis.cpu()]
 
     def optimiser(self, rates: Rates) -> RowAdam:
         """An optimiser whose `step` takes the rows of `touched`."""
@@ -69,8 +72,7 @@ class PoseRows:
 
     def touched(self, frame: int) -> dict[str, Tensor]:
         """The rows of each parameter that a frame's pose depends on."""
-        knots = torch.nonzero(self.basis[frame]).flatten()
-        return {"rows": torch.tensor([frame], device=self.basis.device), "knots": knots}
+        return {"rows": self._rows[frame], "knots": self._knots[frame]}
 
     def correction(self, frame: int | Tensor) -> Tensor:  # [75], or [F, 75] of several frames
         return self.params["rows"][frame] + self.basis[frame] @ self.params["knots"]
