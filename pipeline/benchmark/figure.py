@@ -18,7 +18,8 @@ from pipeline.formats.atomic import atomic_path
 _INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"
 _FULL, _RIVAL = "full", "gart"
 _COLOURS = {_FULL: "#1f6fb4", _RIVAL: "#c8553d"}
-_OTHERS = ("#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0")
+_OTHERS = ("#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0", "#7a6a3a", "#a3b84c")
+_LINE_HEIGHT, _LETTER, _BESIDE = 11.0, 4.6, 14.0  # points: of labels, of one letter, from a place to its label
 
 
 def draw_figure(
@@ -41,7 +42,7 @@ def draw_figure(
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     _sequences(left, table, split, names, kinds)
     first = next(iter(kinds))
-    _trade(right, table, benchmark, split, first)
+    points = _trade(right, table, benchmark, split, first)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(_GREY)
@@ -51,6 +52,8 @@ def draw_figure(
     if len(kinds) > 1:
         right.set_title(f"means over {kinds[first]}", color=_INK, fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=12)
+    figure.draw_without_rendering()  # where labels would meet is known once the layout is
+    _name_points(right, points)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -78,18 +81,17 @@ def _sequences(axes, table: pd.DataFrame, split: str, names: list[tuple[str, str
     axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
-def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str, kind: str) -> None:
-    """Mean V2V against mean PSNR of held-out frames: towards the upper left both are better."""
+def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str, kind: str) -> list[tuple[str, float, float]]:
+    """Mean V2V against mean PSNR of held-out frames: towards the upper left both are better. Returns what to name."""
     points = []
     for row, overlay in benchmark.rows.items():
         place = [mean_of(table, kind, split, row, metric) for metric in ("v2v_surface", "psnr")]
         if not np.isnan(place).any():
             points.append((row, overlay.label, *place))
     others = cycle(_OTHERS)
-    for row, label, x, y in points:
+    for row, _, x, y in points:
         colour = _COLOURS.get(row) or next(others)
         axes.scatter(x, y, s=90 if row == _FULL else 50, color=colour, zorder=3, edgecolor="white", linewidth=0.8)
-        axes.annotate(label, (x, y), xytext=(7, 4), textcoords="offset points", fontsize=8.5, color=_INK)
     before = mean_of(table, kind, split, INITIAL_ROW, "v2v_surface")
     if not np.isnan(before):
         axes.axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
@@ -98,3 +100,19 @@ def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str, kind: st
     axes.margins(0.18)
     axes.set_xlabel("V2V, mm (lower is better)", color=_INK)
     axes.set_ylabel("PSNR of held-out frames, dB", color=_INK)
+    return [(label, x, y) for _, label, x, y in points]
+
+
+def _name_points(axes, points: list[tuple[str, float, float]]) -> None:
+    """Write names beside the points, one below the other where they would meet."""
+    placed: list[tuple[float, float, float]] = []  # left, right, level
+    for label, x, y in sorted(points, key=lambda point: -point[2]):
+        across, level = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
+        left, right = across, across + _BESIDE + _LETTER * len(label)
+        met = [other for begin, end, other in placed if begin < right and left < end]
+        free = min([level] + [other - _LINE_HEIGHT for other in met])
+        placed.append((left, right, free))
+        line = {"arrowstyle": "-", "color": _GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
+        away = (_BESIDE, free - level)
+        axes.annotate(label, (x, y), xytext=away, textcoords="offset points", va="center", fontsize=8.5, color=_INK,
+                      arrowprops=line)  # fmt: skip
