@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import torch
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,11 @@ inline = numba.njit(inline="always")
 def has_kernels(tensor: torch.Tensor) -> bool:
     """Whether compiled kernels serve a tensor: float32 on the CPU. All else takes the torch operations beside them."""
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's values as kernels take them, without gradient; shared with the tensor where that is contiguous."""
+    return tensor.detach().contiguous().numpy()
 
 
 def _enable_cache(dispatcher: Any) -> None:

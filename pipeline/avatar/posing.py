@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pipeline.avatar import posing_kernels as kernels
+from pipeline.jit import array_of
 from pipeline.threads import run_parallel, split
 
 
@@ -17,7 +17,7 @@ class Pose(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quats, weights, joints):
         blended = weights @ joints
-        arrays = [_array(tensor) for tensor in (means, quats, blended)]
+        arrays = [array_of(tensor) for tensor in (means, quats, blended)]
         posed, turned = np.empty_like(arrays[0]), np.empty_like(arrays[1])
         run_parallel(lambda *share: kernels.pose_forward(*split(len(means), *share), *arrays, posed, turned))
         ctx.save_for_backward(means, quats, blended, weights, joints)
@@ -27,7 +27,7 @@ class Pose(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_posed, g_turned):
         *inputs, weights, joints = ctx.saved_tensors
-        arrays = [_array(tensor) for tensor in (*inputs, g_posed, g_turned)]
+        arrays = [array_of(tensor) for tensor in (*inputs, g_posed, g_turned)]
         outputs = [np.empty_like(array) for array in arrays[:3]]
         run_parallel(lambda *share: kernels.pose_backward(*split(len(weights), *share), *arrays, *outputs))
         g_means, g_quats, g_blended = (torch.from_numpy(array) for array in outputs)
@@ -42,7 +42,7 @@ class Free(torch.autograd.Function):
     @staticmethod
     def forward(ctx, offsets, quats, log_scales, logit_opacities, thickness, points, frames, frame_quats, weights):
         inputs = offsets, quats, log_scales, logit_opacities, weights @ thickness, points, frames, frame_quats
-        arrays = [_array(tensor) for tensor in inputs]
+        arrays = [array_of(tensor) for tensor in inputs]
         outputs = [np.empty_like(array) for array in arrays[:4]]
         run_parallel(lambda *share: kernels.free_forward(*split(len(points), *share), *arrays, *outputs))
         results = tuple(torch.from_numpy(array) for array in outputs)
@@ -53,13 +53,9 @@ class Free(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *gradients):
         *inputs, weights = ctx.saved_tensors
-        arrays = [_array(tensor) for tensor in (*inputs, *gradients)]
+        arrays = [array_of(tensor) for tensor in (*inputs, *gradients)]
         outputs = [np.empty_like(array) for array in arrays[4:]]
         run_parallel(lambda *share: kernels.free_backward(*split(len(weights), *share), *arrays, *outputs))
         results = [torch.from_numpy(array) for array in outputs]
         g_thickness = weights.T @ results[0][:, 2] if ctx.needs_input_grad[4] else None
         return *results, g_thickness, None, None, None, None
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()

@@ -7,6 +7,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from pipeline.body import kinematics_kernels as kernels
+from pipeline.jit import array_of
 
 
 class Motions(torch.autograd.Function):
@@ -14,7 +15,7 @@ class Motions(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, rotmats, rest, transl, parents):
-        ctx.arrays = [tensor.detach().contiguous().numpy() for tensor in (rotmats, rest, transl)]
+        ctx.arrays = [array_of(tensor) for tensor in (rotmats, rest, transl)]
         ctx.parents = np.array(parents)
         ctx.world, motions = np.empty((2, len(rotmats), 3, 4), np.float32)
         kernels.motions_forward(*ctx.arrays, ctx.parents, ctx.world, motions)
@@ -24,7 +25,7 @@ class Motions(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_motions):
         gradients = [np.zeros_like(array) for array in ctx.arrays]
-        incoming = g_motions.contiguous().numpy()
+        incoming = array_of(g_motions)
         inputs = *ctx.arrays[:2], ctx.parents, ctx.world
         kernels.motions_backward(*inputs, incoming, np.empty_like(incoming), *gradients)
         return *(torch.from_numpy(gradient) for gradient in gradients), None
@@ -37,7 +38,7 @@ class Quaternions(torch.autograd.Function):
     def forward(ctx, motions, parents):
         count = len(motions)
         quats, rows, scales = np.empty((count, 4), np.float32), np.empty(count, np.int64), np.empty(count, np.float32)
-        kernels.quaternions_forward(motions.detach().contiguous().numpy(), np.array(parents), quats, rows, scales)
+        kernels.quaternions_forward(array_of(motions), np.array(parents), quats, rows, scales)
         ctx.saved = quats.copy(), rows, scales
         return torch.from_numpy(quats)
 
@@ -45,5 +46,5 @@ class Quaternions(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g_quats):
         gradient = np.zeros((len(g_quats), 3, 4), np.float32)
-        kernels.quaternions_backward(*ctx.saved, g_quats.contiguous().numpy(), gradient)
+        kernels.quaternions_backward(*ctx.saved, array_of(g_quats), gradient)
         return torch.from_numpy(gradient), None

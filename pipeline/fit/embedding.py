@@ -42,14 +42,15 @@ class Embedding:
             margins.cloth,
             margins.flatness_ratio,
         )
-        self._nearest_surface = self._nearest_mean = self._neighbours = None
+        self._near: Surface | None = None
+        self._neighbours: Neighbours | None = None
 
     def refresh(self, values: Posable) -> None:
         """Search the neighbours anew: needed now and then, and whenever the number of Gaussians has changed."""
         with torch.no_grad():
             means, _ = self._canonical(values)
-        self._nearest_surface = nearest(means, self._surface)
-        self._nearest_mean = nearest(self._surface, means)
+        near = nearest(means, self._surface), nearest(self._surface, means)
+        self._near = Surface(self._surface, self._normals, *near)
         self._neighbours = Neighbours.of(nearest(means, means, count=_NEIGHBOURS + 1)[:, 1:])
 
     def smoothness(self, gaussians: Gaussians) -> Tensor:
@@ -66,8 +67,7 @@ class Embedding:
     def camel(self, values: Posable, gaussians: Gaussians) -> Tensor:
         """Weighted sum of the four terms of equation 11."""
         means, quats = self._canonical(values)
-        surface = Surface(self._surface, self._normals, self._nearest_surface, self._nearest_mean)
-        return camel(means, quats, gaussians.params["log_scales"], surface, self._factors)
+        return camel(means, quats, gaussians.params["log_scales"], self._near, self._factors)
 
     def _canonical(self, values: Posable) -> tuple[Tensor, Tensor]:
         return pose_gaussians(values.means, values.quats, values.weights, self._transforms)

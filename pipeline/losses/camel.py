@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.jit import has_kernels
+from pipeline.jit import array_of, has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS
 from pipeline.rotations import quaternion_to_matrix
@@ -83,8 +83,8 @@ class _Camel(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means, quats, log_scales, surface, factors):
-        arrays = [tensor.detach().contiguous().numpy() for tensor in (means, quats, log_scales)]
-        points, normals, near, nearest_mean = (tensor.contiguous().numpy() for tensor in surface)
+        arrays = [array_of(tensor) for tensor in (means, quats, log_scales)]
+        points, normals, near, nearest_mean = (array_of(tensor) for tensor in surface)
         gradients = [np.empty_like(array) for array in arrays]
         chunks, margin = -(-len(means) // CHUNK), f4(factors.margin)
         sums = np.empty((chunks, TERMS))

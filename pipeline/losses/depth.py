@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.jit import has_kernels
+from pipeline.jit import array_of, has_kernels
 from pipeline.losses import depth_kernels
 from pipeline.losses.depth_kernels import CHUNK
 from pipeline.threads import run_parallel, split
@@ -74,7 +74,7 @@ class _Depth3D(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, points, visible, depth, K, epsilon):
-        arrays = [tensor.detach().contiguous().numpy() for tensor in (points, visible, depth, K)]
+        arrays = [array_of(tensor) for tensor in (points, visible, depth, K)]
         chunks = -(-len(points) // CHUNK)
         sums, counts, gradient = np.empty(chunks), np.empty(chunks, np.int64), np.empty_like(arrays[0])
         outputs = np.float32(epsilon), sums, counts, gradient

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from pipeline.jit import has_kernels
+from pipeline.jit import array_of, has_kernels
 from pipeline.losses import ssim_kernels
 from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
 from pipeline.threads import run_parallel, split
@@ -70,7 +70,7 @@ def _check_image(image: Tensor, name: str) -> None:
 
 
 def _rows(image: Tensor) -> np.ndarray:
-    return image.detach().contiguous().numpy().reshape(image.shape[0], -1)
+    return array_of(image).reshape(image.shape[0], -1)
 
 
 class _Photometric(torch.autograd.Function):

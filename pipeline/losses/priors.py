@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.jit import has_kernels
+from pipeline.jit import array_of, has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK
 from pipeline.threads import run_parallel, split
@@ -59,8 +59,8 @@ class _Roughness(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, values, neighbours):
-        array, count = values.detach().contiguous().numpy(), len(values)
-        index, offsets, owners = (tensor.contiguous().numpy() for tensor in neighbours)
+        array, count = array_of(values), len(values)
+        index, offsets, owners = (array_of(tensor) for tensor in neighbours)
         chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
         sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
         inputs = apart, share, offsets, owners, np.float32(1 / count), gradient

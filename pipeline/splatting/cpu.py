@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.jit import array_of
 from pipeline.splatting import binning, compositing, projection
 from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
 from pipeline.threads import run_parallel, split
@@ -104,7 +105,7 @@ class _Cameras:
     """Cameras and projection settings, as the kernels take them."""
 
     def __init__(self, viewmats, Ks, width, height, near, far, radius_clip, eps2d) -> None:
-        self.viewmats, self.Ks = _array(viewmats), _array(Ks)
+        self.viewmats, self.Ks = array_of(viewmats), array_of(Ks)
         rotations, translations = self.viewmats[:, :3, :3], self.viewmats[:, :3, 3]
         self.centers = np.ascontiguousarray(-np.einsum("cji,cj->ci", rotations, translations))
         self.size = f4(width), f4(height)
@@ -119,7 +120,7 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means, quats, scales, opacities, colors, cameras, sh_degree):
-        arrays = [_array(tensor) for tensor in (means, quats, scales, opacities, colors)]
+        arrays = [array_of(tensor) for tensor in (means, quats, scales, opacities, colors)]
         views, count = len(cameras), len(means)
         means2d, extents = np.empty((views, count, 2), f4), np.empty((views, count, 2), f4)
         conics, rgb = np.empty((views, count, 3), f4), np.empty((views, count, 3), f4)
@@ -142,8 +143,8 @@ class _Project(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):
-        means, quats, scales, colors, conics, rgb, radii = (_array(tensor) for tensor in ctx.saved_tensors)
-        incoming = [_array(gradient) for gradient in gradients[:4]]
+        means, quats, scales, colors, conics, rgb, radii = (array_of(tensor) for tensor in ctx.saved_tensors)
+        incoming = [array_of(gradient) for gradient in gradients[:4]]
         outgoing = [np.zeros_like(array) for array in (means, quats, scales, colors)]
         cameras, sh_degree = ctx.cameras, ctx.sh_degree
 
@@ -164,14 +165,14 @@ class _Composite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, means2d, conics, depths, rgb, opacities, backgrounds, radii, extents, width, height, mode):
-        means2d, conics, depths, rgb = (_array(tensor) for tensor in (means2d, conics, depths, rgb))
-        opacities, radii, extents = _array(opacities), _array(radii), _array(extents)
+        means2d, conics, depths, rgb = (array_of(tensor) for tensor in (means2d, conics, depths, rgb))
+        opacities, radii, extents = array_of(opacities), array_of(radii), array_of(extents)
         views = len(depths)
         tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
         has_rgb, has_depth, expected = "RGB" in mode, mode != "RGB", "ED" in mode
         images = np.zeros((views, height, width, 3 * has_rgb + has_depth), f4)
         alphas = np.zeros((views, height, width, 1), f4)
-        background = np.zeros((views, 3), f4) if backgrounds is None else _array(backgrounds)
+        background = np.zeros((views, 3), f4) if backgrounds is None else array_of(backgrounds)
         ctx.views = []
         for c in range(views):
             splats = compositing.pack(means2d[c], conics[c], depths[c], rgb[c], opacities, radii[c])
@@ -193,8 +194,8 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_renders, g_alphas):
-        images, alphas = (_array(tensor) for tensor in ctx.saved_tensors)
-        g_renders, g_alphas = _array(g_renders), _array(g_alphas)
+        images, alphas = (array_of(tensor) for tensor in ctx.saved_tensors)
+        g_renders, g_alphas = array_of(g_renders), array_of(g_alphas)
         views, count = len(images), ctx.count
         g_means2d, g_conics = np.zeros((views, count, 2), f4), np.zeros((views, count, 3), f4)
         g_rgb, g_depths = np.zeros((views, count, 3), f4), np.zeros((views, count), f4)
@@ -216,7 +217,3 @@ class _Composite(torch.autograd.Function):
                 g_backgrounds = torch.from_numpy(seen_through.astype(f4))
         splats = (torch.from_numpy(array) for array in (g_means2d, g_conics, g_depths, g_rgb, g_opacities))
         return *splats, g_backgrounds, None, None, None, None, None
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
