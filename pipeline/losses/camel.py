@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pipeline.jit import array_of, has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS
+from pipeline.losses.known import with_gradients
 from pipeline.rotations import quaternion_to_matrix
 from pipeline.threads import run_parallel, split
 
@@ -68,7 +68,7 @@ def camel(
         log_scales: logarithms of the standard deviations along the axes. [N, 3]
     """
     if has_kernels(means):
-        return _Camel.apply(means, quats, log_scales, surface, factors)
+        return _by_kernels(means, quats, log_scales, surface, factors)
     points, normals, near, nearest_mean = surface
     return (
         factors.point_to_mesh * point_to_mesh(means, points, normals, near, factors.margin)
@@ -78,28 +78,19 @@ def camel(
     )
 
 
-class _Camel(torch.autograd.Function):
-    """Computes the gradients along with the value; `backward` scales them."""
-
-    @staticmethod
-    def forward(ctx, means, quats, log_scales, surface, factors):
-        arrays = [array_of(tensor) for tensor in (means, quats, log_scales)]
-        points, normals, near, nearest_mean = (array_of(tensor) for tensor in surface)
-        gradients = [np.empty_like(array) for array in arrays]
-        chunks, margin = -(-len(means) // CHUNK), f4(factors.margin)
-        sums = np.empty((chunks, TERMS))
-        per_term = np.array([factors.point_to_mesh, factors.flatness, factors.surface]) / len(means)
-        inputs = *arrays, points, normals, near, margin, f4(np.log(factors.ratio)), per_term.astype(f4)
-        run_parallel(lambda *share: embedding_kernels.camel_terms(*split(chunks, *share, 1), *inputs, sums, *gradients))
-        bare = factors.coverage / len(points)
-        uncovered = embedding_kernels.coverage(arrays[0], points, nearest_mean, margin, f4(bare), gradients[0])
-        ctx.save_for_backward(*(torch.from_numpy(gradient) for gradient in gradients))
-        return torch.tensor(float(sums.sum(0) @ per_term + bare * uncovered), dtype=torch.float32)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g_loss):
-        return *(gradient * g_loss for gradient in ctx.saved_tensors), None, None
+def _by_kernels(means: Tensor, quats: Tensor, log_scales: Tensor, surface: Surface, factors: Factors) -> Tensor:
+    arrays = [array_of(tensor) for tensor in (means, quats, log_scales)]
+    points, normals, near, nearest_mean = (array_of(tensor) for tensor in surface)
+    gradients = [np.empty_like(array) for array in arrays]
+    chunks, margin = -(-len(means) // CHUNK), f4(factors.margin)
+    sums = np.empty((chunks, TERMS))
+    per_term = np.array([factors.point_to_mesh, factors.flatness, factors.surface]) / len(means)
+    inputs = *arrays, points, normals, near, margin, f4(np.log(factors.ratio)), per_term.astype(f4)
+    run_parallel(lambda *share: embedding_kernels.camel_terms(*split(chunks, *share, 1), *inputs, sums, *gradients))
+    bare = factors.coverage / len(points)
+    uncovered = embedding_kernels.coverage(arrays[0], points, nearest_mean, margin, f4(bare), gradients[0])
+    value = float(sums.sum(0) @ per_term + bare * uncovered)
+    return with_gradients(value, tuple(map(torch.from_numpy, gradients)), means, quats, log_scales)
 
 
 def point_to_mesh(

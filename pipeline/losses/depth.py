@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pipeline.jit import array_of, has_kernels
 from pipeline.losses import depth_kernels
 from pipeline.losses.depth_kernels import CHUNK
+from pipeline.losses.known import with_gradients
 from pipeline.threads import run_parallel, split
 
 
@@ -60,7 +60,7 @@ def depth_3d(
         epsilon: scale of the penalty, metres.
     """
     if has_kernels(points):
-        return _Depth3D.apply(points, visible, depth, K, epsilon)
+        return _by_kernels(points, visible, depth, K, epsilon)
     cloud = back_project(depth, K, depth > 0)
     if len(cloud) == 0:
         return 0 * points.sum()
@@ -69,21 +69,11 @@ def depth_3d(
     return 0.5 * ((root - epsilon) * visible).sum() / visible.sum().clamp(min=1)
 
 
-class _Depth3D(torch.autograd.Function):
-    """Computes the gradient along with the value; `backward` scales it."""
-
-    @staticmethod
-    def forward(ctx, points, visible, depth, K, epsilon):
-        arrays = [array_of(tensor) for tensor in (points, visible, depth, K)]
-        chunks = -(-len(points) // CHUNK)
-        sums, counts, gradient = np.empty(chunks), np.empty(chunks, np.int64), np.empty_like(arrays[0])
-        outputs = np.float32(epsilon), sums, counts, gradient
-        run_parallel(lambda *share: depth_kernels.depth_3d(*split(chunks, *share, 1), *arrays, *outputs))
-        count = max(1, counts.sum())
-        ctx.save_for_backward(torch.from_numpy(gradient).div_(float(count)))
-        return torch.tensor(sums.sum() / count, dtype=torch.float32)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g_loss):
-        return ctx.saved_tensors[0] * g_loss, None, None, None, None
+def _by_kernels(points: Tensor, visible: Tensor, depth: Tensor, K: Tensor, epsilon: float) -> Tensor:
+    arrays = [array_of(tensor) for tensor in (points, visible, depth, K)]
+    chunks = -(-len(points) // CHUNK)
+    sums, counts, gradient = np.empty(chunks), np.empty(chunks, np.int64), np.empty_like(arrays[0])
+    outputs = np.float32(epsilon), sums, counts, gradient
+    run_parallel(lambda *share: depth_kernels.depth_3d(*split(chunks, *share, 1), *arrays, *outputs))
+    count = max(1, counts.sum())
+    return with_gradients(sums.sum() / count, (torch.from_numpy(gradient).div_(float(count)),), points)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from pipeline.jit import array_of, has_kernels
 from pipeline.losses import ssim_kernels
+from pipeline.losses.known import with_gradients
 from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
 from pipeline.threads import run_parallel, split
 
@@ -60,7 +60,7 @@ def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -
         expected = tuple(target.image.shape)
         raise ValueError(f"rendered: expected the target's shape {expected}, found {tuple(rendered.shape)}")
     if has_kernels(rendered) and has_kernels(target.image):
-        return _Photometric.apply(rendered, target, ssim_weight)
+        return _by_kernels(rendered, target, ssim_weight)
     return (rendered - target.image).abs().mean() + ssim_weight * (1 - _ssim(rendered, target))
 
 
@@ -73,35 +73,25 @@ def _rows(image: Tensor) -> np.ndarray:
     return array_of(image).reshape(image.shape[0], -1)
 
 
-class _Photometric(torch.autograd.Function):
-    """Computes the gradient along with the value; `backward` scales it."""
+def _by_kernels(rendered: Tensor, target: Target, ssim_weight: float) -> Tensor:
+    image, frame = _rows(rendered), _rows(target.image)
+    mean, variance = _rows(target.mean), _rows(target.variance)
+    derivatives, g_image = np.empty((3, *mean.shape), f4), np.empty_like(image)
+    ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
+    scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
 
-    @staticmethod
-    def forward(ctx, rendered, target, ssim_weight):
-        image, frame = _rows(rendered), _rows(target.image)
-        mean, variance = _rows(target.mean), _rows(target.variance)
-        derivatives, g_image = np.empty((3, *mean.shape), f4), np.empty_like(image)
-        ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
-        scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
+    def compare(worker: int, workers: int) -> None:
+        share = split(len(mean), worker, workers, 1)
+        ssim_kernels.similarity(*share, image, frame, mean, variance, derivatives, ssim_rows)
 
-        def compare(worker: int, workers: int) -> None:
-            share = split(len(mean), worker, workers, 1)
-            ssim_kernels.similarity(*share, image, frame, mean, variance, derivatives, ssim_rows)
+    def differentiate(worker: int, workers: int) -> None:
+        share = split(len(image), worker, workers, 1)
+        ssim_kernels.gradient(*share, image, frame, derivatives, *scales, g_image, l1_rows)
 
-        def differentiate(worker: int, workers: int) -> None:
-            share = split(len(image), worker, workers, 1)
-            ssim_kernels.gradient(*share, image, frame, derivatives, *scales, g_image, l1_rows)
-
-        run_parallel(compare)
-        run_parallel(differentiate)
-        ctx.save_for_backward(torch.from_numpy(g_image).view(rendered.shape))
-        value = l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size)
-        return torch.tensor(value, dtype=torch.float32)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g_loss):
-        return ctx.saved_tensors[0] * g_loss, None, None
+    run_parallel(compare)
+    run_parallel(differentiate)
+    value = l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size)
+    return with_gradients(value, (torch.from_numpy(g_image).view(rendered.shape),), rendered)
 
 
 def _window_mean(image: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pipeline.jit import array_of, has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK
+from pipeline.losses.known import with_gradients
 from pipeline.threads import run_parallel, split
 
 
@@ -50,29 +50,19 @@ def roughness(
     It matters where the video says nothing: a back that is never seen takes the colours of the sides.
     """
     if has_kernels(values):
-        return _Roughness.apply(values, neighbours)
+        return _by_kernels(values, neighbours)
     return (values - values[neighbours.index].mean(1)).square().sum(-1).mean()
 
 
-class _Roughness(torch.autograd.Function):
-    """Computes the gradient along with the value; `backward` scales it."""
-
-    @staticmethod
-    def forward(ctx, values, neighbours):
-        array, count = array_of(values), len(values)
-        index, offsets, owners = (array_of(tensor) for tensor in neighbours)
-        chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
-        sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
-        inputs = apart, share, offsets, owners, np.float32(1 / count), gradient
-        run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart))
-        run_parallel(lambda *w: embedding_kernels.roughness_gradient(*split(count, *w), *inputs))
-        ctx.save_for_backward(torch.from_numpy(gradient))
-        return torch.tensor(sums.sum() / count, dtype=torch.float32)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g_loss):
-        return ctx.saved_tensors[0] * g_loss, None
+def _by_kernels(values: Tensor, neighbours: Neighbours) -> Tensor:
+    array, count = array_of(values), len(values)
+    index, offsets, owners = (array_of(tensor) for tensor in neighbours)
+    chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
+    sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
+    inputs = apart, share, offsets, owners, np.float32(1 / count), gradient
+    run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart))
+    run_parallel(lambda *w: embedding_kernels.roughness_gradient(*split(count, *w), *inputs))
+    return with_gradients(sums.sum() / count, (torch.from_numpy(gradient),), values)
 
 
 def breadth(
