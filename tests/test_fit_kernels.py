@@ -10,8 +10,10 @@ from pipeline.avatar.gaussians import free_gaussians
 from pipeline.avatar.posing import Free
 from pipeline.body import load_body
 from pipeline.fit.adam import RowAdam
+from pipeline.fit.pose_rows import PoseRows
 from pipeline.losses.camel import Factors, Surface, camel, nearest
-from pipeline.losses.depth import depth_3d
+from pipeline.losses.depth import depth_3d, in_sight
+from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.threads import set_threads
@@ -143,3 +145,85 @@ def test_adam():
     sizes = {"places": (COUNT, 3, 3), "opacities": (COUNT,)}
     for found, expected in zip(moved(torch.float32).values(), moved(torch.float64).values()):
         torch.testing.assert_close(found, expected, check_dtype=False, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("silhouette", ["area", "jaccard"])
+@pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
+def test_pixel_terms(silhouette, ssim_weight):
+    torch.manual_seed(0)
+    height, width = 45, 37
+    mask = torch.randint(0, 256, (height, width), dtype=torch.uint8)
+    depth = 3 + torch.randn(height, width)
+    depth[torch.rand(height, width) < 0.3] = 0
+    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
+    frame = image, mask, depth, torch.rand(3), ssim_weight, silhouette
+    agree(
+        pixel_terms,
+        pixel_terms,
+        (torch.rand(height, width, 4), torch.rand(height, width)),
+        frame,
+    )
+
+    def without_depth(pixels, alpha, background):
+        return pixel_terms(pixels, alpha, image, mask, None, background, ssim_weight, silhouette)[:2]
+
+    agree(
+        without_depth,
+        without_depth,
+        (torch.rand(height, width, 3), torch.rand(height, width)),
+        (frame[3],),
+    )
+
+
+@pytest.mark.parametrize("silhouette", ["area", "jaccard"])
+def test_pixel_terms_of_nothing(silhouette):
+    """No person in the frame, nothing rendered, no depth known: finite, and the same."""
+    height, width = 13, 12
+    blank = torch.zeros(height, width, dtype=torch.uint8)
+    found, expected = [], []
+    for results, dtype in ((found, torch.float32), (expected, torch.float64)):
+        pixels, alpha = torch.zeros(height, width, 4, dtype=dtype), torch.zeros(height, width, dtype=dtype)
+        leaves = pixels.requires_grad_(), alpha.requires_grad_()
+        frame = (
+            blank[..., None].expand(-1, -1, 3),
+            blank,
+            torch.zeros(height, width, dtype=dtype),
+        )
+        terms = pixel_terms(*leaves, *frame, torch.full((3,), 0.5, dtype=dtype), 0.2, silhouette)
+        sum(terms).backward()
+        results += [value.detach().double() for value in (*terms, pixels.grad, alpha.grad)]
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_in_sight():
+    torch.manual_seed(0)
+    surface = 3 + torch.randn(20, 30)
+    places, depths = torch.randn(COUNT, 2) * 20 + 12, 3 + torch.randn(COUNT)
+    seen = in_sight(places, depths, surface, 0.03)
+    assert torch.equal(seen, in_sight(places.double(), depths.double(), surface.double(), 0.03))
+    assert 0.1 < seen.float().mean() < 0.9
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-3, 0.3, 2.5])
+def test_corrections(angle):
+    """One frame at a time by kernels, several by torch operations."""
+    torch.manual_seed(0)
+    rows = object.__new__(PoseRows)
+    rows.initial_rotmats = axis_angle_to_matrix(torch.randn(2, 24, 3))
+    rows.initial_pelvis = torch.tensor([[0.2, -0.3, 4.0], [0.1, 0.5, 3.0]])
+    turns = angle * normalize(torch.randn(24, 3), dim=-1)
+    correction = torch.cat([turns.flatten(), 0.1 * torch.randn(3)])
+
+    def apply(values):
+        if values.dtype == torch.float32:
+            return rows.apply(1, values)
+        double = object.__new__(PoseRows)
+        double.initial_rotmats, double.initial_pelvis = (
+            rows.initial_rotmats.double(),
+            rows.initial_pelvis.double(),
+        )
+        rotmats, pelvis = double.apply(torch.tensor([1]), values[None])
+        return rotmats[0], pelvis[0]
+
+    agree(apply, apply, (correction,))

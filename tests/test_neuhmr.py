@@ -312,7 +312,7 @@ def test_fitting_frames_held_out_leaves_the_field_alone(results, body, studio_cl
     fit, result, *_ = fit_with(results, body, settings, truth)
     before = result.rows.field(slice(None)).detach()
     heldout = np.flatnonzero(fit.clip.heldout)
-    fit_frozen(heldout, fit.clip, body, result.avatar, result.rows, result.planes, 10.0, settings, "test")
+    fit_frozen(heldout, fit.clip, body, result.avatar, result.rows, 10.0, settings, "test")
     assert torch.equal(result.rows.field(slice(None)), before)
     assert torch.nonzero(result.rows.params["rows"].abs().sum(1)).flatten().tolist() == heldout.tolist()
 

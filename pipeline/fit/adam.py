@@ -44,12 +44,13 @@ class RowAdam:
             rows: for a parameter, the rows (int64, each once) to step; a parameter that is not named steps all.
             factor: multiplies all rates.
         """
+        whole = []
         for name, value in self.params.items():
             if value.grad is None:
                 continue
             chosen = None if rows is None else rows.get(name)
             if chosen is None and has_kernels(value) and not isinstance(self.rates[name], Tensor):
-                self._step_all(name, float(self.rates[name] * factor))
+                whole.append((len(value), self._arrays(name), np.float32(self.rates[name] * factor)))
                 continue
             if chosen is None:
                 change = self._update(value.grad, self.first[name], self.second[name], self.counts[name], value.dim())
@@ -64,12 +65,18 @@ class RowAdam:
                 rate = rate[chosen]
             value[chosen] -= change * (rate * factor)
 
-    def _step_all(self, name: str, rate: float) -> None:
-        value, counts = self.params[name], self.counts[name].numpy()
+        def step_all(worker: int, workers: int) -> None:
+            for count, arrays, rate in whole:
+                adam(*split(count, worker, workers), *arrays, rate, _BETA1, _BETA2, np.float32(_EPSILON))
+
+        if whole:
+            run_parallel(step_all)
+
+    def _arrays(self, name: str) -> list[np.ndarray]:
+        """Values, gradient and moments [R, C], and counts [R], as the kernel takes them."""
+        value = self.params[name]
         tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name]
-        arrays = [tensor.numpy().reshape(len(value), -1) for tensor in tensors]
-        scalars = np.float32(rate), _BETA1, _BETA2, np.float32(_EPSILON)
-        run_parallel(lambda *share: adam(*split(len(value), *share), *arrays, counts, *scalars))
+        return [tensor.numpy().reshape(len(value), -1) for tensor in tensors] + [self.counts[name].numpy()]
 
     @staticmethod
     def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:

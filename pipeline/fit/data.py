@@ -70,9 +70,17 @@ class Clip:
     def __len__(self) -> int:
         return len(self.views)
 
-    def zoomed(self, factor: float) -> Clip:
-        """The same clip by a camera whose focal length is `factor` times as long."""
-        views = ({level: view.zoomed(factor) for level, view in each.items()} if each else None for each in self.views)
+    def corrected(
+        self,
+        focal: float,
+        planes: Tensor,  # [T, 3]
+    ) -> Clip:
+        """The same clip by a camera whose focal length is `focal` times as long, its depth maps freed of their planes
+        of relative error."""
+        views = [
+            each and {level: view.zoomed(focal).corrected(plane) for level, view in each.items()}
+            for each, plane in zip(self.views, planes)
+        ]
         return replace(self, views=tuple(views))
 
 

@@ -14,6 +14,7 @@ from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
 from pipeline.progress import track
+from pipeline.threads import map_parallel
 
 _COARSE_PART = 0.5  # of the steps, with middling crops
 
@@ -24,40 +25,50 @@ def fit_frozen(
     body: BodyModel,
     avatar: Avatar,
     rows: PoseRows,
-    planes: Tensor,  # [T, 3]
     fps: float,
     settings: FitSettings,
     description: str,
 ) -> None:
-    """Fit the rows of `frames`, one frame after the other; they start from what they hold.
+    """Fit the rows of `frames`, which start from what they hold; several frames at a time, one a thread.
 
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
     frame, the frozen avatar and its trained neighbours alone.
     """
     body = body.to(device=avatar.means.device)
+    for value in rows.params.values():
+        value.requires_grad_(False)
+        value.grad = None  # what another optimiser left would be stepped along
+
+    def fit(frame: int) -> Tensor:
+        return _fit_frame(frame, clip, body, avatar, rows.with_own_rows(), fps, settings)
+
+    found = track(map_parallel(fit, frames.tolist()), description, len(frames), unit="frame")
+    for frame, row in zip(frames.tolist(), list(found)):
+        rows.params["rows"][frame] = row
+
+
+def _fit_frame(
+    frame: int, clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps: float, settings: FitSettings
+) -> Tensor:  # [75]
+    """The row of a frame, fitted; what `rows` holds of it is written."""
+    device, views = avatar.means.device, clip.views[frame]
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
-    generator = torch.Generator().manual_seed(settings.seed + 1)
     # The mean distance is that of the trained frames, and settled: as where there is depth, nothing pulls at it.
     image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, True, settings)
-    for name, value in rows.params.items():
-        value.requires_grad_(name == "rows")
-    adam = rows.optimiser(settings.rates)
-    adam.zero_grad()  # what another optimiser left would be stepped along
-    for frame in track(frames.tolist(), description, unit="frame"):
-        touched = {"rows": torch.tensor([frame], device=rows.basis.device)}
-        views = {level: view.corrected(planes[frame]) for level, view in clip.views[frame].items()}
-        for step in range(settings.steps.heldout):
-            level = MIDDLE if step < _COARSE_PART * settings.steps.heldout else FULL
-            view = views[level]
-            background = torch.rand(3, generator=generator).to(avatar.means.device)
-            correction = rows.correction(frame)
-            rotation, pelvis = rows.apply(frame, correction)
-            rendered = render(
-                values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
-            )
-            terms = image_terms(view, views[COARSE], rendered, background, full=True)
-            terms |= pose_terms(frame, correction)
-            torch.stack(list(terms.values())).sum().backward()
-            decay = settings.rates.pose_final ** (step / settings.steps.heldout)
-            adam.step(touched, factor=settings.rates.heldout * decay)
-            adam.zero_grad()
+    adam, touched = rows.optimiser(settings.rates), {"rows": torch.tensor([frame], device=device)}
+    generator = torch.Generator().manual_seed(settings.seed + 1 + frame)
+    for step in range(settings.steps.heldout):
+        view = views[MIDDLE if step < _COARSE_PART * settings.steps.heldout else FULL]
+        background = torch.rand(3, generator=generator).to(device)
+        correction = rows.correction(frame)
+        rotation, pelvis = rows.apply(frame, correction)
+        rendered = render(
+            values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
+        )
+        terms = image_terms(view, views[COARSE], rendered, background, full=True)
+        terms |= pose_terms(frame, correction)
+        torch.stack(list(terms.values())).sum().backward()
+        decay = settings.rates.pose_final ** (step / settings.steps.heldout)
+        adam.step(touched, factor=settings.rates.heldout * decay)
+        adam.zero_grad()
+    return rows.params["rows"][frame].detach()

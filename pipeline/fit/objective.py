@@ -14,10 +14,9 @@ from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.data import View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.depth import depth_2d, depth_3d
-from pipeline.losses.image import photometric
+from pipeline.losses.depth import depth_3d, in_sight
+from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import robust
-from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
@@ -29,11 +28,18 @@ _REFERENCE_FPS = 15.0  # the frame rate that the temporal weights and margins ar
 class Rendered:
     """A frame's crop as rendered."""
 
-    image: Tensor  # [h, w, 3]
+    pixels: Tensor  # [h, w, 3 or 4] colours, and depth in metres where it was asked for
     alpha: Tensor  # [h, w]
-    depth: Tensor | None  # [h, w] metres
     means: Tensor  # [N, 3] posed centres, metres in the camera frame
     meta: dict[str, Any]
+
+    @property
+    def image(self) -> Tensor:  # [h, w, 3]
+        return self.pixels[..., :3]
+
+    @property
+    def depth(self) -> Tensor:  # [h, w] metres
+        return self.pixels[..., 3]
 
 
 def render(
@@ -66,8 +72,7 @@ def render(
         backgrounds=background[None],
         render_mode="RGB+ED" if with_depth else "RGB",
     )
-    depth = images[0, ..., 3] if with_depth else None
-    return Rendered(images[0, ..., :3], alphas[0, ..., 0], depth, means, meta)
+    return Rendered(images.squeeze(0), alphas.squeeze(0).squeeze(-1), means, meta)
 
 
 class ImageTerms:
@@ -75,7 +80,7 @@ class ImageTerms:
 
     def __init__(self, settings: FitSettings) -> None:
         self._weights, self._margins = settings.weights, settings.margins
-        self._silhouette = SILHOUETTES[settings.silhouette]
+        self._silhouette = settings.silhouette
 
     def __call__(
         self, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
@@ -88,35 +93,28 @@ class ImageTerms:
             full: whether this is the full phase: SSIM counts, and the mask less.
         """
         weights = self._weights
-        mask = view.mask.float() / 255
-        target = view.image.float() / 255 * mask[..., None] + background * (1 - mask[..., None])
-        colour = photometric(rendered.image, target, weights.ssim) if full else l1(rendered.image, target)
-        terms = {
-            "colour": colour,
-            "mask": (weights.mask_full if full else weights.mask) * self._silhouette(rendered.alpha, mask),
-        }
-        if rendered.depth is not None:
-            keep = (view.depth > 0) & (view.mask > 127)
+        colour, outline, flat = pixel_terms(
+            rendered.pixels,
+            rendered.alpha,
+            view.image,
+            view.mask,
+            view.depth,
+            background,
+            weights.ssim if full else 0.0,
+            self._silhouette,
+        )
+        terms = {"colour": colour, "mask": (weights.mask_full if full else weights.mask) * outline}
+        if flat is not None:
             on_person = coarse_view.depth * (coarse_view.mask > 127)
             cloud = depth_3d(rendered.means, _visible(rendered), on_person, coarse_view.K, self._margins.depth_epsilon)
-            flat = weights.depth_2d * depth_2d(rendered.depth, view.depth, keep)
-            terms["depth"] = weights.depth * (flat + weights.depth_3d * cloud)
+            terms["depth"] = weights.depth * (weights.depth_2d * flat + weights.depth_3d * cloud)
         return terms
-
-
-def l1(rendered: Tensor, target: Tensor) -> Tensor:
-    return (rendered - target).abs().mean()
 
 
 @torch.no_grad()
 def _visible(rendered: Rendered) -> Tensor:  # [N] bool
     """Which Gaussians have their centre in the crop and not behind the rendered surface."""
-    height, width = rendered.alpha.shape
-    place = rendered.meta["means2d"][0].detach().floor().long()
-    inside = (place >= 0).all(-1) & (place[:, 0] < width) & (place[:, 1] < height)
-    place = torch.where(inside[:, None], place, torch.zeros_like(place))
-    surface = rendered.depth[place[:, 1], place[:, 0]]
-    return inside & (rendered.means[:, 2] < surface + _VISIBLE_WITHIN)
+    return in_sight(rendered.meta["means2d"].squeeze(0), rendered.means[:, 2], rendered.depth, _VISIBLE_WITHIN)
 
 
 class PoseTerms:

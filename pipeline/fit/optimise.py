@@ -55,7 +55,7 @@ class FitResult:
     avatar: Avatar
     rows: PoseRows
     betas: Tensor  # [10]
-    planes: Tensor  # [T, 3] of the depth maps' relative errors
+    clip: Clip  # corrected by what was found of its camera and depth maps
     focal: float  # factor on the focal length
     history: list[dict[str, float]]
 
@@ -160,7 +160,7 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
-        return FitResult(avatar, self.rows, betas, self.planes, self.focal, self.history)
+        return FitResult(avatar, self.rows, betas, self.clip, self.focal, self.history)
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the joint optimisation starts."""
@@ -174,12 +174,8 @@ class JointFit:
             self.focal = alignment.focal()
             alignment.zoom(self.focal)
         self.planes = alignment.planes_of_all()
+        self.clip = self.clip.corrected(self.focal, self.planes)
         self.rows.settle()
-
-    def view(self, frame: int, level: str) -> View:
-        """A frame's crop, its depth map freed of the smooth error that the alignment found, by the camera that it
-        found."""
-        return self.clip.views[frame][level].zoomed(self.focal).corrected(self.planes[frame])
 
     def step(self) -> None:
         """Draw one frame and move what the phase frees."""
@@ -191,7 +187,8 @@ class JointFit:
         self._free(full, poses_move, sh_degree)
 
         frame = self._next_frame()
-        view = self.view(frame, level)
+        views = self.clip.views[frame]
+        view = views[level]
         background = torch.rand(3, generator=self.generator).to(self.device)
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
@@ -203,7 +200,7 @@ class JointFit:
         if growing:
             rendered.meta["means2d"].retain_grad()
 
-        terms = self.image_terms(view, self.view(frame, COARSE), rendered, background, full)
+        terms = self.image_terms(view, views[COARSE], rendered, background, full)
         if poses_move:
             terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
@@ -340,6 +337,7 @@ class JointFit:
                 for name, value in params.items():
                     value.copy_(state[stored][name])
         self.rows.reference, self.planes, self.focal = state["reference"], state["planes"], state["focal"]
+        self.clip = self.clip.corrected(self.focal, self.planes)
         self.rows.initial_pelvis[:, 2] *= self.focal
         self.pose_adam.load_state(state["pose_adam"])
         self.shared_adam.load_state(state["shared_adam"])

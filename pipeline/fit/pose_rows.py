@@ -7,14 +7,19 @@ constant learns from every frame, a knot from those around it, and both stand fo
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from pipeline.body import JOINT_NAMES
+from pipeline.fit import correction_kernels
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.settings import Rates
 from pipeline.formats.pose import Pose
+from pipeline.jit import array_of, has_kernels
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 _JOINTS = len(JOINT_NAMES)
@@ -102,10 +107,18 @@ class PoseRows:
         correction: Tensor,  # [75] or [F, 75]
     ) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3], or [F, ...]
         """Rotations of the joints, and the pelvis in metres in the camera frame."""
+        if has_kernels(correction) and correction.dim() == 1:
+            return _Applied.apply(correction, self.initial_rotmats[frame], self.initial_pelvis[frame])
         turn = axis_angle_to_matrix(correction[..., :-3].unflatten(-1, (_JOINTS, 3)))
         start = self.initial_pelvis[frame]
         sideways = torch.cat([correction[..., -3:-1], torch.zeros_like(correction[..., :1])], dim=-1) * start[..., 2:]
         return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[..., -1:].exp()
+
+    def with_own_rows(self) -> PoseRows:
+        """The same, but for rows of its own, which alone get a gradient."""
+        own = copy.copy(self)
+        own.params = self.params | {"rows": self.params["rows"].detach().clone().requires_grad_(True)}
+        return own
 
     def expected(self, frame: int) -> tuple[Tensor, float] | None:
         """What the neighbours say of a frame's own part of the correction.
@@ -164,6 +177,26 @@ class PoseRows:
             body_model=initial.body_model,
             source=source,
         )
+
+
+class _Applied(torch.autograd.Function):
+    """`PoseRows.apply` of one frame: (correction [75], rotations [24, 3, 3], pelvis [3]) by kernels."""
+
+    @staticmethod
+    def forward(ctx, correction, initial_rotmats, start):
+        rotmats, pelvis = torch.empty_like(initial_rotmats), torch.empty_like(start)
+        inputs = [array_of(tensor) for tensor in (correction, initial_rotmats, start)]
+        correction_kernels.apply(*inputs, rotmats.numpy(), pelvis.numpy())
+        ctx.save_for_backward(correction, start, rotmats, pelvis)
+        return rotmats, pelvis
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_rotmats, g_pelvis):
+        gradient = torch.empty_like(ctx.saved_tensors[0])
+        inputs = [array_of(tensor) for tensor in (*ctx.saved_tensors, g_rotmats, g_pelvis)]
+        correction_kernels.apply_backward(*inputs, gradient.numpy())
+        return gradient, None, None
 
 
 def _hat_functions(count: int, spacing: int) -> Tensor:  # [count, M]

@@ -69,6 +69,33 @@ def depth_3d(
     return 0.5 * ((root - epsilon) * visible).sum() / visible.sum().clamp(min=1)
 
 
+@torch.no_grad()
+def in_sight(
+    places: Tensor,  # [N, 2]
+    depths: Tensor,  # [N]
+    surface: Tensor,  # [H, W]
+    within: float,
+) -> Tensor:  # [N] bool
+    """Which points lie in an image and less than `within` metres behind its surface.
+
+    Args:
+        places: of the points in the image, px.
+        depths: of the points, metres along z.
+        surface: depth of what is seen, metres.
+        within: metres.
+    """
+    if has_kernels(surface):
+        seen = np.empty(len(depths), np.bool_)
+        inputs = (tensor.detach().numpy() for tensor in (places, depths, surface))
+        depth_kernels.in_sight(*inputs, np.float32(within), seen)
+        return torch.from_numpy(seen)
+    height, width = surface.shape
+    cell = places.floor().long()
+    inside = (cell >= 0).all(-1) & (cell[:, 0] < width) & (cell[:, 1] < height)
+    cell = torch.where(inside[:, None], cell, torch.zeros_like(cell))
+    return inside & (depths < surface[cell[:, 1], cell[:, 0]] + within)
+
+
 def _by_kernels(points: Tensor, visible: Tensor, depth: Tensor, K: Tensor, epsilon: float) -> Tensor:
     arrays = [array_of(tensor) for tensor in (points, visible, depth, K)]
     chunks = -(-len(points) // CHUNK)

@@ -1,4 +1,4 @@
-"""Compiled kernel of the loss against the point cloud of a depth map: value and gradient.
+"""Compiled kernels of the loss against the point cloud of a depth map: value and gradient, and which points count.
 
 The formula is that of `pipeline.losses.depth.depth_3d`, which is the reference. The cloud is searched where it lies in
 the image: rings of pixels around the point's own, until no farther ring can hold a nearer point.
@@ -59,3 +59,14 @@ def depth_3d(first_chunk, end_chunk, points, visible, depth, K, epsilon, sums, c
             share = f4(0.5) / root
             gradient[i, 0], gradient[i, 1], gradient[i, 2] = share * dx, share * dy, share * dz
         sums[chunk], counts[chunk] = total, count
+
+
+@kernel()
+def in_sight(places, depths, surface, within, seen):
+    """Write for each point whether it is in the image and less than `within` behind the surface; as the function of
+    that name in `pipeline.losses.depth`."""
+    height, width = surface.shape
+    for i in range(depths.shape[0]):
+        column, row = math.floor(places[i, 0]), math.floor(places[i, 1])
+        inside = column >= 0 and row >= 0 and column < width and row < height
+        seen[i] = inside and depths[i] < surface[row, column] + within

@@ -37,12 +37,8 @@ class Target:
         _check_image(image, "target")
         image = image.detach().contiguous()
         if has_kernels(image):
-            pixels = _rows(image)
-            height, width = len(pixels) - WINDOW + 1, pixels.shape[1] - HALO
-            mean, variance = np.empty((height, width), f4), np.empty((height, width), f4)
-            run_parallel(lambda *w: ssim_kernels.window_statistics(*split(height, *w, 1), pixels, mean, variance))
-            shape = (height, -1, CHANNELS)
-            return cls(image, torch.from_numpy(mean).view(shape), torch.from_numpy(variance).view(shape))
+            shape = (image.shape[0] - WINDOW + 1, -1, CHANNELS)
+            return cls(image, *(torch.from_numpy(part).view(shape) for part in window_statistics(_rows(image))))
         mean = _window_mean(image)
         return cls(image, mean, _window_mean(image * image) - mean * mean)
 
@@ -60,7 +56,9 @@ def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -
         expected = tuple(target.image.shape)
         raise ValueError(f"rendered: expected the target's shape {expected}, found {tuple(rendered.shape)}")
     if has_kernels(rendered) and has_kernels(target.image):
-        return _by_kernels(rendered, target, ssim_weight)
+        arrays = [_rows(tensor) for tensor in (rendered, target.image, target.mean, target.variance)]
+        value, gradient = colour_gradient(*arrays, ssim_weight)
+        return with_gradients(value, (torch.from_numpy(gradient).view(rendered.shape),), rendered)
     return (rendered - target.image).abs().mean() + ssim_weight * (1 - _ssim(rendered, target))
 
 
@@ -73,9 +71,23 @@ def _rows(image: Tensor) -> np.ndarray:
     return array_of(image).reshape(image.shape[0], -1)
 
 
-def _by_kernels(rendered: Tensor, target: Target, ssim_weight: float) -> Tensor:
-    image, frame = _rows(rendered), _rows(target.image)
-    mean, variance = _rows(target.mean), _rows(target.variance)
+def window_statistics(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances [H - 10, W * 3 - 30] of the windows of an image [H, W * 3], float32."""
+    height, width = len(image) - WINDOW + 1, image.shape[1] - HALO
+    mean, variance = np.empty((height, width), f4), np.empty((height, width), f4)
+    run_parallel(lambda *w: ssim_kernels.window_statistics(*split(height, *w, 1), image, mean, variance))
+    return mean, variance
+
+
+def colour_gradient(
+    image: np.ndarray,  # [H, W * 3]
+    frame: np.ndarray,  # [H, W * 3]
+    mean: np.ndarray,  # [H - 10, W * 3 - 30]
+    variance: np.ndarray,  # [H - 10, W * 3 - 30]
+    ssim_weight: float,
+) -> tuple[float, np.ndarray]:
+    """The loss of `photometric` and its gradient by the image [H, W * 3]; all float32, with `window_statistics` of the
+    frame."""
     derivatives, g_image = np.empty((3, *mean.shape), f4), np.empty_like(image)
     ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
     scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
@@ -90,8 +102,7 @@ def _by_kernels(rendered: Tensor, target: Target, ssim_weight: float) -> Tensor:
 
     run_parallel(compare)
     run_parallel(differentiate)
-    value = l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size)
-    return with_gradients(value, (torch.from_numpy(g_image).view(rendered.shape),), rendered)
+    return l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size), g_image
 
 
 def _window_mean(image: Tensor) -> Tensor:

@@ -68,11 +68,10 @@ def run(args: argparse.Namespace) -> None:
         heldout = np.flatnonzero(clip.heldout)
         fit_frozen(
             heldout,
-            clip.zoomed(result.focal),
+            result.clip,
             body,
             result.avatar,
             result.rows,
-            result.planes,
             pose.fps,
             settings,
             "held-out poses",

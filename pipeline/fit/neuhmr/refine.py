@@ -70,8 +70,7 @@ class NeuHMRFit:
         registered, known = self.register(avatar, anchors)
         self.facts["joints_registered"] = int(known.sum())
         self.refine(avatar, registered, known)
-        planes = torch.zeros(len(self.clip), 3, device=self.device)
-        return FitResult(avatar, self.field, self.betas, planes, 1.0, self.history)
+        return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
         """The frames whose poses look right, out of candidates that face many ways."""

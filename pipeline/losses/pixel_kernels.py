@@ -1,0 +1,90 @@
+"""Kernels of `pipeline.losses.pixels`: what a crop and its rendering differ by, and the gradients put together.
+
+Rows of images are independent, and sums are kept for each row, so that no result depends on the number of threads.
+"""
+
+import numpy as np
+
+from pipeline.jit import inline, kernel
+
+f4 = np.float32
+ZERO, ONE = f4(0), f4(1)
+PER_LEVEL = f4(1 / 255)
+OPAQUE = 127  # of a mask: above it a pixel is the person's
+DEPTH = 3  # channel of the rendering
+
+COLOUR, AREA, ALPHA, BOTH, MASK, DEPTHS, KNOWN = range(7)  # columns of the sums
+SUMS = 7
+
+
+@inline
+def _sign(value):
+    return ONE if value > ZERO else (-ONE if value < ZERO else ZERO)
+
+
+@kernel()
+def compare(start, end, pixels, alpha, image, mask, depth, background, colours, target, sums):
+    """Write rows start..end of the rendered colours and of the person of the frame over the background, and sum.
+
+    pixels [H, W, 3 or 4] and alpha [H, W] as rendered; image [H, W, 3] and mask [H, W] uint8; depth [H, W] metres, 0 =
+    unknown, or [0, 0] for none; background [3]; colours, target out [H, W * 3]; sums out [H, SUMS]: of the absolute
+    differences of colours, of alpha and mask, of alpha, of alpha times mask, of the mask, of the absolute differences
+    of depth where it is known on the person, and the number of such pixels.
+    """
+    with_depth = depth.shape[0] > 0
+    for y in range(start, end):
+        apart, area, covered, both, total, deep, known = (ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO)
+        for x in range(alpha.shape[1]):
+            m = f4(mask[y, x]) * PER_LEVEL
+            for channel in range(3):
+                wanted = f4(image[y, x, channel]) * PER_LEVEL * m + background[channel] * (ONE - m)
+                found = pixels[y, x, channel]
+                target[y, 3 * x + channel] = wanted
+                colours[y, 3 * x + channel] = found
+                apart += abs(found - wanted)
+            a = alpha[y, x]
+            area += abs(a - m)
+            covered += a
+            both += a * m
+            total += m
+            if with_depth and depth[y, x] > ZERO and mask[y, x] > OPAQUE:
+                deep += abs(pixels[y, x, DEPTH] - depth[y, x])
+                known += ONE
+        sums[y, COLOUR], sums[y, AREA], sums[y, ALPHA], sums[y, BOTH] = (apart, area, covered, both)
+        sums[y, MASK], sums[y, DEPTHS], sums[y, KNOWN] = total, deep, known
+
+
+@kernel()
+def assemble(
+    start,
+    end,
+    pixels,
+    alpha,
+    mask,
+    depth,
+    colours,
+    target,
+    g_colours,  # [H, W * 3] by the colours, or [0, 0]: those of by_colour times their absolute differences
+    by_colour,
+    by_area,
+    by_alpha,
+    by_both,
+    by_depth,
+    g_pixels,  # out [H, W, 3 or 4]
+    g_alpha,  # out [H, W]
+):
+    """Write rows start..end of the gradients. The other arguments are as in `compare`, and factors on its sums."""
+    with_depth, given = depth.shape[0] > 0, g_colours.shape[0] > 0
+    for y in range(start, end):
+        for x in range(alpha.shape[1]):
+            for channel in range(3):
+                k = 3 * x + channel
+                if given:
+                    g_pixels[y, x, channel] = g_colours[y, k]
+                else:
+                    g_pixels[y, x, channel] = by_colour * _sign(colours[y, k] - target[y, k])
+            m = f4(mask[y, x]) * PER_LEVEL
+            g_alpha[y, x] = by_area * _sign(alpha[y, x] - m) + by_alpha + by_both * m
+            if with_depth:
+                counts = depth[y, x] > ZERO and mask[y, x] > OPAQUE
+                g_pixels[y, x, DEPTH] = by_depth * _sign(pixels[y, x, DEPTH] - depth[y, x]) if counts else ZERO

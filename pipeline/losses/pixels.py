@@ -1,0 +1,104 @@
+"""Everything that compares a rendered crop with the video pixel by pixel, in one pass.
+
+Colours (equation 12), silhouette, and depth (equation 13) share their inputs, and their gradients go to the same image:
+taken one after the other by torch operations they cost as much as the rasterizer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pipeline.jit import array_of, has_kernels
+from pipeline.losses import pixel_kernels
+from pipeline.losses.depth import depth_2d
+from pipeline.losses.image import colour_gradient, photometric, window_statistics
+from pipeline.losses.pixel_kernels import ALPHA, AREA, BOTH, COLOUR, DEPTHS, KNOWN, MASK, OPAQUE, SUMS
+from pipeline.losses.silhouette import SILHOUETTES
+from pipeline.threads import run_parallel, split
+
+f4 = np.float32
+
+
+def pixel_terms(
+    pixels: Tensor,  # [H, W, 3 or 4]
+    alpha: Tensor,  # [H, W]
+    image: Tensor,  # [H, W, 3] uint8
+    mask: Tensor,  # [H, W] uint8
+    depth: Tensor | None,  # [H, W]
+    background: Tensor,  # [3]
+    ssim_weight: float,
+    silhouette: str,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The unweighted terms colour, silhouette and depth: scalars, differentiable by `pixels` and `alpha`.
+
+    Args:
+        pixels: rendered colours in [0, 1] over `background`, and depth in metres where `depth` is given.
+        alpha: rendered coverage.
+        image, mask: the frame; 255 is the person.
+        depth: that of the frame in metres, 0 where it is unknown; None leaves the term out.
+        background: colour that is put behind the person of the frame, too.
+        ssim_weight: of 1 - SSIM beside L1 (at least 11 x 11 pixels then); 0: L1 alone.
+        silhouette: one of `SILHOUETTES`.
+    """
+    if has_kernels(pixels):
+        colour, area, deep = _Pixels.apply(
+            pixels, alpha, image, mask, depth, background, ssim_weight, silhouette == "jaccard"
+        )
+        return colour, area, None if depth is None else deep
+    share = mask.to(pixels.dtype) / 255
+    target = image.to(pixels.dtype) / 255 * share[..., None] + background * (1 - share[..., None])
+    colours = pixels[..., :3]
+    colour = photometric(colours, target, ssim_weight) if ssim_weight else (colours - target).abs().mean()
+    deep = None if depth is None else depth_2d(pixels[..., 3], depth, (depth > 0) & (mask > OPAQUE))
+    return colour, SILHOUETTES[silhouette](alpha, share), deep
+
+
+class _Pixels(torch.autograd.Function):
+    """The three terms; that of depth is 0 where there is no depth."""
+
+    @staticmethod
+    def forward(ctx, pixels, alpha, image, mask, depth, background, ssim_weight, jaccard):
+        arrays = [array_of(tensor) for tensor in (pixels, alpha)]
+        frame = [array_of(tensor) for tensor in (image, mask)]
+        frame.append(np.empty((0, 0), f4) if depth is None else array_of(depth))
+        height, width, _ = pixels.shape
+        colours, target = np.empty((height, 3 * width), f4), np.empty((height, 3 * width), f4)
+        rows = np.empty((height, SUMS), f4)
+        outputs = array_of(background), colours, target, rows
+        run_parallel(lambda *w: pixel_kernels.compare(*split(height, *w, 1), *arrays, *frame, *outputs))
+        sums = rows.sum(0, dtype=np.float64)
+
+        g_colours, colour = np.empty((0, 0), f4), sums[COLOUR] / colours.size
+        if ssim_weight:
+            colour, g_colours = colour_gradient(colours, target, *window_statistics(target), ssim_weight)
+        area, by_area, by_alpha, by_both = _by_silhouette(sums, jaccard)
+        known = max(sums[KNOWN], 1)
+        factors = [f4(factor) for factor in (1 / colours.size, by_area, by_alpha, by_both, 1 / known)]
+        gradients = torch.empty(pixels.shape), torch.empty(alpha.shape)
+        inputs = (*arrays, *frame[1:], colours, target, g_colours, *factors, *(part.numpy() for part in gradients))
+        run_parallel(lambda *w: pixel_kernels.assemble(*split(height, *w, 1), *inputs))
+        ctx.save_for_backward(*gradients)
+        values = colour, area, sums[DEPTHS] / known
+        return tuple(torch.tensor(value, dtype=torch.float32) for value in values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_colour, g_area, g_depth):
+        g_pixels, g_alpha = ctx.saved_tensors
+        channels = torch.stack([g_colour, g_colour, g_colour, g_depth][: g_pixels.shape[-1]])
+        return g_pixels * channels, g_alpha * g_area, None, None, None, None, None, None
+
+
+def _by_silhouette(sums: np.ndarray, jaccard: bool) -> tuple[float, float, float, float]:
+    """The term's value, and its derivatives by the sums of |alpha - mask|, of alpha, and of alpha times mask."""
+    if not jaccard:
+        mask = max(sums[MASK], 1)
+        return sums[AREA] / mask, 1 / mask, 0.0, 0.0
+    union = sums[ALPHA] + sums[MASK] - sums[BOTH]
+    if union < 1:  # clamped, as in `jaccard`
+        return 1 - sums[BOTH], 0.0, 0.0, -1.0
+    by_union = sums[BOTH] / union**2
+    return 1 - sums[BOTH] / union, 0.0, by_union, -1 / union - by_union
