@@ -19,6 +19,7 @@ from pipeline.fit.objective import PoseTerms
 from pipeline.fit.optimise import JointFit
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.shelf import Shelf
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
@@ -261,6 +262,19 @@ def test_crops_see_the_same_rays_at_all_levels(results, body):
         expected = torch.linalg.inv(full.K) @ torch.tensor([float(full.size[0]), float(full.size[1]), 1.0])
         torch.testing.assert_close(corner, expected)
         assert (view.mask > 127).float().mean() == pytest.approx((full.mask > 127).float().mean().item(), abs=0.03)
+
+
+def test_what_is_put_on_a_shelf_comes_back(tmp_path):
+    arrays = [np.arange(7, dtype=np.uint8)[:, None], np.ones((3, 5), np.float32), np.zeros((2, 3, 3), np.uint8)[:, 1:]]
+    shelf = Shelf(tmp_path / "fit")
+    places = [shelf.put(array) for array in arrays]
+    for place, array in zip(places, arrays):
+        found = shelf.get(place)
+        assert found.dtype == array.dtype and found.flags.aligned
+        np.testing.assert_array_equal(found, array)
+    shelf.get(places[1])[:] = 2  # stays in memory
+    del shelf
+    assert not list((tmp_path / "fit").iterdir())
 
 
 def test_every_fifth_frame_is_held_out_and_lost_frames_are_left_out(results):

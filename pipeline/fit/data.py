@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.fit.settings import CropSides, FitSettings
+from pipeline.fit.shelf import Place, Shelf
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
@@ -59,13 +60,14 @@ class View:
 
 @dataclass(frozen=True)
 class Clip:
-    """A video as the fit sees it."""
+    """A video as the fit sees it. On the CPU the views lie in a file, so that memory does not grow with the clip."""
 
     views: tuple[dict[str, View] | None, ...]  # (T,) by level; None where there is nothing to fit to
     train: np.ndarray  # (T,) bool: frames that the Gaussians are trained on
     heldout: np.ndarray  # (T,) bool: frames that only the pose is fitted to, with a frozen avatar
     has_depth: bool
     digest: str  # of all that was read
+    planes: Tensor | None = None  # [T, 3] found of the depth maps' relative errors, see `View.corrected`
 
     def __len__(self) -> int:
         return len(self.views)
@@ -76,12 +78,14 @@ class Clip:
         planes: Tensor,  # [T, 3]
     ) -> Clip:
         """The same clip by a camera whose focal length is `focal` times as long, its depth maps freed of their planes
-        of relative error."""
-        views = [
-            each and {level: view.zoomed(focal).corrected(plane) for level, view in each.items()}
-            for each, plane in zip(self.views, planes)
-        ]
-        return replace(self, views=tuple(views))
+        of relative error, but in `views`: `view` gives them."""
+        views = (each and {level: view.zoomed(focal) for level, view in each.items()} for each in self.views)
+        return replace(self, views=tuple(views), planes=planes)
+
+    def view(self, frame: int, level: str) -> View:
+        """One frame at one level, its depth map corrected where its error is known."""
+        view = self.views[frame][level]
+        return view if self.planes is None else view.corrected(self.planes[frame])
 
 
 def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: torch.device) -> Clip:
@@ -100,13 +104,14 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
                 f"{directory.root}: expected {len(frames)} frames in {name}, found {count}; rerun that stage"
             )
 
-    views: list[dict[str, View] | None] = []
+    shelf = Shelf(directory.fit)
+    shelved: list[dict[str, tuple[np.ndarray, list[Place]]] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
     for index in track(range(len(frames)), "reading frames", unit="frame"):
         mask = masks[index]
         box = _crop_box(mask, settings.crop_padding) if pose.valid[index] else None
         if box is None:
-            views.append(None)
+            shelved.append(None)
             continue
         x0, y0, x1, y1 = box
         layers = [frames[index], mask] + ([depths[index]] if depths else [])
@@ -114,7 +119,11 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         for crop in crops:
             digest.update(crop.tobytes())
         digest.update(repr((index, box)).encode())
-        views.append(_pyramid(crops, camera.K, (x0, y0), settings.crop_sides, device))
+        levels = _pyramid(crops, camera.K, (x0, y0), settings.crop_sides)
+        shelved.append({level: (K, [shelf.put(layer) for layer in layers]) for level, (K, layers) in levels.items()})
+    views = tuple(
+        levels and {level: _view(shelf, *parts, device) for level, parts in levels.items()} for levels in shelved
+    )
 
     seen = np.array([view is not None for view in views])
     if seen.sum() < _LEAST_FRAMES:
@@ -125,7 +134,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     heldout = _held_out(seen, settings)
     if not (seen & ~heldout).any():
         heldout[:] = False
-    return Clip(tuple(views), seen & ~heldout, heldout, has_depth, digest.hexdigest())
+    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest())
 
 
 def _held_out(
@@ -158,25 +167,26 @@ def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | N
 
 
 def _pyramid(
-    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides, device: torch.device
-) -> dict[str, View]:
-    """The crop at each of `LEVELS`, its longer side no longer than the level's."""
+    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides
+) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
+    """For each of `LEVELS` K and the crops (image, mask, perhaps depth), the longer side no longer than the level's."""
     height, width = crops[0].shape[:2]
-    views: dict[str, View] = {}
+    levels = {}
     for level in LEVELS:
         shrink = min(1.0, getattr(sides, level) / max(height, width))
         size = [max(_SMALLEST_SIDE, round(side * shrink)) for side in (width, height)]
         scale = np.array([[size[0] / width], [size[1] / height], [1.0]])
         shifted = K - np.array([[0, 0, corner[0]], [0, 0, corner[1]], [0, 0, 0]])
-        image, mask = (np.array(Image.fromarray(crop).resize(size, Image.Resampling.BOX)) for crop in crops[:2])
-        depth = torch.as_tensor(_resize_depth(crops[2], size), device=device) if len(crops) > 2 else None
-        views[level] = View(
-            image=torch.as_tensor(image, device=device),
-            mask=torch.as_tensor(mask, device=device),
-            depth=depth,
-            K=torch.as_tensor(shifted * scale, dtype=torch.float32, device=device),
-        )
-    return views
+        layers = [np.array(Image.fromarray(crop).resize(size, Image.Resampling.BOX)) for crop in crops[:2]]
+        layers += [_resize_depth(crop, size) for crop in crops[2:]]
+        levels[level] = shifted * scale, layers
+    return levels
+
+
+def _view(shelf: Shelf, K: np.ndarray, layers: list[Place], device: torch.device) -> View:
+    """The view whose image, mask and perhaps depth lie on the shelf."""
+    image, mask, *depth = (torch.as_tensor(shelf.get(place), device=device) for place in layers)
+    return View(image, mask, depth[0] if depth else None, torch.as_tensor(K, dtype=torch.float32, device=device))
 
 
 def _resize_depth(depth: np.ndarray, size: list[int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
-from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
+from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
 from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
@@ -51,7 +51,7 @@ def _fit_frame(
     frame: int, clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps: float, settings: FitSettings
 ) -> Tensor:  # [75]
     """The row of a frame, fitted; what `rows` holds of it is written."""
-    device, views = avatar.means.device, clip.views[frame]
+    device, views = avatar.means.device, {level: clip.view(frame, level) for level in LEVELS}
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     # The mean distance is that of the trained frames, and settled: as where there is depth, nothing pulls at it.
     image_terms, pose_terms = ImageTerms(settings), PoseTerms(rows, fps, True, settings)

@@ -187,8 +187,7 @@ class JointFit:
         self._free(full, poses_move, sh_degree)
 
         frame = self._next_frame()
-        views = self.clip.views[frame]
-        view = views[level]
+        view = self.clip.view(frame, level)
         background = torch.rand(3, generator=self.generator).to(self.device)
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
@@ -200,7 +199,7 @@ class JointFit:
         if growing:
             rendered.meta["means2d"].retain_grad()
 
-        terms = self.image_terms(view, views[COARSE], rendered, background, full)
+        terms = self.image_terms(view, self.clip.view(frame, COARSE), rendered, background, full)
         if poses_move:
             terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()

@@ -8,6 +8,7 @@ constant learns from every frame, a knot from those around it, and both stand fo
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from pipeline.jit import array_of, has_kernels
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 _JOINTS = len(JOINT_NAMES)
+_REACH = 5  # standard deviations at which weights in time end
 _COLUMNS = 3 * _JOINTS + 3  # a rotation vector a joint, then the place: two sideways, one depthwise
 
 
@@ -154,9 +156,13 @@ class PoseRows:
         part = torch.as_tensor((everywhere - frames[before]) / gap, dtype=rows.dtype, device=rows.device).clamp(0, 1)
         filled = torch.lerp(known[before], known[after], part[:, None])
         if width > 0:
-            time = torch.arange(len(rows), device=rows.device, dtype=rows.dtype)
-            weights = torch.exp(-0.5 * ((time[:, None] - time[None]) / width) ** 2)
-            filled = weights @ filled / weights.sum(1, keepdim=True)
+            reach = math.ceil(_REACH * width)
+            apart = torch.arange(-reach, reach + 1, device=rows.device, dtype=rows.dtype)
+            weights = torch.exp(-0.5 * (apart / width) ** 2)[None, None]
+            summed = torch.nn.functional.conv1d(filled.T[:, None], weights, padding=reach)
+            # Beyond the ends of the clip there is nothing to take the mean of.
+            counted = torch.nn.functional.conv1d(torch.ones_like(filled[:, 0])[None, None], weights, padding=reach)
+            filled = (summed / counted)[:, 0].T
         rows.copy_(filled)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _ITERATIONS = 40  # of conjugate gradients, at most
 _ENOUGH = 1e-8  # of the residual at the start
+_AT_ONCE = 256  # frames whose blocks are inverted at a time: doubles of a long clip would fill the memory
 Parts = tuple[Tensor, ...]
 
 
@@ -81,11 +82,16 @@ class Preconditioner:
         """
         # Explicit inverses: as rows times small matrices they take a quarter of the time of triangular solves.
         self._inverses = [
-            torch.cholesky_inverse(torch.linalg.cholesky(block.double() + _ridge(block))).to(block) for block in blocks
+            torch.cat([_inverse(part) for part in block.split(_AT_ONCE)]) if block.dim() == 3 else _inverse(block)
+            for block in blocks
         ]
 
     def __call__(self, parts: Parts) -> Parts:
         return tuple((part[..., None, :] @ inverse).squeeze(-2) for part, inverse in zip(parts, self._inverses))
+
+
+def _inverse(block: Tensor) -> Tensor:
+    return torch.cholesky_inverse(torch.linalg.cholesky(block.double() + _ridge(block))).to(block)
 
 
 def _ridge(block: Tensor) -> Tensor:
