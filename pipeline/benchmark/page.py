@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.benchmark import paper
-from pipeline.benchmark.gains import FULL, gains, orderings, worse_sequences
+from pipeline.benchmark.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, gains, orderings, worse_sequences
 from pipeline.benchmark.gather import COLUMNS, INITIAL_ROW, MOTION, SIDE_PICTURES, TIME, mean_of
 from pipeline.benchmark.settings import CONFIGURED, SIMULATED, Benchmark
 from pipeline.benchmark.tables import (
@@ -79,7 +79,8 @@ def write_page(
         protocol_pictures=_PROTOCOL_PICTURES,
         goals=_goals(table, split),
         worse=worse_sequences(table, split),
-        orderings=orderings(table, split),
+        orderings=orderings(table, split, BINDINGS),
+        orderings_by_adam=orderings(table, split, BINDINGS_BY_ADAM),
         table_1=_table_1(table, split, sources),
         table_2=by_sequence_table(table, SIMULATED, split, names, with_initial, POSE),
         table_3=_rendering(table, benchmark, names),
