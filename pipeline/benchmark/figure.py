@@ -19,7 +19,8 @@ _INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"
 _FULL, _RIVAL = "full", "gart"
 _COLOURS = {_FULL: "#1f6fb4", _RIVAL: "#c8553d"}
 _OTHERS = ("#2f8f6b", "#8d5fb0", "#c08a1e", "#5b7083", "#b0487f", "#3d9fb0", "#7a6a3a", "#a3b84c")
-_LINE_HEIGHT, _LETTER, _BESIDE = 11.0, 4.6, 14.0  # points: of labels, of one letter, from a place to its label
+# Points: height of labels, breadth of a letter, from a place to its label, radius of a place
+_LINE_HEIGHT, _LETTER, _BESIDE, _DOT = 11.0, 5.0, 14.0, 5.0
 
 
 def draw_figure(
@@ -37,7 +38,7 @@ def draw_figure(
         title: what was measured.
     """
     names = [(kind, name) for kind in kinds for name in by_sequence(table, kind, split, INITIAL_ROW, "mpjpe")]
-    figure = Figure(figsize=(11, max(4.2, 1.2 + 0.25 * len(names))), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(11, max(4.8, 1.2 + 0.25 * len(names))), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     _sequences(left, table, split, names, kinds)
@@ -98,20 +99,23 @@ def _trade(axes, table: pd.DataFrame, benchmark: Benchmark, split: str, kind: st
         axes.annotate("initial", (before, 0.02), xycoords=("data", "axes fraction"), xytext=(3, 0),
                       textcoords="offset points", fontsize=8.5, color=_GREY)  # fmt: skip
     axes.margins(0.18)
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right + 0.2 * (right - left))  # names stand to the right of their points
     axes.set_xlabel("V2V, mm (lower is better)", color=_INK)
     axes.set_ylabel("PSNR of held-out frames, dB", color=_INK)
     return [(label, x, y) for _, label, x, y in points]
 
 
 def _name_points(axes, points: list[tuple[str, float, float]]) -> None:
-    """Write names beside the points, one below the other where they would meet."""
-    placed: list[tuple[float, float, float]] = []  # left, right, level
-    for label, x, y in sorted(points, key=lambda point: -point[2]):
-        across, level = axes.transData.transform((x, y)) * 72 / axes.figure.dpi
-        left, right = across, across + _BESIDE + _LETTER * len(label)
-        met = [other for begin, end, other in placed if begin < right and left < end]
-        free = min([level] + [other - _LINE_HEIGHT for other in met])
-        placed.append((left, right, free))
+    """Write names beside the points, lower where they would meet a name or a point."""
+    places = axes.transData.transform([point[1:] for point in points]) * 72 / axes.figure.dpi
+    taken = [(across - _DOT, across + _DOT, level) for across, level in places]  # left, right, level
+    for (label, x, y), (across, level) in sorted(zip(points, places), key=lambda pair: -pair[0][2]):
+        left, free = across + _BESIDE, level
+        right = left + _LETTER * len(label)
+        while any(begin < right and left < end and abs(other - free) < _LINE_HEIGHT for begin, end, other in taken):
+            free -= 1
+        taken.append((left, right, free))
         line = {"arrowstyle": "-", "color": _GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)}
         away = (_BESIDE, free - level)
         axes.annotate(label, (x, y), xytext=away, textcoords="offset points", va="center", fontsize=8.5, color=_INK,
