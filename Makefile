@@ -22,6 +22,8 @@ $(VENV)/installed: pyproject.toml Makefile
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) 'torch==2.13.0'
 	@$(PIP) --editable .
 	@$(PIP) --no-deps --force-reinstall "opencv-contrib-python-headless==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-contrib-python"))')"
+	@echo "compiling the kernels of the fit: about a minute"
+	@$(BIN)/python -m pipeline kernels
 	@touch $@
 
 # smplx is non-commercial and wants chumpy: the tests alone compare with it, so it comes without its dependencies.

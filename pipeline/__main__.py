@@ -30,6 +30,7 @@ STAGES = {
     "score": "what only a studio clip can tell of a fit: score.csv",
     "benchmark": "gather the benchmark's fits into tables and a page",
     "weights": "fetch the weight files of the paper preset: models/",
+    "kernels": "compile the fit's kernels before the first video",
     "gpu-check": "compare the GPU's renderer and fit with the CPU's",
     "doctor": "say what is installed, what is missing and what mends it",
 }
