@@ -146,7 +146,8 @@ class Alignment:
         evidence = linearise(
             posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings
         )
-        return _Look(*normal_equations(self.surface, posed, evidence), evidence.colours, evidence.shown)
+        # Copied, or the whole of what was sampled would be kept for every frame
+        return _Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
 
     def _solve(
         self,
