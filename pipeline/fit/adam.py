@@ -73,10 +73,10 @@ class RowAdam:
             run_parallel(step_all)
 
     def _arrays(self, name: str) -> list[np.ndarray]:
-        """Values, gradient and moments [R, C], and counts [R], as the kernel takes them."""
+        """Values, gradient and moments, flat, and counts [R], as the kernel takes them."""
         value = self.params[name]
         tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name]
-        return [tensor.numpy().reshape(len(value), -1) for tensor in tensors] + [self.counts[name].numpy()]
+        return [tensor.numpy().reshape(-1) for tensor in tensors] + [self.counts[name].numpy()]
 
     @staticmethod
     def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:

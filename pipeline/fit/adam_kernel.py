@@ -6,21 +6,29 @@ import numpy as np
 
 from pipeline.jit import kernel
 
-f4 = np.float32
+f4, u8 = np.float32, np.uint64
 
 
 @kernel()
 def adam(start, end, values, gradient, first, second, counts, rate, beta1, beta2, epsilon):
-    """Step rows start..end of values [R, C] in place."""
-    age, correct_first, correct_second = f4(-1), f4(1), f4(1)
-    for r in range(start, end):
-        counts[r] += f4(1)
-        if counts[r] != age:  # nearly all rows have the same age
-            age = counts[r]
-            correct_first = f4(1 / (1 - beta1**age))
-            correct_second = f4(1 / (1 - beta2**age))
-        for c in range(values.shape[1]):
-            g = gradient[r, c]
-            first[r, c] += (g - first[r, c]) * f4(1 - beta1)
-            second[r, c] = second[r, c] * f4(beta2) + g * g * f4(1 - beta2)
-            values[r, c] -= rate * first[r, c] * correct_first / (math.sqrt(second[r, c] * correct_second) + epsilon)
+    """Step rows start..end of values in place; they and all like them are flat, [R * C], and counts [R].
+
+    Nearly all rows have the same age: those that follow each other are one loop, which fills vector registers.
+    """
+    columns = values.shape[0] // max(1, counts.shape[0])
+    keep_first, keep_second = f4(1 - beta1), f4(beta2)
+    fresh_second = f4(1 - beta2)
+    row = start
+    while row < end:
+        age, last = counts[row], row
+        while last < end and counts[last] == age:
+            counts[last] += f4(1)
+            last += 1
+        age += f4(1)
+        step, correct = rate * f4(1 / (1 - beta1**age)), f4(1 / (1 - beta2**age))
+        for k in range(u8(row * columns), u8(last * columns)):
+            g = gradient[k]
+            first[k] += (g - first[k]) * keep_first
+            second[k] = second[k] * keep_second + g * g * fresh_second
+            values[k] -= step * first[k] / (math.sqrt(second[k] * correct) + epsilon)
+        row = last

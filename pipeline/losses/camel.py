@@ -18,7 +18,7 @@ from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS
 from pipeline.losses.known import with_gradients
 from pipeline.rotations import quaternion_to_matrix
-from pipeline.threads import run_parallel, split
+from pipeline.threads import get_threads, run_parallel, split
 
 f4 = np.float32
 
@@ -49,7 +49,8 @@ def nearest(
     count: int = 1,
 ) -> Tensor:  # [P] or [P, count]
     """Index of the nearest target of each point, int64; of the `count` nearest in order where more are asked for."""
-    index = cKDTree(targets.detach().cpu().numpy()).query(points.detach().cpu().numpy(), k=count)[1]
+    tree = cKDTree(targets.detach().cpu().numpy())
+    index = tree.query(points.detach().cpu().numpy(), k=count, workers=get_threads())[1]
     return torch.as_tensor(index, dtype=torch.int64, device=points.device)
 
 
