@@ -157,22 +157,12 @@ def test_pixel_terms(silhouette, ssim_weight):
     depth[torch.rand(height, width) < 0.3] = 0
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
     frame = image, mask, depth, torch.rand(3), ssim_weight, silhouette
-    agree(
-        pixel_terms,
-        pixel_terms,
-        (torch.rand(height, width, 4), torch.rand(height, width)),
-        frame,
-    )
+    agree(pixel_terms, pixel_terms, (torch.rand(height, width, 4), torch.rand(height, width)), frame)
 
     def without_depth(pixels, alpha, background):
         return pixel_terms(pixels, alpha, image, mask, None, background, ssim_weight, silhouette)[:2]
 
-    agree(
-        without_depth,
-        without_depth,
-        (torch.rand(height, width, 3), torch.rand(height, width)),
-        (frame[3],),
-    )
+    agree(without_depth, without_depth, (torch.rand(height, width, 3), torch.rand(height, width)), (frame[3],))
 
 
 @pytest.mark.parametrize("silhouette", ["area", "jaccard"])
@@ -184,11 +174,7 @@ def test_pixel_terms_of_nothing(silhouette):
     for results, dtype in ((found, torch.float32), (expected, torch.float64)):
         pixels, alpha = torch.zeros(height, width, 4, dtype=dtype), torch.zeros(height, width, dtype=dtype)
         leaves = pixels.requires_grad_(), alpha.requires_grad_()
-        frame = (
-            blank[..., None].expand(-1, -1, 3),
-            blank,
-            torch.zeros(height, width, dtype=dtype),
-        )
+        frame = blank[..., None].expand(-1, -1, 3), blank, torch.zeros(height, width, dtype=dtype)
         terms = pixel_terms(*leaves, *frame, torch.full((3,), 0.5, dtype=dtype), 0.2, silhouette)
         sum(terms).backward()
         results += [value.detach().double() for value in (*terms, pixels.grad, alpha.grad)]
@@ -219,10 +205,7 @@ def test_corrections(angle):
         if values.dtype == torch.float32:
             return rows.apply(1, values)
         double = object.__new__(PoseRows)
-        double.initial_rotmats, double.initial_pelvis = (
-            rows.initial_rotmats.double(),
-            rows.initial_pelvis.double(),
-        )
+        double.initial_rotmats, double.initial_pelvis = rows.initial_rotmats.double(), rows.initial_pelvis.double()
         rotmats, pelvis = double.apply(torch.tensor([1]), values[None])
         return rotmats[0], pelvis[0]
 

@@ -60,7 +60,7 @@ class View:
 
 @dataclass(frozen=True)
 class Clip:
-    """A video as the fit sees it. On the CPU the views lie in a file, so that memory does not grow with the clip."""
+    """A video as the fit sees it. On the CPU the views that `load_clip` gives lie in a file: see `Shelf`."""
 
     views: tuple[dict[str, View] | None, ...]  # (T,) by level; None where there is nothing to fit to
     train: np.ndarray  # (T,) bool: frames that the Gaussians are trained on
