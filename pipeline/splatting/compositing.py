@@ -3,10 +3,11 @@
 Pixel p sees the Gaussians in the order of depth; Gaussian i covers it with (3DGS, Kerbl et al. 2023, eq. 3; the limits
 are those of gsplat 1.5.3, `rasterize_to_pixels`)
 
-    alpha_i = min(0.999, opacity_i exp(-s_i)),   s_i = (p - mean_i)^T conic_i (p - mean_i) / 2,   0 if below 1/255
-    value   = sum_i alpha_i T_i value_i,         T_i = prod_{j<i} (1 - alpha_j)
+    alpha_i = min(0.999, opacity_i exp(-(p - mean_i)^T conic_i (p - mean_i) / 2)),   0 if below 1/255
+    value   = sum_i alpha_i T_i value_i,   T_i = prod_{j<i} (1 - alpha_j)
 
-and the sum ends before the Gaussian that would bring T to 1e-4 or less.
+and the sum ends before the Gaussian that would bring T to 1e-4 or less. Below s is an eighth of the exponent, opacity
+included, so that alpha_i = exp(-8 s_i): the exponential is a polynomial, squared three times.
 
 How: `binning` lists the Gaussians of each tile of 16 x 16 pixels, front to back; each (tile, Gaussian) pair is an
 *entry*. A tile is 16 blocks of 4 x 4 pixels, and a block's 16 pixels are computed side by side in vector registers; a
@@ -29,20 +30,18 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from pipeline.jit import inline, kernel
 
 f4, u8, i4 = np.float32, np.uint64, np.int32
-ZERO, HALF, ONE, TWO, FOUR = f4(0), f4(0.5), f4(1), f4(2), f4(4)
+ZERO, HALF, ONE, TWO, THREE, FOUR = f4(0), f4(0.5), f4(1), f4(2), f4(3), f4(4)
 
 TILE = 16  # pixels a side; a tile is 4 x 4 blocks of 4 x 4 pixels
 LANES = 16
 ALPHA_MAX = f4(0.999)  # gsplat 1.5.3; its main branch has 0.99
 ALPHA_MIN = f4(1 / 255)
 TRANSMITTANCE_MIN = f4(1e-4)
-EXPONENT_MARGIN = f4(1e-4)  # on the reach of a Gaussian, against rounding
-EXPONENT_MIN = f4(-1e-3)  # s is below 0 by rounding at the centre, or by much where a conic is not positive: not drawn
 SMALLEST_ALPHA = f4(1e-10)  # expected depth is depth / max(alpha, this), as in gsplat
 
-# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2, opacity, RGB, depth, and how far from
-# its mean a block's centre may be for the block to be reached (in units of s).
-X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, BLOCK_REACH = range(11)
+# Columns of a splat's row: mean (less half a pixel), s = A x^2 + B x y + C y^2 + START, opacity, RGB, depth, and where
+# s is least: at y = TILT_Y x for a given x, at x = TILT_X y for a given y.
+X, Y, A, B, C, OPACITY, RED, GREEN, BLUE, DEPTH, START, TILT_X, TILT_Y = range(13)
 SPLAT = 16  # floats a row: one cache line
 # Columns of an entry's gradient row: the first ten of the above.
 GRADIENTS = 10
@@ -51,28 +50,32 @@ GRADIENTS = 10
 PIXELS = TILE * TILE
 P_RED, P_GREEN, P_BLUE, P_DEPTH, P_REST = (u8(k * PIXELS) for k in range(1, 6))  # plane 0: transmittance
 PLANES = 6 * PIXELS
-# Scratch of 16 lanes: pixel coordinates in a block and their products, block centres, quadratic form, ten sums.
-L_X, L_Y, L_XX, L_XY, L_YY, L_CENTER_X, L_CENTER_Y, L_FORM = (u8(LANES * k) for k in range(8))
-L_SUMS = u8(LANES * 8)
-S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 = (u8(LANES * (8 + k)) for k in range(GRADIENTS))
-LANE_ROWS = 18
+# Scratch of 16 lanes: pixel coordinates in a block and their products, first pixels of blocks and their bits, quadratic
+# form, ten sums. Bits are added as floats: integers would be twice as wide.
+L_X, L_Y, L_XX, L_XY, L_YY, L_FIRST_X, L_FIRST_Y, L_BIT, L_FORM = (u8(LANES * k) for k in range(9))
+L_SUMS = u8(LANES * 9)
+S0, S1, S2, S3, S4, S5, S6, S7, S8, S9 = (u8(LANES * (9 + k)) for k in range(GRADIENTS))
+LANE_ROWS = 19
 BATCH = 64  # entries looked at together: their loads overlap
 
-# exp(-y) on [0, 1], degree 6 (Chebyshev), for exp(-8 y) by squaring three times: relative error below 1e-6, no branch.
-_nodes = 0.5 * (1 + np.cos(np.pi * (np.arange(64) + 0.5) / 64))
-_fit = np.polynomial.chebyshev.Chebyshev.fit(_nodes, np.exp(-_nodes), 6, domain=[0, 1])
-E0, E1, E2, E3, E4, E5, E6 = (f4(c) for c in _fit.convert(kind=np.polynomial.Polynomial).coef)
-EIGHTH = f4(0.125)
+# exp(-s) on [0, S_MAX] by a polynomial of degree 5 (Chebyshev); exp(-8 s) from it has a relative error below 1e-6.
+_last = math.log(255) / 8
+_nodes = _last * 0.5 * (1 + np.cos(np.pi * (np.arange(64) + 0.5) / 64))
+_fit = np.polynomial.chebyshev.Chebyshev.fit(_nodes, np.exp(-_nodes), 5, domain=[0, _last])
+E0, E1, E2, E3, E4, E5 = (f4(c) for c in _fit.convert(kind=np.polynomial.Polynomial).coef)
+S_MAX = f4(_last)  # beyond it alpha is below ALPHA_MIN
+S_REACHED = S_MAX + f4(1e-5)  # with a margin against rounding
+S_CAPPED = f4(-math.log(0.999) / 8)  # below it alpha is ALPHA_MAX
+EIGHT, EIGHTH = f4(8), f4(0.125)
 
 
 @inline
-def _exp_minus(s):
-    """exp(-s) for s >= 0; from s = 8 on it stays at exp(-8), which is below any alpha that counts."""
-    y = min(s * EIGHTH, ONE)
-    p = E0 + y * (E1 + y * (E2 + y * (E3 + y * (E4 + y * (E5 + y * E6)))))
+def _alpha(s):
+    """exp(-8 s), at most ALPHA_MAX, and 0 where it is below ALPHA_MIN."""
+    p = E0 + s * (E1 + s * (E2 + s * (E3 + s * (E4 + s * E5))))
     p = p * p
     p = p * p
-    return p * p
+    return min(p * p, ALPHA_MAX) if s <= S_MAX else ZERO
 
 
 @kernel()
@@ -82,16 +85,15 @@ def pack(means2d, conics, depths, rgb, opacities, radii):
     for i in range(depths.shape[0]):
         if radii[i, 0] <= 0:
             continue
-        a, b, c = HALF * conics[i, 0], conics[i, 1], HALF * conics[i, 2]
+        a, b, c = HALF * EIGHTH * conics[i, 0], EIGHTH * conics[i, 1], HALF * EIGHTH * conics[i, 2]
         splats[i, X], splats[i, Y] = means2d[i, 0] - HALF, means2d[i, 1] - HALF
         splats[i, A], splats[i, B], splats[i, C] = a, b, c
         splats[i, OPACITY], splats[i, DEPTH] = opacities[i], depths[i]
         splats[i, RED], splats[i, GREEN], splats[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
-        # sqrt(s) is a norm: where the centre is farther than a pixel's sqrt(s) and the half diagonal of the block's
-        # pixels (1.5, 1.5) together, no pixel of the block is reached
-        reach = math.sqrt(math.log(opacities[i] / ALPHA_MIN) + EXPONENT_MARGIN)
-        reach += math.sqrt(f4(2.25) * (a + c + abs(b)))
-        splats[i, BLOCK_REACH] = reach * reach
+        splats[i, TILT_X], splats[i, TILT_Y] = -HALF * b / a, -HALF * b / c
+        # A form that is not positive is that of no Gaussian: it reaches nothing
+        positive = a > ZERO and FOUR * a * c > b * b
+        splats[i, START] = -EIGHTH * math.log(opacities[i]) if positive else TWO * S_MAX
     return splats
 
 
@@ -109,19 +111,28 @@ def _fill_lanes(lane):
         x, y, u = f4(k & 3), f4(k >> 2), u8(k)
         lane[L_X + u], lane[L_Y + u] = x, y
         lane[L_XX + u], lane[L_XY + u], lane[L_YY + u] = x * x, x * y, y * y
-        lane[L_CENTER_X + u], lane[L_CENTER_Y + u] = FOUR * x + f4(1.5), FOUR * y + f4(1.5)
+        lane[L_FIRST_X + u], lane[L_FIRST_Y + u] = FOUR * x, FOUR * y
+        lane[L_BIT + u] = f4(1 << k)
 
 
 @inline
-def _reached_blocks(lanes, lane, x, y, a, b, c, block_reach):
-    """One bit for each of the 16 blocks of a tile, in whose coordinates x and y are."""
-    bits = i4(0)
+def _reached_blocks(lanes, lane, x, y, a, b, c, start, tilt_x, tilt_y):
+    """One bit for each of the 16 blocks of a tile, in whose coordinates x and y are.
+
+    Over the square of a block's pixels s is least at the mean or on one of the two sides next to it: exact but for
+    squares whose pixels all lie around the ellipse.
+    """
+    bits, reach = ZERO, S_REACHED - start
     for k in range(lanes):
         u = u8(k)
-        dx, dy = lane[L_CENTER_X + u] - x, lane[L_CENTER_Y + u] - y
-        s = a * dx * dx + b * dx * dy + c * dy * dy
-        bits += (i4(1) << i4(k)) if s <= block_reach else i4(0)
-    return bits
+        left, top = lane[L_FIRST_X + u] - x, lane[L_FIRST_Y + u] - y
+        right, bottom = left + THREE, top + THREE
+        side_x, side_y = min(max(left, ZERO), right), min(max(top, ZERO), bottom)
+        at_x, at_y = min(max(tilt_x * side_y, left), right), min(max(tilt_y * side_x, top), bottom)
+        on_x = side_x * (a * side_x + b * at_y) + c * at_y * at_y
+        on_y = at_x * (a * at_x + b * side_y) + c * side_y * side_y
+        bits += lane[L_BIT + u] if min(on_x, on_y) <= reach else ZERO
+    return i4(bits)
 
 
 @inline
@@ -130,9 +141,9 @@ def _find_reaching(lanes, lane, blocks, splats, ids, first, count, x0, y0, open_
     reach an open block to blocks[BATCH:]. Returns how many those are."""
     for j in range(count):
         i = ids[first + j]
-        x, y = splats[i, X] - x0, splats[i, Y] - y0
-        reach = splats[i, BLOCK_REACH]
-        blocks[u8(j)] = _reached_blocks(lanes, lane, x, y, splats[i, A], splats[i, B], splats[i, C], reach)
+        x, y, a, b, c = splats[i, X] - x0, splats[i, Y] - y0, splats[i, A], splats[i, B], splats[i, C]
+        start, tilt_x, tilt_y = splats[i, START], splats[i, TILT_X], splats[i, TILT_Y]
+        blocks[u8(j)] = _reached_blocks(lanes, lane, x, y, a, b, c, start, tilt_x, tilt_y)
     found = 0
     for j in range(count):
         blocks[u8(BATCH + found)] = j
@@ -213,7 +224,7 @@ def composite_forward(
                     splats[i, B],
                     splats[i, C],
                 )
-                opacity, depth = splats[i, OPACITY], splats[i, DEPTH]
+                start, depth = splats[i, START], splats[i, DEPTH]
                 red, green, blue = splats[i, RED], splats[i, GREEN], splats[i, BLUE]
                 _fill_form(lanes, lane, a, b, c)
                 while remaining != 0:
@@ -222,17 +233,16 @@ def composite_forward(
                     p = u8(block) * u8(LANES)
                     # s at the block's first pixel, and its slopes
                     dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
-                    s0 = a * dx * dx + b * dx * dy + c * dy * dy
+                    s0 = start + a * dx * dx + b * dx * dy + c * dy * dy
                     slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
                     light = ZERO
                     for k in range(16):
                         u = u8(k)
                         s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
-                        covered = min(ALPHA_MAX, opacity * _exp_minus(s))
-                        covered = covered if (covered >= ALPHA_MIN) & (s >= EXPONENT_MIN) else ZERO
+                        covered = _alpha(s)
                         t = plane[p + u]  # negative: this pixel is finished
-                        weight = max(t, ZERO) * covered
-                        t_next = max(t, ZERO) - weight
+                        weight = t * covered
+                        t_next = t - weight
                         stop = t_next <= TRANSMITTANCE_MIN
                         weight = ZERO if stop else weight
                         plane[p + u] = -abs(t) if stop else t_next
@@ -336,7 +346,7 @@ def composite_backward(
                 splats[i, B],
                 splats[i, C],
             )
-            opacity, depth = splats[i, OPACITY], splats[i, DEPTH]
+            opacity, start, depth = splats[i, OPACITY], splats[i, START], splats[i, DEPTH]
             red, green, blue = splats[i, RED], splats[i, GREEN], splats[i, BLUE]
             _fill_form(lanes, lane, a, b, c)
             for k in range(LANES * GRADIENTS):
@@ -346,17 +356,15 @@ def composite_backward(
                 remaining &= remaining - i4(1)
                 p = u8(block) * u8(LANES)
                 dx, dy = f4((block & 3) * 4) - mean_x, f4((block >> 2) * 4) - mean_y
-                s0 = a * dx * dx + b * dx * dy + c * dy * dy
+                s0 = start + a * dx * dx + b * dx * dy + c * dy * dy
                 slope_x, slope_y = TWO * a * dx + b * dy, b * dx + TWO * c * dy
                 for k in range(16):
                     u = u8(k)
                     s = lane[L_FORM + u] + slope_x * lane[L_X + u] + slope_y * lane[L_Y + u] + s0
-                    uncapped = opacity * _exp_minus(s)
-                    covered = min(ALPHA_MAX, uncapped)
-                    covered = covered if (covered >= ALPHA_MIN) & (s >= EXPONENT_MIN) else ZERO
+                    covered = _alpha(s)
                     t = plane[p + u]
-                    weight = max(t, ZERO) * covered
-                    t_next = max(t, ZERO) - weight
+                    weight = t * covered
+                    t_next = t - weight
                     stop = t_next <= TRANSMITTANCE_MIN
                     weight = ZERO if stop else weight
                     plane[p + u] = -abs(t) if stop else t_next
@@ -369,9 +377,9 @@ def composite_backward(
                     own = weight * (g_red * red + g_green * green + g_blue * blue + g_depth * depth)
                     rest = plane[p + P_REST + u] - own
                     plane[p + P_REST + u] = rest
-                    # alpha dL/dalpha, which is -dL/ds and opacity dL/dopacity; none where alpha is capped
+                    # alpha dL/dalpha, which is -dL/ds / 8 and opacity dL/dopacity; none where alpha is capped
                     g_s = own - rest * covered / (ONE - covered)
-                    g_s = ZERO if stop | (uncapped > ALPHA_MAX) else g_s
+                    g_s = ZERO if stop | (s < S_CAPPED) else g_s
                     off_x, off_y = dx + lane[L_X + u], dy + lane[L_Y + u]
                     g_sx, g_sy = g_s * off_x, g_s * off_y
                     lane[S0 + u] += g_sx
@@ -393,8 +401,8 @@ def composite_backward(
                 h7 += lane[S7 + u]
                 h8 += lane[S8 + u]
                 h9 += lane[S9 + u]
-            g_entries[e, X], g_entries[e, Y] = TWO * a * h0 + b * h1, b * h0 + TWO * c * h1
-            # by the conic's entries: s = (xx x^2 + 2 xy x y + yy y^2) / 2
+            g_entries[e, X], g_entries[e, Y] = EIGHT * (TWO * a * h0 + b * h1), EIGHT * (b * h0 + TWO * c * h1)
+            # by the conic's entries: 8 s = (xx x^2 + 2 xy x y + yy y^2) / 2 + 8 START
             g_entries[e, A], g_entries[e, B], g_entries[e, C] = -HALF * h2, -h3, -HALF * h4
             g_entries[e, OPACITY] = h5 / opacity
             g_entries[e, RED], g_entries[e, GREEN], g_entries[e, BLUE] = h6, h7, h8
