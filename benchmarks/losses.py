@@ -12,10 +12,11 @@ from benchmarks.scene import Scene, person, seeded
 from benchmarks.steps import torch_operations
 from benchmarks.timing import interleave
 from pipeline.body import skin, vertex_normals
-from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.camel import Factors, Surface, camel
 from pipeline.losses.depth import depth_2d, depth_3d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import Neighbours, robust, roughness
+from pipeline.losses.search import Searchable
 from pipeline.losses.silhouette import silhouette
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
@@ -103,9 +104,9 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
     quats, log_scales = arguments["quats"], arguments["scales"].log()
     generator = torch.Generator().manual_seed(6)
     means = arguments["means"] + _OFF * torch.randn(len(quats), 3, generator=generator)
-    body_surface = Surface(surface, normals, nearest(means, surface), nearest(surface, means))
+    body_surface = Surface(surface, normals, Searchable(surface).nearest(means), Searchable(means).nearest(surface))
     factors = Factors(10.0, 10.0, 0.01, 0.05, _CLOTH, _FLATNESS)
-    around = Neighbours.of(nearest(means, means, _NEIGHBOURS + 1)[:, 1:])
+    around = Neighbours.of(Searchable(means).nearest(means, _NEIGHBOURS + 1)[:, 1:])
 
     def embedding(points: Tensor, turns: Tensor, logarithms: Tensor) -> Tensor:
         return camel(points, turns, logarithms, body_surface, factors)
@@ -120,7 +121,7 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
         "pose prior": (lambda change: robust(change.square().sum(-1), 0.5).sum(), [angles]),
     }
     searches = {
-        "search: CAMEL": lambda: (nearest(means, surface), nearest(surface, means)),
-        "search: smoothness": lambda: nearest(means, means, _NEIGHBOURS + 1),
+        "search: CAMEL": lambda: (Searchable(surface).nearest(means), Searchable(means).nearest(surface)),
+        "search: smoothness": lambda: Searchable(means).nearest(means, _NEIGHBOURS + 1),
     }
     return terms, searches

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from pipeline.losses.camel import coverage, flatness, nearest, point_to_mesh, surface_alignment
+from pipeline.losses import search
+from pipeline.losses.camel import coverage, flatness, point_to_mesh, surface_alignment
+from pipeline.losses.search import Searchable, by_distances
 from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 
 MARGIN = 0.03
@@ -21,32 +23,37 @@ def plane():
     return points, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).repeat(64, 1)
 
 
-def test_nearest_agrees_with_all_distances():
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_both_searches_find_the_nearest_in_order(count, monkeypatch):
     points, targets = torch.rand(40, 3), torch.rand(30, 3)
-    assert torch.equal(nearest(points, targets), torch.cdist(points, targets).argmin(1))
+    expected = torch.cdist(points.double(), targets.double()).argsort(1)[:, :count]
+    expected = expected[:, 0] if count == 1 else expected
+    monkeypatch.setattr(search, "_PAIRS", 7 * len(targets))  # in several parts, the last a short one
+    assert torch.equal(Searchable(targets).nearest(points, count), expected)
+    assert torch.equal(by_distances(points, targets, count), expected)
 
 
 def test_point_to_mesh_is_zero_within_the_margin_and_linear_beyond(plane):
     surface, normals = plane
     heights = torch.tensor([0.0, 0.029, -0.029, 0.05, -0.10], dtype=torch.float64)
     means = torch.stack([torch.full((5,), 0.033), torch.full((5,), 0.041), heights], dim=1)
-    found = point_to_mesh(means, surface, normals, nearest(means, surface), MARGIN)
+    found = point_to_mesh(means, surface, normals, Searchable(surface).nearest(means), MARGIN)
     assert found.item() == pytest.approx((0.02 + 0.07) / 5)
 
 
 def test_point_to_mesh_measures_along_the_normal_only(plane):
     surface, normals = plane
     aside = torch.tensor([[0.5, 0.2, 0.01]], dtype=torch.float64)  # far from the patch, but near its plane
-    assert point_to_mesh(aside, surface, normals, nearest(aside, surface), MARGIN) == 0
+    assert point_to_mesh(aside, surface, normals, Searchable(surface).nearest(aside), MARGIN) == 0
 
 
 def test_coverage_counts_bare_surface(plane):
     surface, _ = plane
     means = torch.tensor([[0.0, 0.0, 0.0]], dtype=torch.float64)
     expected = (surface.norm(dim=1) - MARGIN).clamp(min=0).mean()
-    assert coverage(means, surface, nearest(surface, means), MARGIN).item() == pytest.approx(expected.item())
+    assert coverage(means, surface, Searchable(means).nearest(surface), MARGIN).item() == pytest.approx(expected.item())
     assert expected > 0
-    assert coverage(surface, surface, nearest(surface, surface), MARGIN) == 0
+    assert coverage(surface, surface, Searchable(surface).nearest(surface), MARGIN) == 0
 
 
 def test_flatness_is_zero_at_the_ratio_in_any_order_of_axes():
@@ -72,7 +79,7 @@ def test_gradients_agree_with_finite_differences(plane):
     means = torch.tensor(rng.normal(0.03, 0.05, (12, 3)), requires_grad=True)
     log_scales = torch.tensor(rng.normal(-4, 0.5, (12, 3)), requires_grad=True)
     quats = torch.tensor(rng.normal(size=(12, 4)), requires_grad=True)
-    to_surface, to_mean = nearest(means, surface), nearest(surface, means)
+    to_surface, to_mean = Searchable(surface).nearest(means), Searchable(means).nearest(surface)
     assert gradcheck(lambda m: point_to_mesh(m, surface, normals, to_surface, MARGIN), means)
     assert gradcheck(lambda m: coverage(m, surface, to_mean, MARGIN), means)
     assert gradcheck(lambda s: flatness(s, 5.0), log_scales)

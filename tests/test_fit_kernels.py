@@ -11,10 +11,11 @@ from pipeline.avatar.posing import Free
 from pipeline.body import load_body
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.camel import Factors, Surface, camel
 from pipeline.losses.depth import depth_3d, in_sight
 from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
+from pipeline.losses.search import Searchable
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.threads import set_threads
 
@@ -95,7 +96,7 @@ def test_free_gaussians(weights):
 def test_camel(margin):
     torch.manual_seed(0)
     points, means = torch.randn(900, 3), torch.randn(COUNT, 3)
-    near = nearest(means, points), nearest(points, means)
+    near = Searchable(points).nearest(means), Searchable(means).nearest(points)
     surface = Surface(points, normalize(torch.randn(900, 3), dim=-1), *near)
     factors = NO_MARGIN._replace(margin=margin)
     agree(camel, camel, (means, torch.randn(COUNT, 4), torch.randn(COUNT, 3)), (surface, factors))
@@ -105,7 +106,7 @@ def test_camel(margin):
 def test_roughness(columns):
     torch.manual_seed(0)
     points = torch.rand(COUNT, 3)
-    neighbours = Neighbours.of(nearest(points, points, count=5)[:, 1:])
+    neighbours = Neighbours.of(Searchable(points).nearest(points, count=5)[:, 1:])
     agree(roughness, roughness, (torch.randn(COUNT, columns),), (neighbours,))
 
 
@@ -145,6 +146,25 @@ def test_adam():
     sizes = {"places": (COUNT, 3, 3), "opacities": (COUNT,)}
     for found, expected in zip(moved(torch.float32).values(), moved(torch.float64).values()):
         torch.testing.assert_close(found, expected, check_dtype=False, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("own_rates", [False, True])
+def test_adam_of_rows(own_rates):
+    """Rows that are stepped at different times, with a rate of each column or of each value."""
+
+    def moved(dtype):
+        torch.manual_seed(0)
+        value = torch.randn(9, 5).to(dtype).requires_grad_()
+        rates = torch.rand(9 if own_rates else 1, 5).to(dtype)
+        adam = RowAdam({"rows": value}, {"rows": rates if own_rates else rates[0]})
+        for chosen in ([0], [3, 5], [0, 8], [3], [3]):
+            value.grad = torch.randn(value.shape).to(dtype)
+            adam.step({"rows": torch.tensor(chosen)}, factor=0.5)
+        return value.detach(), adam.counts["rows"]
+
+    (found, counts), (expected, _) = moved(torch.float32), moved(torch.float64)
+    torch.testing.assert_close(found, expected, check_dtype=False, atol=1e-5, rtol=1e-5)
+    assert counts.tolist() == [2, 0, 0, 3, 0, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("silhouette", ["area", "jaccard"])

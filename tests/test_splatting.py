@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import sys
+import threading
 import types
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -296,6 +298,29 @@ def test_threads_follow_the_environment(monkeypatch):
     assert threads.get_threads() == 5
     with pytest.raises(ValueError, match="at least 1"):
         threads.set_threads(0)
+
+
+def test_work_from_within_and_from_other_threads_is_done_once():
+    threads.set_threads(3)
+    done, failed = [], []
+
+    def within(worker, workers):
+        threads.run_parallel(lambda *share: done.append((worker, *share)))
+
+    def many():
+        try:
+            for _ in range(50):
+                threads.run_parallel(within)
+        except BaseException as error:
+            failed.append(error)
+
+    callers = [threading.Thread(target=many) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=60)
+    assert not failed and not any(caller.is_alive() for caller in callers)
+    assert Counter(done) == {(a, b, 3): 150 for a in range(3) for b in range(3)}
 
 
 def test_an_error_in_a_thread_reaches_the_caller():

@@ -59,12 +59,28 @@ def pose_gaussians(
     Returns:
         Posed centres and orientations (wxyz, not normalised).
     """
-    turns = joint_quaternions(transforms)
+    return move_gaussians(means, quats, weights, joint_motions(transforms))
+
+
+def joint_motions(
+    transforms: Tensor,  # [24, 4, 4]
+) -> Tensor:  # [24, 16]
+    """What `move_gaussians` needs of a pose: the twelve entries of each joint's motion, then its quaternion."""
+    return torch.cat([transforms[:, :3].flatten(1), joint_quaternions(transforms)], dim=1)
+
+
+def move_gaussians(
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    weights: Tensor,  # [N, 24]
+    motions: Tensor,  # [24, 16]
+) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+    """`pose_gaussians` with the `joint_motions` of its transforms, for a pose that is used more than once."""
     if has_kernels(means):
-        return Pose.apply(means, quats, weights, torch.cat([transforms[:, :3].flatten(1), turns], dim=1))
-    blended = _blend(weights, transforms)
+        return Pose.apply(means, quats, weights, motions)
+    blended, rotation = _blend(weights, motions)
     posed = (blended[..., :3] * means[:, None, :]).sum(-1) + blended[..., 3]
-    return posed, quaternion_multiply(_mean_rotation(weights, turns), quats)
+    return posed, quaternion_multiply(rotation, quats)
 
 
 def unpose_gaussians(
@@ -74,18 +90,19 @@ def unpose_gaussians(
     transforms: Tensor,  # [24, 4, 4]
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """The inverse of `pose_gaussians`: from the posed body to the rest pose, exact for the same weights."""
-    blended = _blend(weights, transforms)
+    blended, rotation = _blend(weights, joint_motions(transforms))
     rest = torch.linalg.solve(blended[..., :3], means - blended[..., 3])
     flip = quats.new_tensor([1.0, -1.0, -1.0, -1.0])
-    return rest, quaternion_multiply(_mean_rotation(weights, joint_quaternions(transforms)) * flip, quats)
+    return rest, quaternion_multiply(rotation * flip, quats)
 
 
-def _blend(weights: Tensor, transforms: Tensor) -> Tensor:  # [N, 3, 4]
-    return (weights @ transforms[:, :3, :].flatten(1)).unflatten(1, (3, 4))
-
-
-def _mean_rotation(weights: Tensor, turns: Tensor) -> Tensor:  # [N, 4]
-    return torch.nn.functional.normalize(weights @ turns, dim=-1)
+def _blend(
+    weights: Tensor,  # [N, 24]
+    motions: Tensor,  # [24, 16]
+) -> tuple[Tensor, Tensor]:  # [N, 3, 4], [N, 4]
+    """Each Gaussian's blended matrix, and the mean of its joints' rotations."""
+    blended = weights @ motions
+    return blended[:, :12].unflatten(1, (3, 4)), torch.nn.functional.normalize(blended[:, 12:], dim=-1)
 
 
 def joint_quaternions(

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.fit.adam_kernel import adam
+from pipeline.fit.adam_kernel import adam, adam_of_rows
 from pipeline.jit import has_kernels
 from pipeline.threads import run_parallel, split
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
+_CONSTANTS = _BETA1, _BETA2, np.float32(_EPSILON)
 
 
 class RowAdam:
@@ -48,35 +49,43 @@ class RowAdam:
         for name, value in self.params.items():
             if value.grad is None:
                 continue
-            chosen = None if rows is None else rows.get(name)
-            if chosen is None and has_kernels(value) and not isinstance(self.rates[name], Tensor):
-                whole.append((len(value), self._arrays(name), np.float32(self.rates[name] * factor)))
-                continue
-            if chosen is None:
-                change = self._update(value.grad, self.first[name], self.second[name], self.counts[name], value.dim())
-                value.sub_(change * (self.rates[name] * factor))
-                continue
-            state = self.first[name][chosen], self.second[name][chosen], self.counts[name][chosen]
-            change = self._update(value.grad[chosen], *state, value.dim())
-            for stored, new in zip((self.first[name], self.second[name], self.counts[name]), state):
-                stored[chosen] = new
-            rate = self.rates[name]
-            if isinstance(rate, Tensor) and rate.shape == value.shape:
-                rate = rate[chosen]
-            value[chosen] -= change * (rate * factor)
+            chosen, rate = None if rows is None else rows.get(name), self.rates[name]
+            if has_kernels(value) and chosen is None and not isinstance(rate, Tensor):
+                arrays = [array.reshape(-1) for array in self._arrays(name)]
+                whole.append((len(value), arrays, np.float32(rate * factor)))
+            elif has_kernels(value) and chosen is not None and isinstance(rate, Tensor) and value.dim() == 2:
+                rates = torch.atleast_2d(rate).expand(-1, value.shape[1]).numpy()
+                adam_of_rows(chosen.numpy(), *self._arrays(name), rates, np.float32(factor), *_CONSTANTS)
+            else:
+                self._step_by_torch(name, chosen, factor)
 
         def step_all(worker: int, workers: int) -> None:
             for count, arrays, rate in whole:
-                adam(*split(count, worker, workers), *arrays, rate, _BETA1, _BETA2, np.float32(_EPSILON))
+                adam(*split(count, worker, workers), *arrays, rate, *_CONSTANTS)
 
         if whole:
             run_parallel(step_all)
 
+    def _step_by_torch(self, name: str, chosen: Tensor | None, factor: float) -> None:
+        """Move all rows of a parameter, or those chosen."""
+        value, rate = self.params[name], self.rates[name]
+        states = self.first[name], self.second[name], self.counts[name]
+        if chosen is None:
+            value.sub_(self._update(value.grad, *states, value.dim()) * (rate * factor))
+            return
+        state = tuple(stored[chosen] for stored in states)
+        change = self._update(value.grad[chosen], *state, value.dim())
+        for stored, new in zip(states, state):
+            stored[chosen] = new
+        if isinstance(rate, Tensor) and rate.shape == value.shape:
+            rate = rate[chosen]
+        value[chosen] -= change * (rate * factor)
+
     def _arrays(self, name: str) -> list[np.ndarray]:
-        """Values, gradient and moments, flat, and counts [R], as the kernel takes them."""
+        """Values, gradient, moments and counts, as the kernels take them."""
         value = self.params[name]
-        tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name]
-        return [tensor.numpy().reshape(-1) for tensor in tensors] + [self.counts[name].numpy()]
+        tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name], self.counts[name]
+        return [tensor.numpy() for tensor in tensors]
 
     @staticmethod
     def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:

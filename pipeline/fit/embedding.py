@@ -7,13 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.avatar import canonical_transforms, legs_apart, pose_gaussians
+from pipeline.avatar import canonical_transforms, joint_motions, legs_apart, move_gaussians
 from pipeline.avatar.binding import Anchors
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.camel import Factors, Surface, camel, nearest
+from pipeline.losses.camel import Factors, Surface, camel
 from pipeline.losses.priors import Neighbours, roughness
+from pipeline.losses.search import Searchable
 
 _NEIGHBOURS = 4
 
@@ -26,22 +27,19 @@ class Embedding:
     """
 
     def __init__(self, body: BodyModel, betas: Tensor, samples: Anchors, settings: FitSettings) -> None:
-        self._transforms = canonical_transforms(body, betas, legs_apart().to(betas))
-        vertices = skin(body.shaped(betas), body.weights, self._transforms[None])[0]
+        transforms = canonical_transforms(body, betas, legs_apart().to(betas))
+        self._motions = joint_motions(transforms)
+        vertices = skin(body.shaped(betas), body.weights, transforms[None])[0]
         corners = body.faces[samples.faces]
         normals = vertex_normals(vertices, body.faces)[corners]
         self._surface = (samples.barycentric[..., None] * vertices[corners]).sum(1)
         self._normals = torch.nn.functional.normalize((samples.barycentric[..., None] * normals).sum(1), dim=-1)
         self._weights = weights = settings.weights
         margins = settings.margins
-        self._factors = Factors(
-            weights.point_to_mesh,
-            weights.coverage,
-            weights.flatness,
-            weights.surface,
-            margins.cloth,
-            margins.flatness_ratio,
-        )
+        terms = weights.point_to_mesh, weights.coverage, weights.flatness, weights.surface
+        # With the weight of the whole in them, gradients come out as they are needed, and are not scaled again.
+        self._factors = Factors(*(weights.camel * term for term in terms), margins.cloth, margins.flatness_ratio)
+        self._searchable = Searchable(self._surface)
         self._near: Surface | None = None
         self._neighbours: Neighbours | None = None
 
@@ -49,9 +47,10 @@ class Embedding:
         """Search the neighbours anew: needed now and then, and whenever the number of Gaussians has changed."""
         with torch.no_grad():
             means, _ = self._canonical(values)
-        near = nearest(means, self._surface), nearest(self._surface, means)
+        around = Searchable(means)
+        near = self._searchable.nearest(means), around.nearest(self._surface)
         self._near = Surface(self._surface, self._normals, *near)
-        self._neighbours = Neighbours.of(nearest(means, means, count=_NEIGHBOURS + 1)[:, 1:])
+        self._neighbours = Neighbours.of(around.nearest(means, count=_NEIGHBOURS + 1)[:, 1:])
 
     def smoothness(self, gaussians: Gaussians) -> Tensor:
         """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
@@ -70,4 +69,4 @@ class Embedding:
         return camel(means, quats, gaussians.params["log_scales"], self._near, self._factors)
 
     def _canonical(self, values: Posable) -> tuple[Tensor, Tensor]:
-        return pose_gaussians(values.means, values.quats, values.weights, self._transforms)
+        return move_gaussians(values.means, values.quats, values.weights, self._motions)

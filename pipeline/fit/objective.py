@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def render(
         values.scales,
         values.opacities,
         values.sh,
-        torch.eye(4, device=means.device)[None],
+        _camera_frame(means.device),
         view.K[None],
         width,
         height,
@@ -73,6 +74,12 @@ def render(
         render_mode="RGB+ED" if with_depth else "RGB",
     )
     return Rendered(images.squeeze(0), alphas.squeeze(0).squeeze(-1), means, meta)
+
+
+@lru_cache(maxsize=4)
+def _camera_frame(device: torch.device) -> Tensor:  # [1, 4, 4]
+    """The view of a camera in whose frame the body is."""
+    return torch.eye(4, device=device)[None]
 
 
 class ImageTerms:

@@ -94,7 +94,7 @@ class JointFit:
         self.focal = 1.0  # factor on the focal length
         self.step_number = 0
         self.history: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}  # of the terms since the last row of the history
         self._seconds_before, self._started = 0.0, time.monotonic()
 
     def _make_gaussians(self) -> None:
@@ -207,18 +207,18 @@ class JointFit:
             self.embedding.refresh(values)
         terms["neighbours"] = self.embedding.smoothness(self.gaussians)
         if full and settings.binding == "camel":
-            terms["camel"] = settings.weights.camel * self.embedding.camel(values, self.gaussians)
+            terms["camel"] = self.embedding.camel(values, self.gaussians)
         if full and settings.weights.large_scales > 0:
             terms["large"] = settings.weights.large_scales * breadth(values.scales)
         grid = self.gaussians.skinning
         if grid is not None and grid.differences.requires_grad:
             variation = settings.weights.skinning_variation * grid.variation()
             terms["skinning"] = variation + settings.weights.skinning_size * grid.size()
-        loss = torch.stack(list(terms.values())).sum()
-        loss.backward()
+        weighted = torch.stack(list(terms.values()))
+        weighted.sum().backward()
 
         self._move(number, frame, poses_move)
-        self._record(terms, loss, rendered, view)
+        self._record(tuple(terms), weighted.detach(), rendered, view)
         if growing:
             self.gradients.add(rendered.meta["means2d"], rendered.meta["radii"], *view.size)
         self.step_number += 1
@@ -289,16 +289,19 @@ class JointFit:
         self.embedding.refresh(self.gaussians.posable(self._change(), 0))
 
     @torch.no_grad()
-    def _record(self, terms: dict[str, Tensor], loss: Tensor, rendered: Rendered, view: View) -> None:
+    def _record(self, names: tuple[str, ...], terms: Tensor, rendered: Rendered, view: View) -> None:
         """Add to the history. Sums stay on the device until a row is complete: reading them would wait for it."""
-        for name, term in (terms | {"total": loss}).items():
-            self._sums[name] = self._sums.get(name, 0) + term.detach() / _HISTORY_EVERY
+        self._sums[names] = self._sums[names] + terms if names in self._sums else terms
         if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
             inside = view.mask > 127
             error = (rendered.image - view.image.float() / 255)[inside].square().mean()
-            self._sums["psnr_person"] = -10 * torch.log10(error + 1e-10)
+            row: dict[str, float] = {"step": self.step_number + 1}
+            for names_then, sums in self._sums.items():  # more than one set of terms where a phase has ended meanwhile
+                for name, value in zip(names_then, (sums / _HISTORY_EVERY).tolist()):
+                    row[name] = row.get(name, 0.0) + value
+            row["total"] = sum(value for name, value in row.items() if name != "step")
+            row["psnr_person"] = float(-10 * torch.log10(error + 1e-10))
             seconds = self._seconds_before + time.monotonic() - self._started
-            row = {"step": self.step_number + 1} | {name: float(value) for name, value in self._sums.items()}
             self.history.append(row | {"n_gaussians": len(self.gaussians), "seconds": round(seconds, 2)})
             self._sums = {}
 

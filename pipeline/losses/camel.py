@@ -1,7 +1,7 @@
 """The Cloth-Aware Mesh-Embedded Loss (equations 6 to 11): four terms that keep Gaussians by the body's surface.
 
 The terms take the nearest neighbours as indices: they change slowly, and the caller searches anew every few steps
-(`nearest`). All distances are in metres in canonical space.
+(`pipeline.losses.search`). All distances are in metres in canonical space.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pipeline.jit import array_of, has_kernels
@@ -18,7 +17,7 @@ from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS
 from pipeline.losses.known import with_gradients
 from pipeline.rotations import quaternion_to_matrix
-from pipeline.threads import get_threads, run_parallel, split
+from pipeline.threads import run_parallel, split
 
 f4 = np.float32
 
@@ -41,17 +40,6 @@ class Factors(NamedTuple):
     surface: float
     margin: float  # of cloth (delta), metres
     ratio: float  # of breadth to thickness (tau)
-
-
-def nearest(
-    points: Tensor,  # [P, 3]
-    targets: Tensor,  # [Q, 3]
-    count: int = 1,
-) -> Tensor:  # [P] or [P, count]
-    """Index of the nearest target of each point, int64; of the `count` nearest in order where more are asked for."""
-    tree = cKDTree(targets.detach().cpu().numpy())
-    index = tree.query(points.detach().cpu().numpy(), k=count, workers=get_threads())[1]
-    return torch.as_tensor(index, dtype=torch.int64, device=points.device)
 
 
 def camel(

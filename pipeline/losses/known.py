@@ -19,4 +19,6 @@ class _Known(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_loss):
-        return None, None, *(gradient * g_loss for gradient in ctx.saved_tensors)
+        factor = float(g_loss)  # of a loss on the CPU: reading it waits for nothing
+        gradients = ctx.saved_tensors
+        return None, None, *(gradients if factor == 1 else (gradient * factor for gradient in gradients))

@@ -64,8 +64,9 @@ def assemble(
     depth,
     colours,
     target,
-    g_colours,  # [H, W * 3] by the colours, or [0, 0]: those of by_colour times their absolute differences
-    by_colour,
+    g_colours,  # [H, W * 3] by the colours, or [0, 0]: by their absolute differences
+    by_colours,  # factor on g_colours
+    by_colour,  # factor on the signs of the differences, without g_colours
     by_area,
     by_alpha,
     by_both,
@@ -80,11 +81,11 @@ def assemble(
             for channel in range(3):
                 k = 3 * x + channel
                 if given:
-                    g_pixels[y, x, channel] = g_colours[y, k]
+                    g_pixels[y, x, channel] = by_colours * g_colours[y, k]
                 else:
                     g_pixels[y, x, channel] = by_colour * _sign(colours[y, k] - target[y, k])
             m = f4(mask[y, x]) * PER_LEVEL
             g_alpha[y, x] = by_area * _sign(alpha[y, x] - m) + by_alpha + by_both * m
-            if with_depth:
-                counts = depth[y, x] > ZERO and mask[y, x] > OPAQUE
+            if pixels.shape[2] > DEPTH:
+                counts = with_depth and depth[y, x] > ZERO and mask[y, x] > OPAQUE
                 g_pixels[y, x, DEPTH] = by_depth * _sign(pixels[y, x, DEPTH] - depth[y, x]) if counts else ZERO

@@ -76,20 +76,21 @@ class _Pixels(torch.autograd.Function):
             colour, g_colours = colour_gradient(colours, target, *window_statistics(target), ssim_weight)
         area, by_area, by_alpha, by_both = _by_silhouette(sums, jaccard)
         known = max(sums[KNOWN], 1)
-        factors = [f4(factor) for factor in (1 / colours.size, by_area, by_alpha, by_both, 1 / known)]
-        gradients = torch.empty(pixels.shape), torch.empty(alpha.shape)
-        inputs = (*arrays, *frame[1:], colours, target, g_colours, *factors, *(part.numpy() for part in gradients))
-        run_parallel(lambda *w: pixel_kernels.assemble(*split(height, *w, 1), *inputs))
-        ctx.save_for_backward(*gradients)
-        values = colour, area, sums[DEPTHS] / known
-        return tuple(torch.tensor(value, dtype=torch.float32) for value in values)
+        ctx.save_for_backward(pixels, alpha)  # the rest are arrays of our own
+        ctx.compared = *frame[1:], colours, target, g_colours
+        ctx.factors = np.array([1.0, 1 / colours.size, by_area, by_alpha, by_both, 1 / known])
+        values = torch.tensor([colour, area, sums[DEPTHS] / known], dtype=torch.float32)
+        return tuple(values.unbind())
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g_colour, g_area, g_depth):
-        g_pixels, g_alpha = ctx.saved_tensors
-        channels = torch.stack([g_colour, g_colour, g_colour, g_depth][: g_pixels.shape[-1]])
-        return g_pixels * channels, g_alpha * g_area, None, None, None, None, None, None
+        arrays = [array_of(tensor) for tensor in ctx.saved_tensors]
+        outer = np.repeat([float(g_colour), float(g_area), float(g_depth)], [2, 3, 1])
+        gradients = [np.empty_like(array) for array in arrays]
+        inputs = *arrays, *ctx.compared, *(ctx.factors * outer).astype(f4), *gradients
+        run_parallel(lambda *w: pixel_kernels.assemble(*split(len(arrays[0]), *w, 1), *inputs))
+        return *map(torch.from_numpy, gradients), None, None, None, None, None, None
 
 
 def _by_silhouette(sums: np.ndarray, jaccard: bool) -> tuple[float, float, float, float]:
