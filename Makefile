@@ -53,7 +53,7 @@ test: $(VENV)/tools
 # make test-models UNIDEPTH=/path/to/UniDepth HMR2=/path/to/4D-Humans
 MODELS := $(VENV)/models
 test-models: $(MODELS)/installed
-	PYTHONPATH=$(MODELS) $(BIN)/python -m pytest tests/models --durations 10
+	PYTHONPATH=$(abspath $(MODELS)) $(BIN)/python -m pytest tests/models --durations 10
 
 $(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators.post-deploy.sh
 	@echo "installing the code of SAM 2, UniDepthV2 and HMR2.0 into $(MODELS): a minute, about 80 MB; no weights"

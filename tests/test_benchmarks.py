@@ -10,7 +10,7 @@ import torch
 from benchmarks import __main__ as benchmarks
 from benchmarks import rasterizers, scale, stages, targets, tiled, timing
 from benchmarks.clips import make_clip, settings
-from benchmarks.convergence import plot
+from benchmarks.convergence import Curve, describe, plot, read
 from benchmarks.floor import Machine, floor_seconds
 from benchmarks.gpu import PlainLoop
 from benchmarks.rows import Row
@@ -140,8 +140,13 @@ def test_convergence_is_drawn(tmp_path):
     (tmp_path / "fit").mkdir()
     rows = "\n".join(f"{20 * k},{k * 0.5},{15 + k}" for k in range(1, 9))
     (tmp_path / "fit" / "history.csv").write_text(f"step,seconds,psnr_person\n{rows}\n")
-    plot([tmp_path], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 1000
+    run = read(tmp_path)
+    np.testing.assert_allclose(run.picture, [(k * 0.5, 15 + k) for k in range(1, 9)])
+    fitted = Curve("a", run.picture, np.array([(0, 90.0), (1, 60), (2, 50), (3, 50.5), (4, 50)]))
+    for curves in ([run], [run, fitted]):
+        plot(curves, tmp_path / "curves.png")
+        assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert "MPJPE 90.0 -> 50.0 mm, within 2% of the last from 2.0 s on" in describe(fitted)
 
 
 def test_a_quick_run_prints_a_table_and_writes_json(tmp_path, capsys):

@@ -12,6 +12,8 @@ from pipeline.losses.depth_kernels import CHUNK
 from pipeline.losses.known import with_gradients
 from pipeline.threads import run_parallel, split
 
+_FAR = 1e6  # metres
+
 
 def back_project(
     depth: Tensor,  # [H, W]
@@ -25,11 +27,16 @@ def back_project(
         K: intrinsics; the centre of pixel (0, 0) lies at (0.5, 0.5). [3, 3]
         keep: which pixels to take. [H, W]
     """
-    rows, columns = torch.nonzero(keep, as_tuple=True)
-    z = depth[rows, columns]
-    x = (columns + 0.5 - K[0, 2]) / K[0, 0] * z
-    y = (rows + 0.5 - K[1, 2]) / K[1, 1] * z
-    return torch.stack([x, y, z], dim=-1)
+    return _points(depth, K)[keep]
+
+
+def _points(depth: Tensor, K: Tensor) -> Tensor:  # [H, W, 3]
+    height, width = depth.shape
+    rows = torch.arange(height, device=depth.device, dtype=depth.dtype)[:, None]
+    columns = torch.arange(width, device=depth.device, dtype=depth.dtype)
+    x = (columns + 0.5 - K[0, 2]) / K[0, 0] * depth
+    y = (rows + 0.5 - K[1, 2]) / K[1, 1] * depth
+    return torch.stack([x, y, depth], dim=-1)
 
 
 def depth_2d(
@@ -61,12 +68,13 @@ def depth_3d(
     """
     if has_kernels(points):
         return _by_kernels(points, visible, depth, K, epsilon)
-    cloud = back_project(depth, K, depth > 0)
-    if len(cloud) == 0:
-        return 0 * points.sum()
+    # Pixels without a point stay in the cloud, far away: to leave them out, a GPU would have to be waited for.
+    known = depth > 0
+    cloud = torch.where(known[..., None], _points(depth, K), _FAR).flatten(0, 1)
     nearest = cloud[torch.cdist(points.detach(), cloud).argmin(1)]
     root = ((points - nearest).square().sum(-1) + epsilon**2).sqrt()
-    return 0.5 * ((root - epsilon) * visible).sum() / visible.sum().clamp(min=1)
+    counts = visible & known.any()
+    return 0.5 * ((root - epsilon) * counts).sum() / counts.sum().clamp(min=1)
 
 
 @torch.no_grad()
