@@ -1,5 +1,7 @@
 """The fit's compiled kernels (float32) against the torch operations that they stand for (float64)."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -12,7 +14,7 @@ from pipeline.body import load_body
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.losses.camel import Factors, Surface, camel
-from pipeline.losses.depth import depth_3d, in_sight
+from pipeline.losses.depth import by_operations, depth_3d, in_sight
 from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
@@ -121,11 +123,13 @@ def test_depth_3d(offset, share):
     points = torch.randn(COUNT, 3) * torch.tensor([0.4, 0.6, 0.1]) + torch.tensor([0, 0, 3.0 + offset])
     visible = torch.rand(COUNT) < 0.7
     agree(depth_3d, depth_3d, (points,), (visible, depth, K, 0.05))
+    agree(depth_3d, partial(by_operations, fixed_size=True), (points,), (visible, depth, K, 0.05))
 
 
-def test_depth_3d_without_cloud_is_zero():
+@pytest.mark.parametrize("loss_of", [depth_3d, *(partial(by_operations, fixed_size=fixed) for fixed in (False, True))])
+def test_depth_3d_without_cloud_is_zero(loss_of):
     points = torch.rand(5, 3, requires_grad=True)
-    loss = depth_3d(points, torch.ones(5, dtype=torch.bool), torch.zeros(4, 4), torch.eye(3), 0.05)
+    loss = loss_of(points, torch.ones(5, dtype=torch.bool), torch.zeros(4, 4), torch.eye(3), 0.05)
     loss.backward()
     assert loss == 0 and not points.grad.any()
 

@@ -68,9 +68,22 @@ def depth_3d(
     """
     if has_kernels(points):
         return _by_kernels(points, visible, depth, K, epsilon)
-    # Pixels without a point stay in the cloud, far away: to leave them out, a GPU would have to be waited for.
+    return by_operations(points, visible, depth, K, epsilon, fixed_size=points.device.type != "cpu")
+
+
+def by_operations(
+    points: Tensor, visible: Tensor, depth: Tensor, K: Tensor, epsilon: float, fixed_size: bool
+) -> Tensor:
+    """`depth_3d` by torch operations.
+
+    `fixed_size` leaves the pixels without a point in the cloud, far away: to drop them, a GPU would have to be waited
+    for.
+    """
     known = depth > 0
-    cloud = torch.where(known[..., None], _points(depth, K), _FAR).flatten(0, 1)
+    cloud = _points(depth, K)
+    cloud = torch.where(known[..., None], cloud, _FAR).flatten(0, 1) if fixed_size else cloud[known]
+    if len(cloud) == 0:
+        return 0 * points.sum()
     nearest = cloud[torch.cdist(points.detach(), cloud).argmin(1)]
     root = ((points - nearest).square().sum(-1) + epsilon**2).sqrt()
     counts = visible & known.any()
