@@ -4,16 +4,23 @@ One sort of all Gaussians by depth, then a counting sort into tiles, which keeps
 than the one sort of all (tile, depth) pairs of 3D Gaussian Splatting (Kerbl et al. 2023, section 6).
 """
 
-import math
-
 import numpy as np
 
-from pipeline.jit import kernel
+from pipeline.jit import inline, kernel
 
 f4, i4, u4 = np.float32, np.int32, np.uint32
 
 EXTENT_MARGIN = f4(0.01)  # pixels, against rounding
 DIGITS = 3  # of 11 bits, in a float's 32
+
+
+@inline
+def _tiles(low, high, count):
+    """First tile and end of the tiles that an interval touches, in tiles. Cut to the image before it is made whole:
+    no call of floor, and nothing that is too large for an integer."""
+    last = f4(count)
+    end = i4(min(high, last - f4(0.5))) + i4(1) if high >= f4(0) else i4(0)
+    return i4(min(max(low, f4(0)), last)), end
 
 
 @kernel()
@@ -46,9 +53,8 @@ def bin_by_tile(
             histograms[digit, (bits[i] >> u4(11 * digit)) & u4(2047)] += 1
         x, y = means2d[i, 0], means2d[i, 1]
         extent_x, extent_y = extents[i, 0] + EXTENT_MARGIN, extents[i, 1] + EXTENT_MARGIN
-        x0, x1 = max(0, math.floor((x - extent_x) * per_pixel)), math.floor((x + extent_x) * per_pixel) + 1
-        y0, y1 = max(0, math.floor((y - extent_y) * per_pixel)), math.floor((y + extent_y) * per_pixel) + 1
-        x1, y1 = min(tiles_x, x1), min(tiles_y, y1)
+        x0, x1 = _tiles((x - extent_x) * per_pixel, (x + extent_x) * per_pixel, tiles_x)
+        y0, y1 = _tiles((y - extent_y) * per_pixel, (y + extent_y) * per_pixel, tiles_y)
         boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3] = x0, x1, y0, y1
         for ty in range(y0, y1):
             for tx in range(x0, x1):

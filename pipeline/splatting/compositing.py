@@ -411,16 +411,16 @@ def composite_backward(
 
 @kernel()
 def sum_entries(ids, g_entries, g_means2d, g_conics, g_opacities, g_rgb, g_depths):
-    """Add each entry's gradients to those of its Gaussian."""
+    """Add each entry's gradients to those of its Gaussian; all are written but g_opacities, to which is added."""
+    count = g_depths.shape[0]
+    sums = np.zeros((count, GRADIENTS), f4)  # in rows first: an entry then touches one place, not ten
     for e in range(ids.shape[0]):
         i = ids[e]
-        g_means2d[i, 0] += g_entries[e, X]
-        g_means2d[i, 1] += g_entries[e, Y]
-        g_conics[i, 0] += g_entries[e, A]
-        g_conics[i, 1] += g_entries[e, B]
-        g_conics[i, 2] += g_entries[e, C]
-        g_opacities[i] += g_entries[e, OPACITY]
-        g_rgb[i, 0] += g_entries[e, RED]
-        g_rgb[i, 1] += g_entries[e, GREEN]
-        g_rgb[i, 2] += g_entries[e, BLUE]
-        g_depths[i] += g_entries[e, DEPTH]
+        for column in range(GRADIENTS):
+            sums[i, column] += g_entries[e, column]
+    for i in range(count):
+        g_means2d[i, 0], g_means2d[i, 1] = sums[i, X], sums[i, Y]
+        g_conics[i, 0], g_conics[i, 1], g_conics[i, 2] = sums[i, A], sums[i, B], sums[i, C]
+        g_opacities[i] += sums[i, OPACITY]
+        g_rgb[i, 0], g_rgb[i, 1], g_rgb[i, 2] = sums[i, RED], sums[i, GREEN], sums[i, BLUE]
+        g_depths[i] = sums[i, DEPTH]

@@ -197,8 +197,8 @@ class _Composite(torch.autograd.Function):
         images, alphas = (array_of(tensor) for tensor in ctx.saved_tensors)
         g_renders, g_alphas = array_of(g_renders), array_of(g_alphas)
         views, count = len(images), ctx.count
-        g_means2d, g_conics = np.zeros((views, count, 2), f4), np.zeros((views, count, 3), f4)
-        g_rgb, g_depths = np.zeros((views, count, 3), f4), np.zeros((views, count), f4)
+        g_means2d, g_conics = np.empty((views, count, 2), f4), np.empty((views, count, 3), f4)
+        g_rgb, g_depths = np.empty((views, count, 3), f4), np.empty((views, count), f4)
         g_opacities = np.zeros(count, f4)
         for c, (tiles, ids, touched) in enumerate(ctx.views):
             g_entries = np.empty((len(ids), GRADIENTS), f4)
