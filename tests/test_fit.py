@@ -14,7 +14,7 @@ from pipeline.body import load_body
 from pipeline.errors import UserError
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import FULL, LEVELS, load_clip
+from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
 from pipeline.fit.objective import PoseTerms
 from pipeline.fit.optimise import JointFit
 from pipeline.fit.pose_rows import PoseRows
@@ -284,6 +284,15 @@ def test_every_fifth_frame_is_held_out_and_lost_frames_are_left_out(results):
     assert np.flatnonzero(clip.heldout).tolist() == [9]
     assert not clip.train[[2, 4, 9]].any() and clip.train.sum() == len(pose) - 3
     assert clip.views[2] is None
+
+
+def test_a_long_clip_holds_out_no_more_frames_than_asked_for():
+    seen = np.ones(1000, bool)
+    held = _held_out(seen, short_settings(holdout_every=5, holdout_most=7))
+    assert held.sum() == 7 and held[[4, 999]].all()
+    assert (np.flatnonzero(held) % 5 == 4).all() and np.diff(np.flatnonzero(held)).max() < 180
+    assert _held_out(seen, short_settings(holdout_every=5, holdout_most=0)).sum() == 200
+    assert _held_out(seen[:30], short_settings(holdout_every=5, holdout_most=7)).sum() == 6
 
 
 def test_a_clip_without_person_is_refused(tmp_path, results):

@@ -144,13 +144,21 @@ def _held_out(
     """(T,) bool: the frames kept from the Gaussians, by the splits of section 4.5 that the settings ask for."""
     heldout = np.zeros_like(seen)
     if settings.holdout_every:
-        heldout[settings.holdout_every - 1 :: settings.holdout_every] = True
+        chosen = np.arange(settings.holdout_every - 1, len(seen), settings.holdout_every)
+        if 0 < settings.holdout_most < len(chosen):
+            chosen = chosen[_spread(len(chosen), settings.holdout_most)]
+        heldout[chosen] = True
     heldout[len(seen) - round(settings.holdout_last * len(seen)) :] = True
     left = np.flatnonzero(seen & ~heldout)
     if 0 < settings.train_views < len(left):
         heldout[left] = True
-        heldout[left[np.linspace(0, len(left) - 1, settings.train_views).round().astype(int)]] = False
+        heldout[left[_spread(len(left), settings.train_views)]] = False
     return seen & heldout
+
+
+def _spread(count: int, few: int) -> np.ndarray:
+    """`few` of the numbers below `count`, evenly spread, the first and the last included. [few]"""
+    return np.linspace(0, count - 1, few).round().astype(int)
 
 
 def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | None:

@@ -195,6 +195,7 @@ class FitSettings:
     seed: int
     device: str
     holdout_every: int
+    holdout_most: int
     holdout_last: float
     train_views: int
     sh_degree: int
