@@ -112,7 +112,7 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
         return camel(points, turns, logarithms, body_surface, factors)
 
     def smoothness(sh: Tensor, logarithms: Tensor) -> Tensor:
-        return roughness(torch.cat([sh.flatten(1), logarithms], dim=1), around)
+        return roughness([(1.0, sh), (1.0, logarithms)], around)
 
     angles = 0.1 * torch.ones(24, 3)
     terms = {

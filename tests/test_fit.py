@@ -114,7 +114,7 @@ def test_gradients_of_the_losses_agree_with_finite_differences():
 def test_roughness_is_the_distance_from_the_neighbours_mean():
     values = torch.tensor([[0.0], [1.0], [5.0]])
     neighbours = Neighbours.of(torch.tensor([[1, 2], [0, 2], [0, 1]]))
-    assert roughness(values, neighbours).item() == pytest.approx((3.0**2 + 1.5**2 + 4.5**2) / 3)
+    assert roughness([(2.0, values)], neighbours).item() == pytest.approx(2 * (3.0**2 + 1.5**2 + 4.5**2) / 3)
 
 
 def test_breadth_is_the_mean_square_of_the_largest_scale():

@@ -104,12 +104,17 @@ def test_camel(margin):
     agree(camel, camel, (means, torch.randn(COUNT, 4), torch.randn(COUNT, 3)), (surface, factors))
 
 
-@pytest.mark.parametrize("columns", [1, 3, 16])
-def test_roughness(columns):
+@pytest.mark.parametrize("shapes", [[()], [(3,)], [(1, 3), (3, 3), (1,)]])
+def test_roughness(shapes):
     torch.manual_seed(0)
     points = torch.rand(COUNT, 3)
     neighbours = Neighbours.of(Searchable(points).nearest(points, count=5)[:, 1:])
-    agree(roughness, roughness, (torch.randn(COUNT, columns),), (neighbours,))
+    weights = [0.3 * (k + 1) for k in range(len(shapes))]
+
+    def loss(*values):
+        return roughness(list(zip(weights, values)), neighbours)
+
+    agree(loss, loss, tuple(torch.randn(COUNT, *shape) for shape in shapes), ())
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.05, 0.5])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -54,14 +52,14 @@ class Embedding:
 
     def smoothness(self, gaussians: Gaussians) -> Tensor:
         """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
-        colours, shapes = math.sqrt(self._weights.smooth_colours), math.sqrt(self._weights.smooth_shapes)
+        colours, shapes = self._weights.smooth_colours, self._weights.smooth_shapes
         params = gaussians.params
-        values = [colours * params["sh0"][:, 0]]
+        parts = [(colours, params["sh0"])]
         if params["sh_rest"].requires_grad:
-            values.append(colours * params["sh_rest"].flatten(1))
+            parts.append((colours, params["sh_rest"]))
         if params["log_scales"].requires_grad:
-            values += [shapes * params["log_scales"], shapes * params["logit_opacities"][:, None]]
-        return roughness(torch.cat(values, dim=1), self._neighbours)
+            parts += [(shapes, params["log_scales"]), (shapes, params["logit_opacities"])]
+        return roughness(parts, self._neighbours)
 
     def camel(self, values: Posable, gaussians: Gaussians) -> Tensor:
         """Weighted sum of the four terms of equation 11."""

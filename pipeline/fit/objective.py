@@ -131,14 +131,15 @@ class PoseTerms:
         self._rows, self._weights, self._margins = rows, settings.weights, settings.margins
         self._holds_distance = not has_depth
         self._squared_frame_time = (_REFERENCE_FPS / fps) ** 2
+        self._stay = rows.reference.new_full((len(JOINT_NAMES),), self._weights.initial_pose)
+        self._stay[_HEAD] *= self._weights.initial_head
 
     def __call__(self, frame: int, correction: Tensor) -> dict[str, Tensor]:
         """Weighted terms of a frame, given its index and its correction [75], differentiable."""
         weights, margins = self._weights, self._margins
         change = correction - self._rows.reference[frame]
         stay = robust(change[:-3].view(-1, 3).square().sum(-1), margins.initial_pose)
-        head = stay[_HEAD].sum()
-        terms = {"initial": weights.initial_pose * (stay.sum() + (weights.initial_head - 1) * head)}
+        terms = {"initial": self._stay @ stay}
         if self._holds_distance:
             # Clothes make a silhouette larger than the body, which would draw the person nearer. How far frames differ
             # is seen; the mean is not, and stays. Its gradient goes to this frame's part alone.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,27 +44,36 @@ class Neighbours(NamedTuple):
 
 
 def roughness(
-    values: Tensor,  # [N, C]
+    parts: Sequence[tuple[float, Tensor]],  # weights, and [N, ...]
     neighbours: Neighbours,
 ) -> Tensor:
-    """Mean squared difference of each Gaussian's values from the mean over its neighbours (GART's k-nearest terms).
+    """Weighted sum over parts of the mean squared difference of each Gaussian's values from the mean over its
+    neighbours (GART's k-nearest terms).
 
     It matters where the video says nothing: a back that is never seen takes the colours of the sides.
     """
-    if has_kernels(values):
-        return _by_kernels(values, neighbours)
-    return (values - values[neighbours.index].mean(1)).square().sum(-1).mean()
+    if has_kernels(parts[0][1]):
+        return _by_kernels(parts, neighbours)
+    flat = torch.cat([math.sqrt(weight) * values.reshape(len(values), -1) for weight, values in parts], dim=1)
+    return (flat - flat[neighbours.index].mean(1)).square().sum(-1).mean()
 
 
-def _by_kernels(values: Tensor, neighbours: Neighbours) -> Tensor:
-    array, count = array_of(values), len(values)
+def _by_kernels(parts: Sequence[tuple[float, Tensor]], neighbours: Neighbours) -> Tensor:
+    count = len(parts[0][1])
+    columns = [math.sqrt(weight) * array_of(values).reshape(count, -1) for weight, values in parts]
+    array = np.concatenate(columns, axis=1)
     index, offsets, owners = (array_of(tensor) for tensor in neighbours)
     chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
     sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
     inputs = apart, share, offsets, owners, np.float32(1 / count), gradient
     run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart))
     run_parallel(lambda *w: embedding_kernels.roughness_gradient(*split(count, *w), *inputs))
-    return with_gradients(sums.sum() / count, (torch.from_numpy(gradient),), values)
+    ends = np.cumsum([column.shape[1] for column in columns])[:-1]
+    gradients = [
+        torch.from_numpy(math.sqrt(weight) * part).view(values.shape)
+        for (weight, values), part in zip(parts, np.split(gradient, ends, axis=1))
+    ]
+    return with_gradients(sums.sum() / count, tuple(gradients), *(values for _, values in parts))
 
 
 def breadth(
