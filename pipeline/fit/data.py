@@ -18,8 +18,10 @@ from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.progress import track
+from pipeline.threads import map_parallel
 
 COARSE, MIDDLE, FULL = LEVELS = ("coarse", "middle", "full")
+Levels = dict[str, tuple[np.ndarray, list[np.ndarray]]]  # for each of LEVELS K [3, 3], and the crops
 _SMALLEST_SIDE = 12  # px of a crop; SSIM needs 11
 _LEAST_FRAMES = 2
 
@@ -107,19 +109,27 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     shelf = Shelf(directory.fit)
     shelved: list[dict[str, tuple[np.ndarray, list[Place]]] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
-    for index in track(range(len(frames)), "reading frames", unit="frame"):
+
+    def read(index: int) -> tuple[bytes, Levels] | None:
+        """What tells a frame from another, and its crops; None where there is nobody."""
         mask = masks[index]
         box = _crop_box(mask, settings.crop_padding) if pose.valid[index] else None
         if box is None:
-            shelved.append(None)
-            continue
+            return None
         x0, y0, x1, y1 = box
         layers = [frames[index], mask] + ([depths[index]] if depths else [])
         crops = [np.ascontiguousarray(layer[y0:y1, x0:x1]) for layer in layers]
+        own = hashlib.sha256(repr((index, box)).encode())
         for crop in crops:
-            digest.update(crop.tobytes())
-        digest.update(repr((index, box)).encode())
-        levels = _pyramid(crops, camera.K, (x0, y0), settings.crop_sides)
+            own.update(crop)
+        return own.digest(), _pyramid(crops, camera.K, (x0, y0), settings.crop_sides)
+
+    for found in track(map_parallel(read, range(len(frames))), "reading frames", len(frames), unit="frame"):
+        if found is None:
+            shelved.append(None)
+            continue
+        own, levels = found
+        digest.update(own)
         shelved.append({level: (K, [shelf.put(layer) for layer in layers]) for level, (K, layers) in levels.items()})
     views = tuple(
         levels and {level: _view(shelf, *parts, device) for level, parts in levels.items()} for levels in shelved
@@ -174,9 +184,7 @@ def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | N
     return int(x0), int(y0), int(x1), int(y1)
 
 
-def _pyramid(
-    crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides
-) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
+def _pyramid(crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides) -> Levels:
     """For each of `LEVELS` K and the crops (image, mask, perhaps depth), the longer side no longer than the level's."""
     height, width = crops[0].shape[:2]
     levels = {}
