@@ -1,6 +1,8 @@
 """The joint fit: its losses, its optimiser, and small runs on studio clips."""
 
+import contextlib
 import json
+import traceback
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import torch
 from helpers_fit import SHORT, mpjpe, prepare, short_settings
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.steps import torch_operations
 from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.errors import UserError
@@ -24,11 +28,13 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.losses import depth
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.priors import Neighbours, breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
 
 CPU = torch.device("cpu")
+aten = torch.ops.aten
 
 
 @pytest.fixture(scope="module")
@@ -385,6 +391,48 @@ def test_a_checkpoint_of_another_fit_or_a_broken_one_is_left_alone(tmp_path, cap
     assert load_checkpoint(path, "mark", CPU) == {"step": 3}
     path.write_bytes(path.read_bytes()[:100])
     assert load_checkpoint(path, "mark", CPU) is None
+
+
+class ReadsBack(TorchDispatchMode):
+    """Refuses what makes the host wait for a GPU, but in the rasterizer."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        waits = func.overloadpacket in (aten._local_scalar_dense, aten.nonzero, aten.masked_select)
+        if func.overloadpacket in (aten.index, aten.index_put, aten.index_put_):
+            waits = any(index is not None and index.dtype == torch.bool for index in args[1])
+        if waits:
+            refuse(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def refuse(what):
+    frames = traceback.extract_stack()
+    if not any("/splatting/" in frame.filename or frame.name == "_next_frame" for frame in frames):
+        raise AssertionError(f"{what}: the host would wait for a GPU")
+
+
+@pytest.mark.parametrize("binding", ["camel", "gom", "none"])
+def test_a_step_by_torch_operations_reads_nothing_back(results, body, monkeypatch, binding):
+    """As on a GPU, but for the rasterizer. Neighbours, growth, rows of the history and ends of phases may read."""
+    steps = {"colours": 2, "coarse": 2, "middle": 2, "full": 12, "heldout": 0, "clip_frames": 80}
+    settings = short_settings(gaussians=300, binding=binding, steps=steps, align={"coarse": 0, "middle": 0})
+    pose = Pose.load(results.pose_init)
+    fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
+    plain = depth.by_operations
+    monkeypatch.setattr(depth, "by_operations", lambda *a, fixed_size: plain(*a, fixed_size=True))
+    guarded = 0
+    with torch_operations():
+        for number in range(fit.settings.steps.total):
+            with contextlib.ExitStack() as stack:
+                if number % 5 and number + 1 not in (4, 6, fit.settings.steps.total):
+                    patch = stack.enter_context(monkeypatch.context())
+                    for name in ("tolist", "numpy"):
+                        whole = getattr(torch.Tensor, name)
+                        patch.setattr(torch.Tensor, name, lambda *a, f=whole, n=name, **k: (refuse(n), f(*a, **k))[1])
+                    stack.enter_context(ReadsBack())
+                    guarded += 1
+                fit.step()
+    assert guarded > 8
 
 
 def test_the_pose_error_falls(run, results, studio_clip, body):

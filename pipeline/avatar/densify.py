@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar.gaussians import Gaussians
+from pipeline.constant import constant
 from pipeline.rotations import quaternion_to_matrix
 
 _SPLIT_SHRINKS = 1.6  # 3DGS
@@ -26,7 +27,7 @@ class ImageGradients:
             radii: of the rasterizer, 0 where a Gaussian was not drawn. [1, N, 2]
             width, height: of the image; the gradient is taken per half image, as gsplat does, not per pixel.
         """
-        gradient = means2d.grad[0] * means2d.new_tensor([width / 2, height / 2])
+        gradient = means2d.grad[0] * constant((width / 2, height / 2), means2d.dtype, means2d.device)
         drawn = (radii[0] > 0).all(-1)
         self.total += gradient.norm(dim=-1) * drawn
         self.seen += drawn

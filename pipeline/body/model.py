@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body.kinematics import Motions
+from pipeline.constant import constant
 from pipeline.jit import has_kernels
 from pipeline.rotations import axis_angle_to_matrix
 
@@ -22,6 +23,7 @@ JOINT_NAMES = (
     "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
     "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
 )  # fmt: skip
+_BOTTOM = (0.0, 0.0, 0.0, 1.0)  # row of a rigid motion as a 4 x 4 matrix
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 JOINTS = len(JOINT_NAMES)
 BETAS = 10
@@ -101,16 +103,17 @@ class BodyModel:
         _checked(rotmats, (None, JOINTS, 3, 3), "rotmats")
         _checked(transl, (rotmats.shape[0], 3), "transl")
         rest = self.rest_joints(betas)
-        offsets = torch.cat([rest[:1], rest[1:] - rest[list(self.parents[1:])]])
+        offsets = torch.cat([rest[:1], rest[1:] - rest[constant(self.parents[1:], torch.int64, rest.device)]])
         offsets = offsets.expand(len(rotmats), JOINTS, 3)
         offsets = torch.cat([offsets[:, :1] + transl[:, None], offsets[:, 1:]], dim=1)
         local = torch.cat([rotmats, offsets[..., None]], dim=-1)  # [B, 24, 3, 4]
-        bottom = local.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(rotmats), JOINTS, 1, 4)
+        bottom = constant(_BOTTOM, local.dtype, local.device).expand(len(rotmats), JOINTS, 1, 4)
         local = torch.cat([local, bottom], dim=-2)
         world = local[:, :1]
         # Joints are ordered so that each level of the tree is a run of indices after all earlier levels.
         for first, last in _tree_levels(self.parents)[1:]:
-            world = torch.cat([world, world[:, list(self.parents[first:last])] @ local[:, first:last]], dim=1)
+            parents = constant(self.parents[first:last], torch.int64, local.device)
+            world = torch.cat([world, world[:, parents] @ local[:, first:last]], dim=1)
         return world
 
     def transforms(
@@ -128,7 +131,8 @@ class BodyModel:
         rest = self.rest_joints(betas)
         if len(rotmats) == 1 and has_kernels(rotmats):
             motions = Motions.apply(rotmats[0], rest, transl[0], self.parents)
-            return torch.cat([motions, motions.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(JOINTS, 1, 4)], dim=1)[None]
+            bottom = constant(_BOTTOM, motions.dtype, motions.device).expand(JOINTS, 1, 4)
+            return torch.cat([motions, bottom], dim=1)[None]
         return _from_rest(self.world_joints(rotmats, betas, transl), rest)
 
     def rest_vertices(

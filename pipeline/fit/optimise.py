@@ -188,7 +188,7 @@ class JointFit:
 
         frame = self._next_frame()
         view = self.clip.view(frame, level)
-        background = torch.rand(3, generator=self.generator).to(self.device)
+        background = torch.rand(3, generator=self.generator).to(self.device, non_blocking=True)
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
         rotmats, pelvis = self.rows.apply(frame, correction)

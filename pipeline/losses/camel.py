@@ -6,6 +6,7 @@ The terms take the nearest neighbours as indices: they change slowly, and the ca
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -122,8 +123,7 @@ def flatness(
     """Equation 9, averaged over Gaussians: both broad axes should exceed the thinnest by `ratio` (tau)."""
     sorted_scales = log_scales.sort(dim=-1).values
     excess = sorted_scales[:, 1:] - sorted_scales[:, :1]
-    target = torch.log(log_scales.new_tensor(ratio))
-    return (excess - target).abs().sum(-1).mean()
+    return (excess - math.log(ratio)).abs().sum(-1).mean()
 
 
 def surface_alignment(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.constant import constant
 from pipeline.jit import array_of, has_kernels
 from pipeline.losses import ssim_kernels
 from pipeline.losses.known import with_gradients
@@ -107,7 +108,7 @@ def colour_gradient(
 
 def _window_mean(image: Tensor) -> Tensor:
     """(H, W, 3) -> (H - 10, W - 10, 3)."""
-    weights = torch.from_numpy(WEIGHTS).to(image)
+    weights = constant(tuple(WEIGHTS.tolist()), image.dtype, image.device)
     channels = image.permute(2, 0, 1)[:, None]
     along_y = functional.conv2d(channels, weights.view(1, 1, -1, 1))
     return functional.conv2d(along_y, weights.view(1, 1, 1, -1))[:, 0].permute(1, 2, 0)
