@@ -79,8 +79,9 @@ def refit(folder: Path, truth: Path) -> Curve:
     clip = load_clip(directory, pose, settings, torch.device("cpu"))
     frames = np.flatnonzero(clip.train)
     true_joints = joints_of(body, true, source_frames(VideoInfo.load(directory.video), decode)[frames])
+    threads = get_threads()
     torch.set_num_threads(1)
-    set_threads(get_threads())
+    set_threads(threads)
     pictures: list[tuple[float, float]] = []
     poses: list[tuple[float, float]] = []
     started, aside = time.monotonic(), 0.0  # seconds spent on measuring
