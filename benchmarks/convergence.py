@@ -97,7 +97,7 @@ def refit(folder: Path, truth: Path) -> Curve:
         aside += time.monotonic() - begun
 
     measure()
-    if settings.optimise_pose and settings.corrections == "rows" and settings.align.steps:
+    if fit.aligns:
         fit.align()
         measure()
     for step in track(range(fit.settings.steps.total), "fit", unit="step"):

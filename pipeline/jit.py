@@ -50,7 +50,7 @@ def has_kernels(tensor: torch.Tensor) -> bool:
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
     """A tensor's values as kernels take them, without gradient; shared with the tensor where that is contiguous."""
-    return np.ascontiguousarray(tensor.detach().numpy())
+    return np.asarray(tensor.detach().numpy(), order="C")
 
 
 def _enable_cache(dispatcher: Any) -> None:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar.gaussians import Gaussians
-from pipeline.constant import constant
 from pipeline.rotations import quaternion_to_matrix
 
 _SPLIT_SHRINKS = 1.6  # 3DGS
@@ -27,9 +26,9 @@ class ImageGradients:
             radii: of the rasterizer, 0 where a Gaussian was not drawn. [1, N, 2]
             width, height: of the image; the gradient is taken per half image, as gsplat does, not per pixel.
         """
-        gradient = means2d.grad[0] * constant((width / 2, height / 2), means2d.dtype, means2d.device)
+        across, down = means2d.grad[0].unbind(-1)
         drawn = (radii[0] > 0).all(-1)
-        self.total += gradient.norm(dim=-1) * drawn
+        self.total += torch.hypot(across * (width / 2), down * (height / 2)) * drawn
         self.seen += drawn
 
     def mean(self) -> Tensor:  # [N]

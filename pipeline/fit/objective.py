@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from pipeline.avatar import pose_gaussians
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.constant import constant
 from pipeline.fit.data import View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
@@ -21,6 +21,7 @@ from pipeline.losses.priors import robust
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
+_CAMERA_FRAME = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))  # where the body is
 _HEAD = [JOINT_NAMES.index("neck"), JOINT_NAMES.index("head")]
 _REFERENCE_FPS = 15.0  # the frame rate that the temporal weights and margins are stated for
 
@@ -65,7 +66,7 @@ def render(
         values.scales,
         values.opacities,
         values.sh,
-        _camera_frame(means.device),
+        constant(_CAMERA_FRAME, means.dtype, means.device)[None],
         view.K[None],
         width,
         height,
@@ -74,12 +75,6 @@ def render(
         render_mode="RGB+ED" if with_depth else "RGB",
     )
     return Rendered(images.squeeze(0), alphas.squeeze(0).squeeze(-1), means, meta)
-
-
-@lru_cache(maxsize=4)
-def _camera_frame(device: torch.device) -> Tensor:  # [1, 4, 4]
-    """The view of a camera in whose frame the body is."""
-    return torch.eye(4, device=device)[None]
 
 
 class ImageTerms:

@@ -152,7 +152,7 @@ class JointFit:
         if state is not None:
             self.load_state(state)
             log.info("fit: goes on from step %d, kept in %s", self.step_number, checkpoint)
-        elif self.settings.optimise_pose and self.settings.corrections == "rows" and self.settings.align.steps:
+        elif self.aligns:
             self.align()
         for _ in track(range(self.step_number, total), "fit", unit="step"):
             self.step()
@@ -161,6 +161,12 @@ class JointFit:
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
         return FitResult(avatar, self.rows, betas, self.clip, self.focal, self.history)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether second-order steps come before the joint optimisation."""
+        settings = self.settings
+        return settings.optimise_pose and settings.corrections == "rows" and settings.align.steps > 0
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the joint optimisation starts."""

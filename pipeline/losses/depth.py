@@ -80,8 +80,10 @@ def by_operations(
     for.
     """
     known = depth > 0
-    cloud = _points(depth, K)
-    cloud = torch.where(known[..., None], cloud, _FAR).flatten(0, 1) if fixed_size else cloud[known]
+    if fixed_size:
+        cloud = torch.where(known[..., None], _points(depth, K), _FAR).flatten(0, 1)
+    else:
+        cloud = back_project(depth, K, known)
     if len(cloud) == 0:
         return 0 * points.sum()
     nearest = cloud[torch.cdist(points.detach(), cloud).argmin(1)]

@@ -76,7 +76,7 @@ class _Pixels(torch.autograd.Function):
             colour, g_colours = colour_gradient(colours, target, *window_statistics(target), ssim_weight)
         area, by_area, by_alpha, by_both = _by_silhouette(sums, jaccard)
         known = max(sums[KNOWN], 1)
-        ctx.save_for_backward(pixels, alpha)  # the rest are arrays of our own
+        ctx.save_for_backward(pixels, alpha)  # the rest has no gradient
         ctx.compared = *frame[1:], colours, target, g_colours
         ctx.factors = np.array([1.0, 1 / colours.size, by_area, by_alpha, by_both, 1 / known])
         values = torch.tensor([colour, area, sums[DEPTHS] / known], dtype=torch.float32)

@@ -65,7 +65,7 @@ _fit = np.polynomial.chebyshev.Chebyshev.fit(_nodes, np.exp(-_nodes), 5, domain=
 E0, E1, E2, E3, E4, E5 = (f4(c) for c in _fit.convert(kind=np.polynomial.Polynomial).coef)
 S_MAX = f4(_last)  # beyond it alpha is below ALPHA_MIN
 S_REACHED = S_MAX + f4(1e-5)  # with a margin against rounding
-S_CAPPED = f4(-math.log(0.999) / 8)  # below it alpha is ALPHA_MAX
+S_CAPPED = f4(-math.log(ALPHA_MAX) / 8)  # below it alpha is ALPHA_MAX
 EIGHT, EIGHTH = f4(8), f4(0.125)
 
 
