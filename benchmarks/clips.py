@@ -35,6 +35,7 @@ def settings(gaussians: int, side: int) -> FitSettings:
             "pose_start": 0.0,
             "steps": {"colours": 0, "coarse": 0, "middle": 0, "full": _NEVER, "clip_frames": _NEVER},
             "densify": {"start": 1.0, "stop": 1.0},
+            "spread": {"at": 1.0},
         },
         FitSettings,
     )

@@ -413,18 +413,20 @@ def refuse(what):
 
 @pytest.mark.parametrize("binding", ["camel", "gom", "none"])
 def test_a_step_by_torch_operations_reads_nothing_back(results, body, monkeypatch, binding):
-    """As on a GPU, but for the rasterizer. Neighbours, growth, rows of the history and ends of phases may read."""
+    """As on a GPU, but for the rasterizer. Neighbours, growth, spreading, history and ends of phases may read."""
     steps = {"colours": 2, "coarse": 2, "middle": 2, "full": 12, "heldout": 0, "clip_frames": 80}
     settings = short_settings(gaussians=300, binding=binding, steps=steps, align={"coarse": 0, "middle": 0})
     pose = Pose.load(results.pose_init)
     fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
     plain = depth.by_operations
     monkeypatch.setattr(depth, "by_operations", lambda *a, fixed_size: plain(*a, fixed_size=True))
+    steps = fit.settings.steps
+    reading = {4, 6, steps.surface + round(settings.spread.at * steps.full), steps.total}
     guarded = 0
     with torch_operations():
-        for number in range(fit.settings.steps.total):
+        for number in range(steps.total):
             with contextlib.ExitStack() as stack:
-                if number % 5 and number + 1 not in (4, 6, fit.settings.steps.total):
+                if number % 5 and number + 1 not in reading:
                     patch = stack.enter_context(monkeypatch.context())
                     for name in ("tolist", "numpy"):
                         whole = getattr(torch.Tensor, name)

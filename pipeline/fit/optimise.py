@@ -8,13 +8,14 @@ Before all of them, second-order steps bring the poses of the whole clip near at
     coarse    + poses, thickness                                           small crops
     middle    the same                                                     middling crops
     full      + places, shapes, opacities, harmonics; growth and pruning   large crops
+
+Late in the full phase the colours of what is hardly seen are taken from what is around (pipeline/fit/spread.py).
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,21 @@ from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip, View
+from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
 from pipeline.fit.embedding import Embedding
+from pipeline.fit.history import History
 from pipeline.fit.motion_field import corrections
-from pipeline.fit.objective import ImageTerms, PoseTerms, Rendered, render
+from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.spread import bone_axes, colour_evidence, spread
 from pipeline.formats.pose import Pose
 from pipeline.losses.priors import breadth
 from pipeline.progress import track
 
 log = logging.getLogger(__name__)
-_HISTORY_EVERY = 20
+_COLOURS = "sh0", "sh_rest"
+_LOOKS = 100  # frames that tell how well a colour is known
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
 
@@ -73,6 +77,7 @@ class JointFit:
         self.rows = corrections(pose, rest_pelvis, self.train_frames, settings, device)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self._make_gaussians()
+        self.told: Tensor | None = None  # share in which the video tells each colour, once they have been spread [N]
         self.thickness = torch.zeros(len(self.gaussians.thickness), device=device, requires_grad=True)
         self.gaussians.thickness = self.thickness
         self.betas_change = torch.zeros(10, device=device, requires_grad=settings.refine_betas)
@@ -93,9 +98,7 @@ class JointFit:
         self.planes = torch.zeros(len(clip), 3, device=device)  # of the depth maps' relative errors, see `Alignment`
         self.focal = 1.0  # factor on the focal length
         self.step_number = 0
-        self.history: list[dict[str, float]] = []
-        self._sums: dict[tuple[str, ...], Tensor] = {}  # of the terms since the last row of the history
-        self._seconds_before, self._started = 0.0, time.monotonic()
+        self.history = History()
 
     def _make_gaussians(self) -> None:
         settings, body = self.settings, self.body
@@ -118,11 +121,11 @@ class JointFit:
         )
         self.embedding = Embedding(body, self.initial_betas, anchors, settings)
 
-    def _gaussian_rates(self, step: int) -> dict[str, float]:
+    def _gaussian_rates(self, step: int) -> dict[str, float | Tensor]:
         """Rates of the Gaussians' parameters at a step; the places slow down exponentially, as in 3DGS."""
         rates, steps = self.settings.rates, self.settings.steps
         done = max(0, step - steps.surface) / max(1, steps.full)
-        return {
+        found = {
             "offsets": rates.offsets * (rates.offsets_final / rates.offsets) ** done,
             "quats": rates.quats,
             "log_scales": rates.scales,
@@ -130,6 +133,9 @@ class JointFit:
             "sh0": rates.sh0 if step >= steps.surface else rates.sh0_surface,
             "sh_rest": rates.sh_rest,
         }
+        if self.told is None:
+            return found
+        return found | {name: found[name] * self.told.view(-1, 1, 1) for name in _COLOURS}
 
     def _shared_rates(self, step: int) -> dict[str, float]:
         """Rates at a step of what all frames share; the skinning weights slow down exponentially (GART)."""
@@ -160,7 +166,7 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         betas = self.betas().detach()
         avatar = self.gaussians.avatar(betas, self._change(), self.settings.sh_degree)
-        return FitResult(avatar, self.rows, betas, self.clip, self.focal, self.history)
+        return FitResult(avatar, self.rows, betas, self.clip, self.focal, self.history.rows)
 
     @property
     def aligns(self) -> bool:
@@ -224,7 +230,7 @@ class JointFit:
         weighted.sum().backward()
 
         self._move(number, frame, poses_move)
-        self._record(tuple(terms), weighted.detach(), rendered, view)
+        self.history.add(number, tuple(terms), weighted.detach(), rendered, view)
         if growing:
             self.gradients.add(rendered.meta["means2d"], rendered.meta["radii"], *view.size)
         self.step_number += 1
@@ -232,6 +238,8 @@ class JointFit:
             self.rows.smooth(self.train_frames, settings.smooth_seconds * self._fps)
         if growing and (self.step_number - steps.surface) % settings.densify.every == 0:
             self._grow()
+        if self.step_number == steps.surface + round(settings.spread.at * steps.full) and settings.spread.strength:
+            self._spread()
 
     def _free(self, full: bool, poses_move: bool, sh_degree: int) -> None:
         """Let the gradient reach what this phase moves, and nothing else: the rest then costs nothing."""
@@ -294,22 +302,23 @@ class JointFit:
         self.gradients = ImageGradients(len(self.gaussians), self.device)
         self.embedding.refresh(self.gaussians.posable(self._change(), 0))
 
-    @torch.no_grad()
-    def _record(self, names: tuple[str, ...], terms: Tensor, rendered: Rendered, view: View) -> None:
-        """Add to the history. Sums stay on the device until a row is complete: reading them would wait for it."""
-        self._sums[names] = self._sums[names] + terms if names in self._sums else terms
-        if self.step_number % _HISTORY_EVERY == _HISTORY_EVERY - 1:
-            inside = view.mask > 127
-            error = (rendered.image - view.image.float() / 255)[inside].square().mean()
-            row: dict[str, float] = {"step": self.step_number + 1}
-            for names_then, sums in self._sums.items():  # more than one set of terms where a phase has ended meanwhile
-                for name, value in zip(names_then, (sums / _HISTORY_EVERY).tolist()):
-                    row[name] = row.get(name, 0.0) + value
-            row["total"] = sum(value for name, value in row.items() if name != "step")
-            row["psnr_person"] = float(-10 * torch.log10(error + 1e-10))
-            seconds = self._seconds_before + time.monotonic() - self._started
-            self.history.append(row | {"n_gaussians": len(self.gaussians), "seconds": round(seconds, 2)})
-            self._sums = {}
+    def _spread(self) -> None:
+        """Take the colours of what is hardly seen from what is around."""
+        settings, body, frames = self.settings, self.body, self.train_frames
+        with torch.no_grad():
+            values, betas = self.gaussians.posable(self._change(), 0), self.betas()
+        black = torch.zeros(3, device=self.device)
+
+        def draw(frame: int, sh: Tensor) -> Tensor:
+            with torch.no_grad():
+                rotmats, pelvis = self.rows.apply(frame, self.rows.correction(frame))
+            view = self.clip.view(frame, FULL)
+            return render(values._replace(sh=sh), body, betas, rotmats, pelvis, view, black, False, 0).image
+
+        looked_at = frames[np.linspace(0, len(frames) - 1, min(len(frames), _LOOKS)).round().astype(int)].tolist()
+        evidence = colour_evidence(draw, looked_at, len(self.gaussians), settings.seed, self.device)
+        colours = [self.gaussians.params[name] for name in _COLOURS]
+        self.told = spread(colours, values, evidence, bone_axes(body.rest_joints(betas)), settings.spread.strength)
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on as if never stopped; neighbours are searched anew after either."""
@@ -329,9 +338,8 @@ class JointFit:
             "gradients": {"total": self.gradients.total, "seen": self.gradients.seen},
             "order": self.order,
             "generator": self.generator.get_state(),
-            "history": self.history,
-            "sums": self._sums,
-            "seconds": self._seconds_before + time.monotonic() - self._started,
+            "told": self.told,
+            "history": self.history.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -352,4 +360,5 @@ class JointFit:
         self.gradients.total, self.gradients.seen = state["gradients"]["total"], state["gradients"]["seen"]
         self.order = state["order"].cpu()
         self.generator.set_state(state["generator"].cpu())
-        self.history, self._sums, self._seconds_before = state["history"], state["sums"], state["seconds"]
+        self.told = state["told"]
+        self.history.load_state(state["history"])

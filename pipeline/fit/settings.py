@@ -112,6 +112,14 @@ class Margins:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Colours of what is hardly seen, taken from what is around: once, in the full phase."""
+
+    at: float
+    strength: float
+
+
+@dataclass(frozen=True)
 class Align:
     """Second-order steps of all poses at once, before the joint optimisation."""
 
@@ -214,6 +222,7 @@ class FitSettings:
     margins: Margins
     align: Align
     densify: Densify
+    spread: Spread
     motion_field: MotionFieldSettings
     neuhmr: NeuHMRSettings
 
@@ -251,6 +260,10 @@ class FitSettings:
         for name in ("sh_start", "skinning_start", "pose_start"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"settings fit.{name}: expected a share from 0 to 1, found {getattr(self, name)}")
+        if self.spread.strength and self.spread.at < self.densify.stop:
+            raise UserError(
+                f"settings fit.spread.at: expected densify.stop ({self.densify.stop}) or later, found {self.spread.at}"
+            )
         if self.train_views < 0:
             raise UserError(
                 f"settings fit.train_views: expected 0 (all) or a number of frames, found {self.train_views}"

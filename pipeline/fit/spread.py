@@ -1,0 +1,126 @@
+"""Colours where the video shows hardly anything: taken from the Gaussians around.
+
+A back that is never seen still gets gradients: what is left of the error shines through the front, and Adam steps by
+its rate, however small a gradient is. Such colours end beyond any that the video has. So, once Gaussians no longer
+grow, each colour is weighed by how well the frames tell it, and all are solved for at once: those that are well told
+stay, the others take the colours around. From then on a colour moves by the share in which the frames tell it.
+
+Clothes end around a limb, not along it: neighbours are sought around the bone first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from pipeline.avatar.gaussians import Posable
+from pipeline.body import PARENTS
+
+_NEIGHBOURS = 8
+_CANDIDATES = 40  # nearest of all, among which the neighbours are chosen
+_ALONG = 4.0  # times as far counts a way along the bone as one around it
+# Of the mean evidence. What has less is believed less than in proportion: it is told mainly by what shines through
+# others. Neighbours that both have more are drawn together the less, so that no texture is blurred.
+_DOUBTFUL = 0.1
+_NONE = 1e-6  # evidence of what is never seen: it is told by nothing else where no Gaussian is seen at all
+
+
+def colour_evidence(
+    draw: Callable[[int, Tensor], Tensor],
+    frames: Iterable[int],
+    count: int,
+    seed: int,
+    device: torch.device,
+) -> Tensor:  # [N]
+    """How well the frames tell the colour of each Gaussian: the sum of squares of the weights with which it counts in
+    their pixels, over the mean of all Gaussians.
+
+    That is the diagonal of the least-squares problem of the colours. It is estimated by one backward pass a frame:
+    pixels with random signs, of which the gradient's square has it as its expectation (Hutchinson 1990).
+
+    Args:
+        draw: (frame, colours [N, 1, 3] as harmonics of degree 0) -> image [h, w, 3], over black.
+        frames: those to look at.
+        count: N.
+        seed: of the signs.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(count, device=device)
+    for frame in frames:
+        sh = torch.zeros(count, 1, 3, device=device, requires_grad=True)
+        image = draw(frame, sh)
+        signs = torch.randint(0, 2, image.shape, generator=generator).to(image) * 2 - 1
+        (gradient,) = torch.autograd.grad((image * signs).sum(), sh)
+        total += gradient[:, 0].square().mean(1)
+    return total / total.mean().clamp(min=1e-12)
+
+
+def bone_axes(
+    rest_joints: Tensor,  # [24, 3]
+) -> Tensor:  # [24, 3]
+    """Unit vectors along each joint's bone: to the child most straight ahead of it, or on from the parent."""
+    children = [[child for child, parent in enumerate(PARENTS) if parent == joint] for joint in range(len(PARENTS))]
+    ways = []
+    for joint, below in enumerate(children):
+        if below:
+            ahead = min(below, key=lambda child: abs(float(rest_joints[child, 0] - rest_joints[joint, 0])))
+            ways.append(rest_joints[ahead] - rest_joints[joint])
+        else:
+            ways.append(rest_joints[joint] - rest_joints[PARENTS[joint]])
+    return torch.nn.functional.normalize(torch.stack(ways), dim=-1)
+
+
+@torch.no_grad()
+def spread(
+    colours: list[Tensor],  # each [N, ...]
+    values: Posable,
+    evidence: Tensor,  # [N]
+    axes: Tensor,  # [24, 3]
+    strength: float,
+) -> Tensor:  # [N]
+    """Draw colours to those around them in place: minimise sum_i e_i |x_i - x_i'|^2 + sum_ij s_ij |x_i - x_j|^2.
+
+    x' are the colours as they were, e is the evidence, and s is `strength`, less between neighbours that are well told.
+
+    Args:
+        colours: harmonics of all degrees.
+        values: the Gaussians in the rest pose.
+        evidence: see `colour_evidence`.
+        axes: see `bone_axes`.
+        strength: of the pull of one neighbour, where the evidence of an average Gaussian is 1.
+
+    Returns:
+        The share in which its evidence tells each colour, 0 to 1.
+    """
+    told = evidence.cpu().double().numpy()
+    means, weights = values.means.cpu().double().numpy(), values.weights.cpu().double().numpy()
+    first, second = _pairs(means, weights, axes.cpu().double().numpy())
+    pull = strength / (1 + np.minimum(told[first], told[second]) / _DOUBTFUL)
+    ties = sparse.coo_matrix((pull, (first, second)), shape=(len(told), len(told))).tocsc()
+    drawn = np.asarray(ties.sum(1)).ravel()
+    believed = told * told / (told + _DOUBTFUL) + _NONE
+    solver = splu(sparse.diags(believed + drawn).tocsc() - ties)
+    for colour in colours:
+        known = believed[:, None] * colour.detach().flatten(1).cpu().double().numpy()
+        colour.copy_(torch.as_tensor(solver.solve(known)).view(colour.shape))
+    return torch.as_tensor(believed / (believed + drawn), dtype=values.means.dtype, device=values.means.device)
+
+
+def _pairs(means: np.ndarray, weights: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours, each pair both ways: nearest where a way along the bone counts `_ALONG` times."""
+    count = len(means)
+    nearby = cKDTree(means).query(means, min(_CANDIDATES + 1, count))[1][:, 1:]
+    ways = means[nearby] - means[:, None]
+    along = np.einsum("nj,ja,jb->nab", weights, axes, axes)  # a mean of directions whose signs do not matter
+    squared = (ways**2).sum(-1) + (_ALONG**2 - 1) * np.einsum("nka,nab,nkb->nk", ways, along, ways)
+    order = np.argsort(squared, axis=1)[:, :_NEIGHBOURS]
+    second = np.take_along_axis(nearby, order, axis=1)
+    first = np.repeat(np.arange(count), second.shape[1])
+    either = np.concatenate([np.stack([first, second.ravel()]), np.stack([second.ravel(), first])], axis=1)
+    return tuple(np.unique(either, axis=1))
