@@ -324,11 +324,12 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
         ("refiner", "hand"),
         ("corrections", "knots"),
         ("silhouette", "dice"),
+        ("spread.at", {"at": 0.1}),  # Gaussians still grow then
     ],
 )
 def test_settings_out_of_range_are_refused(key, value):
     with pytest.raises(UserError, match=key):
-        short_settings(**{key: value})
+        short_settings(**{key.split(".")[0]: value})
 
 
 # Runs
