@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers_fit import prepare
 
+from pipeline.body import BodyModel, load_body
+from pipeline.formats.paths import VideoDir
 from pipeline.sources import sources
 from pipeline.studio.clip import ClipRequest, make_clip
 
@@ -55,6 +58,17 @@ def studio_clip(pytestconfig: pytest.Config) -> StudioClip:
         except OSError:  # another test process was faster
             shutil.rmtree(temporary)
     return StudioClip(folder / "tiny.mp4", folder / "tiny.truth", TINY)
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return load_body("free")
+
+
+@pytest.fixture(scope="module")
+def results(studio_clip: StudioClip, body: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> VideoDir:
+    """What the fit reads of the tiny clip, its initial pose the truth, disturbed. A module may write there."""
+    return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
 
 
 @pytest.fixture(autouse=True)

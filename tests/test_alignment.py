@@ -6,10 +6,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers_fit import mpjpe, prepare, short_settings
+from helpers_fit import mpjpe, short_settings
 from scipy.spatial import cKDTree
 
-from pipeline.body import load_body
 from pipeline.body.model import skin
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.alignment.evidence import Evidence, Outline, linearise, projected
@@ -19,22 +18,11 @@ from pipeline.fit.alignment.solve import Chain, conjugate_gradients
 from pipeline.fit.alignment.surface import Posed, right_jacobian
 from pipeline.fit.data import load_clip
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.threads import set_threads
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body("free")
-
-
-@pytest.fixture(scope="module")
-def results(studio_clip, body, tmp_path_factory) -> VideoDir:
-    return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import traceback
 import numpy as np
 import pytest
 import torch
-from helpers_fit import SHORT, mpjpe, prepare, short_settings
+from helpers_fit import SHORT, mpjpe, short_settings
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.steps import torch_operations
 from pipeline.__main__ import main
-from pipeline.body import load_body
 from pipeline.errors import UserError
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
@@ -35,16 +34,6 @@ from pipeline.losses.silhouette import silhouette
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body("free")
-
-
-@pytest.fixture(scope="module")
-def results(studio_clip, body, tmp_path_factory) -> VideoDir:
-    return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
 
 
 @pytest.fixture(scope="module")

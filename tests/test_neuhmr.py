@@ -6,12 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers_fit import SHORT, mpjpe, prepare, short_settings
+from helpers_fit import SHORT, mpjpe, short_settings
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
 from pipeline.__main__ import main
-from pipeline.body import load_body
 from pipeline.errors import UserError
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
@@ -31,16 +30,6 @@ from pipeline.weights import wanted
 
 CPU = torch.device("cpu")
 NEUHMR = {"candidate_steps": 10, "anchor_steps": 10, "epochs": 2, "samples": 16}
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body("free")
-
-
-@pytest.fixture(scope="module")
-def results(studio_clip, body, tmp_path_factory) -> VideoDir:
-    return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
 
 
 # The silhouette loss
