@@ -102,8 +102,8 @@ def refit(folder: Path, truth: Path) -> Curve:
         measure()
     for step in track(range(fit.settings.steps.total), "fit", unit="step"):
         fit.step()
-        if len(fit.history) > len(pictures):
-            pictures.append((time.monotonic() - started - aside, fit.history[-1]["psnr_person"]))
+        if len(fit.history.rows) > len(pictures):
+            pictures.append((time.monotonic() - started - aside, fit.history.rows[-1]["psnr_person"]))
         if (step + 1) % _EVERY == 0:
             measure()
     return Curve(str(folder), np.array(pictures), np.array(poses))
