@@ -105,7 +105,7 @@ def test_the_step_has_all_losses_and_grows_nothing():
     fit = fit_of(3, 200, 48)
     for _ in range(20):
         fit.step()
-    row = fit.history[-1]
+    row = fit.history.rows[-1]
     assert {"colour", "mask", "depth", "initial", "smooth", "thickness", "neighbours", "camel"} <= row.keys()
     assert len(fit.gaussians) == 200
 
