@@ -21,6 +21,7 @@ from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
 from pipeline.fit.objective import PoseTerms
 from pipeline.fit.optimise import JointFit
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.shelf import Shelf
 from pipeline.formats.avatar import AvatarFile
@@ -302,6 +303,21 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
         load_clip(folder, pose, short_settings(), CPU)
 
 
+def test_the_schedule_of_a_short_fit():
+    """5 steps of colours, 10 coarse, 5 middle, 20 full; Gaussians grow from a fifth of the last to nine tenths."""
+    schedule, steps = Schedule(short_settings()), range(40)
+    assert [step for step in steps if schedule.level(step) != schedule.level(max(step - 1, 0))] == [15, 20]
+    assert [step for step in steps if schedule.poses_move(step)] == list(range(5, 40))
+    assert [step for step in steps if schedule.growing(step)] == list(range(24, 38))
+    assert [step + 1 for step in steps if schedule.grows_after(step)] == [25, 30, 35]
+    assert [step + 1 for step in steps if schedule.spreads_after(step)] == [38]
+    assert [step + 1 for step in steps if schedule.smooths_after(step)] == [15, 20, 40]
+    assert [step for step in steps if schedule.sh_degree(step)] == list(range(30, 40))
+    assert schedule.pose_factor(5) == 1 > schedule.pose_factor(39) > 0.1
+    held = Schedule(short_settings(optimise_pose=False, spread={"strength": 0.0}))
+    assert not any(held.poses_move(step) or held.smooths_after(step) or held.spreads_after(step) for step in steps)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -468,7 +484,7 @@ def test_poses_and_skinning_weights_wait_for_their_share_of_the_run(run, results
     assert moved == [(False, False)] * 10 + [(True, False)] * 5 + [(True, True)] * 5
     rates, factor = settings.rates, (settings.rates.skinning_weights_final / settings.rates.skinning_weights)
     expected = [rates.skinning_weights * factor**done for done in (0.0, 0.0, 0.4)]
-    assert [fit._shared_rates(step)["skinning_weights"] for step in (0, 15, 17)] == pytest.approx(expected)
+    assert [fit.schedule.shared_rates(step)["skinning_weights"] for step in (0, 15, 17)] == pytest.approx(expected)
 
 
 def test_without_pose_optimisation_the_pose_stays(run, results):

@@ -34,12 +34,13 @@ from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import COARSE, FULL, MIDDLE, Clip
+from pipeline.fit.data import COARSE, FULL, Clip
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.history import History
 from pipeline.fit.motion_field import corrections
 from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.spread import bone_axes, colour_evidence, spread
 from pipeline.formats.pose import Pose
@@ -70,6 +71,7 @@ class JointFit:
     def __init__(self, clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings, device: torch.device) -> None:
         settings = replace(settings, steps=settings.steps.for_frames(int(clip.train.sum())))
         self.clip, self.settings, self.device = clip, settings, device
+        self.schedule = Schedule(settings)
         self.body = body.to(device=device)
         self.initial_betas = torch.as_tensor(pose.betas, dtype=torch.float32, device=device)
         rest_pelvis = self.body.rest_joints(self.initial_betas)[0]
@@ -88,8 +90,8 @@ class JointFit:
         if settings.binding == "lsw":
             self.gaussians.skinning = SkinningGrid.around(self.body, self.initial_betas)
             shared["skinning_weights"] = self.gaussians.skinning.differences
-        self.shared_adam = RowAdam(shared, self._shared_rates(0))
-        self.gaussian_adam = RowAdam(self.gaussians.params, self._gaussian_rates(0))
+        self.shared_adam = RowAdam(shared, self.schedule.shared_rates(0))
+        self.gaussian_adam = RowAdam(self.gaussians.params, self.schedule.gaussian_rates(0))
         self._fps = pose.fps
         self.image_terms = ImageTerms(settings)
         self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
@@ -120,30 +122,6 @@ class JointFit:
             anchors, settings.binding, breadth, settings.opacity, settings.margins.flatness_ratio
         )
         self.embedding = Embedding(body, self.initial_betas, anchors, settings)
-
-    def _gaussian_rates(self, step: int) -> dict[str, float | Tensor]:
-        """Rates of the Gaussians' parameters at a step; the places slow down exponentially, as in 3DGS."""
-        rates, steps = self.settings.rates, self.settings.steps
-        done = max(0, step - steps.surface) / max(1, steps.full)
-        found = {
-            "offsets": rates.offsets * (rates.offsets_final / rates.offsets) ** done,
-            "quats": rates.quats,
-            "log_scales": rates.scales,
-            "logit_opacities": rates.opacities,
-            "sh0": rates.sh0 if step >= steps.surface else rates.sh0_surface,
-            "sh_rest": rates.sh_rest,
-        }
-        if self.told is None:
-            return found
-        return found | {name: found[name] * self.told.view(-1, 1, 1) for name in _COLOURS}
-
-    def _shared_rates(self, step: int) -> dict[str, float]:
-        """Rates at a step of what all frames share; the skinning weights slow down exponentially (GART)."""
-        rates, steps = self.settings.rates, self.settings.steps
-        begun = steps.surface + self.settings.skinning_start * steps.full
-        done = max(0.0, step - begun) / max(1.0, steps.total - begun)
-        skinning = rates.skinning_weights * (rates.skinning_weights_final / rates.skinning_weights) ** done
-        return {"thickness": rates.thickness, "betas": rates.betas, "skinning_weights": skinning}
 
     def betas(self) -> Tensor:  # [10]
         return self.initial_betas + self.betas_change if self.settings.refine_betas else self.initial_betas
@@ -191,15 +169,12 @@ class JointFit:
 
     def step(self) -> None:
         """Draw one frame and move what the phase frees."""
-        settings, steps, number = self.settings, self.settings.steps, self.step_number
-        full = number >= steps.surface
-        poses_move = number >= self._poses_begin() and settings.optimise_pose
-        level = FULL if full else MIDDLE if number >= steps.colours + steps.coarse else COARSE
-        sh_degree = settings.sh_degree if full and self._progress_of_full() >= settings.sh_start else 0
-        self._free(full, poses_move, sh_degree)
+        settings, schedule, number = self.settings, self.schedule, self.step_number
+        full, poses_move, sh_degree = schedule.full(number), schedule.poses_move(number), schedule.sh_degree(number)
+        self._free()
 
         frame = self._next_frame()
-        view = self.clip.view(frame, level)
+        view = self.clip.view(frame, schedule.level(number))
         background = torch.rand(3, generator=self.generator).to(self.device, non_blocking=True)
         values = self.gaussians.posable(self._change(), sh_degree)
         correction = self.rows.correction(frame)
@@ -207,8 +182,7 @@ class JointFit:
         rendered = render(
             values, self.body, self.betas(), rotmats, pelvis, view, background, self.clip.has_depth, sh_degree
         )
-        growing = full and self._densify_span()[0] <= number < self._densify_span()[1]
-        if growing:
+        if schedule.growing(number):
             rendered.meta["means2d"].retain_grad()
 
         terms = self.image_terms(view, self.clip.view(frame, COARSE), rendered, background, full)
@@ -229,40 +203,42 @@ class JointFit:
         weighted = torch.stack(list(terms.values()))
         weighted.sum().backward()
 
-        self._move(number, frame, poses_move)
+        self._move(frame)
         self.history.add(number, tuple(terms), weighted.detach(), rendered, view)
-        if growing:
+        if schedule.growing(number):
             self.gradients.add(rendered.meta["means2d"], rendered.meta["radii"], *view.size)
         self.step_number += 1
-        if settings.optimise_pose and self.step_number in (steps.colours + steps.coarse, steps.surface, steps.total):
+        if schedule.smooths_after(number):
             self.rows.smooth(self.train_frames, settings.smooth_seconds * self._fps)
-        if growing and (self.step_number - steps.surface) % settings.densify.every == 0:
+        if schedule.grows_after(number):
             self._grow()
-        if self.step_number == steps.surface + round(settings.spread.at * steps.full) and settings.spread.strength:
+        if schedule.spreads_after(number):
             self._spread()
 
-    def _free(self, full: bool, poses_move: bool, sh_degree: int) -> None:
-        """Let the gradient reach what this phase moves, and nothing else: the rest then costs nothing."""
+    def _free(self) -> None:
+        """Let the gradient reach what this step moves, and nothing else: the rest then costs nothing."""
+        schedule, number = self.schedule, self.step_number
+        full, poses_move, sh_degree = schedule.full(number), schedule.poses_move(number), schedule.sh_degree(number)
         for name, value in self.gaussians.params.items():
             value.requires_grad_(name == "sh0" or (full and (name != "sh_rest" or sh_degree > 0)))
         for value in self.rows.params.values():
             value.requires_grad_(poses_move)
-        skinning_moves = full and self._progress_of_full() >= self.settings.skinning_start
         for name, value in self.shared_adam.params.items():
-            value.requires_grad_(skinning_moves if name == "skinning_weights" else poses_move)
+            value.requires_grad_(schedule.skinning_moves(number) if name == "skinning_weights" else poses_move)
 
-    def _move(self, number: int, frame: int, poses_move: bool) -> None:
-        settings = self.settings
-        self.gaussian_adam.rates = self._gaussian_rates(number)
+    def _move(self, frame: int) -> None:
+        schedule, number = self.schedule, self.step_number
+        self.gaussian_adam.rates = schedule.gaussian_rates(number)
+        if self.told is not None:
+            for name in _COLOURS:
+                self.gaussian_adam.rates[name] *= self.told.view(-1, 1, 1)
         self.gaussian_adam.step()
-        if poses_move:
-            begun = self._poses_begin()
-            done = (number - begun) / max(1, settings.steps.total - begun)
-            self.pose_adam.step(self.rows.touched(frame), factor=settings.rates.pose_final**done)
-        self.shared_adam.rates = self._shared_rates(number)
+        if schedule.poses_move(number):
+            self.pose_adam.step(self.rows.touched(frame), factor=schedule.pose_factor(number))
+        self.shared_adam.rates = schedule.shared_rates(number)
         self.shared_adam.step()
         with torch.no_grad():
-            largest = math.log(settings.margins.max_scale)
+            largest = math.log(self.settings.margins.max_scale)
             self.gaussians.params["log_scales"].clamp_(max=largest)
         for adam in (self.gaussian_adam, self.pose_adam, self.shared_adam):
             adam.zero_grad()
@@ -273,18 +249,6 @@ class JointFit:
             self.order = torch.randperm(len(self.train_frames), generator=self.generator)
         chosen, self.order = int(self.order[0]), self.order[1:]
         return int(self.train_frames[chosen])
-
-    def _poses_begin(self) -> int:
-        """The step from which poses move."""
-        steps = self.settings.steps
-        return max(steps.colours, round(self.settings.pose_start * steps.total))
-
-    def _progress_of_full(self) -> float:
-        return (self.step_number - self.settings.steps.surface) / max(1, self.settings.steps.full)
-
-    def _densify_span(self) -> tuple[int, int]:
-        steps, densify_ = self.settings.steps, self.settings.densify
-        return steps.surface + round(densify_.start * steps.full), steps.surface + round(densify_.stop * steps.full)
 
     def _grow(self) -> None:
         chosen = self.settings.densify
