@@ -156,17 +156,17 @@ def _held_out(
     if settings.holdout_every:
         chosen = np.arange(settings.holdout_every - 1, len(seen), settings.holdout_every)
         if 0 < settings.holdout_most < len(chosen):
-            chosen = chosen[_spread(len(chosen), settings.holdout_most)]
+            chosen = chosen[evenly(len(chosen), settings.holdout_most)]
         heldout[chosen] = True
     heldout[len(seen) - round(settings.holdout_last * len(seen)) :] = True
     left = np.flatnonzero(seen & ~heldout)
     if 0 < settings.train_views < len(left):
         heldout[left] = True
-        heldout[left[_spread(len(left), settings.train_views)]] = False
+        heldout[left[evenly(len(left), settings.train_views)]] = False
     return seen & heldout
 
 
-def _spread(count: int, few: int) -> np.ndarray:
+def evenly(count: int, few: int) -> np.ndarray:
     """`few` of the numbers below `count`, evenly spread, the first and the last included. [few]"""
     return np.linspace(0, count - 1, few).round().astype(int)
 

@@ -34,7 +34,7 @@ from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.fit.data import COARSE, FULL, Clip
+from pipeline.fit.data import COARSE, FULL, Clip, evenly
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.history import History
 from pipeline.fit.motion_field import corrections
@@ -171,7 +171,7 @@ class JointFit:
         """Draw one frame and move what the phase frees."""
         settings, schedule, number = self.settings, self.schedule, self.step_number
         full, poses_move, sh_degree = schedule.full(number), schedule.poses_move(number), schedule.sh_degree(number)
-        self._free()
+        self._free(full, poses_move, sh_degree)
 
         frame = self._next_frame()
         view = self.clip.view(frame, schedule.level(number))
@@ -215,16 +215,15 @@ class JointFit:
         if schedule.spreads_after(number):
             self._spread()
 
-    def _free(self) -> None:
+    def _free(self, full: bool, poses_move: bool, sh_degree: int) -> None:
         """Let the gradient reach what this step moves, and nothing else: the rest then costs nothing."""
-        schedule, number = self.schedule, self.step_number
-        full, poses_move, sh_degree = schedule.full(number), schedule.poses_move(number), schedule.sh_degree(number)
         for name, value in self.gaussians.params.items():
             value.requires_grad_(name == "sh0" or (full and (name != "sh_rest" or sh_degree > 0)))
         for value in self.rows.params.values():
             value.requires_grad_(poses_move)
+        skinning_moves = self.schedule.skinning_moves(self.step_number)
         for name, value in self.shared_adam.params.items():
-            value.requires_grad_(schedule.skinning_moves(number) if name == "skinning_weights" else poses_move)
+            value.requires_grad_(skinning_moves if name == "skinning_weights" else poses_move)
 
     def _move(self, frame: int) -> None:
         schedule, number = self.schedule, self.step_number
@@ -279,7 +278,7 @@ class JointFit:
             view = self.clip.view(frame, FULL)
             return render(values._replace(sh=sh), body, betas, rotmats, pelvis, view, black, False, 0).image
 
-        looked_at = frames[np.linspace(0, len(frames) - 1, min(len(frames), _LOOKS)).round().astype(int)].tolist()
+        looked_at = frames[evenly(len(frames), min(len(frames), _LOOKS))].tolist()
         evidence = colour_evidence(draw, looked_at, len(self.gaussians), settings.seed, self.device)
         colours = [self.gaussians.params[name] for name in _COLOURS]
         self.told = spread(colours, values, evidence, bone_axes(body.rest_joints(betas)), settings.spread.strength)

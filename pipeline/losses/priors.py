@@ -50,7 +50,7 @@ def roughness(
     """Weighted sum over parts of the mean squared difference of each Gaussian's values from the mean over its
     neighbours (GART's k-nearest terms).
 
-    It matters where the video says nothing: a back that is never seen takes the colours of the sides.
+    It matters where the video says little. What is hardly seen gets its colours in the end from `pipeline.fit.spread`.
     """
     if has_kernels(parts[0][1]):
         return _by_kernels(parts, neighbours)
