@@ -114,6 +114,7 @@ def test_the_plain_loop_lowers_its_loss():
     chosen = settings(200, 48)
     clip, pose = make_clip(1, chosen)
     loop = PlainLoop(clip, pose, chosen, torch.device("cpu"))
+    torch.manual_seed(0)  # the backgrounds are random, and what a loss is over one of them differs by a fifth
     losses = [float(loop()) for _ in range(30)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
