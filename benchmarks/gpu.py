@@ -29,7 +29,7 @@ from pipeline.fit.data import COARSE, FULL, Clip
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
-from pipeline.losses.camel import coverage, flatness, point_to_mesh, surface_alignment
+from pipeline.losses.camel import coverage, flatness, point_to_mesh, protrusion, surface_alignment, tips
 from pipeline.losses.depth import back_project, depth_2d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import robust
@@ -119,6 +119,8 @@ class PlainLoop:
     def _search(self, means: Tensor) -> None:
         apart = torch.cdist(means, self.surface)
         self.to_surface, self.to_mean = apart.argmin(1), apart.argmin(0)
+        ends = tips(means, quaternion_to_matrix(self.params["quats"]), self.params["log_scales"])
+        self.tips_to_surface = torch.cdist(ends.flatten(0, 1), self.surface).argmin(1).view(-1, 6)
         self.around = torch.cdist(means, means).topk(5, largest=False).indices[:, 1:]
 
     def _depth(self, frame: int, depth: Tensor, posed: Tensor) -> Tensor:
@@ -136,12 +138,14 @@ class PlainLoop:
 
     def _camel(self, means: Tensor) -> Tensor:
         weights, margins, log_scales = self.chosen.weights, self.chosen.margins, self.params["log_scales"]
-        rotations = quaternion_to_matrix(torch.nn.functional.normalize(self.params["quats"], dim=-1))
+        rotations = quaternion_to_matrix(self.params["quats"])
+        ends, near = tips(means, rotations, log_scales), (self.to_surface, self.tips_to_surface)
         return (
             weights.point_to_mesh * point_to_mesh(means, self.surface, self.normals, self.to_surface, margins.cloth)
             + weights.coverage * coverage(means, self.surface, self.to_mean, margins.cloth)
             + weights.flatness * flatness(log_scales, margins.flatness_ratio)
             + weights.surface * surface_alignment(rotations, log_scales, self.normals[self.to_surface])
+            + weights.tips * protrusion(means, ends, self.surface, self.normals, *near, margins.tips)
         )
 
     def _smoothness(self) -> Tensor:

@@ -12,13 +12,13 @@ from benchmarks.scene import Scene, person, seeded
 from benchmarks.steps import torch_operations
 from benchmarks.timing import interleave
 from pipeline.body import skin, vertex_normals
-from pipeline.losses.camel import Factors, Surface, camel
+from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.depth import depth_2d, depth_3d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import Neighbours, robust, roughness
 from pipeline.losses.search import Searchable
 from pipeline.losses.silhouette import silhouette
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.splatting import rasterization
 
 SECTION = "losses"
@@ -26,6 +26,7 @@ _WITH_KERNELS = ("photometric", "depth 3D", "CAMEL", "smoothness")
 _SSIM = 0.2
 _CLOTH = 0.05  # metres
 _FLATNESS = 5.0
+_TIPS = 0.005  # metres
 _EPSILON = 0.05  # metres
 _NEIGHBOURS = 4
 _COARSE = 2
@@ -104,8 +105,14 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
     quats, log_scales = arguments["quats"], arguments["scales"].log()
     generator = torch.Generator().manual_seed(6)
     means = arguments["means"] + _OFF * torch.randn(len(quats), 3, generator=generator)
-    body_surface = Surface(surface, normals, Searchable(surface).nearest(means), Searchable(means).nearest(surface))
-    factors = Factors(10.0, 10.0, 0.01, 0.05, _CLOTH, _FLATNESS)
+    ends = tips(means, quaternion_to_matrix(quats), log_scales).flatten(0, 1)
+
+    def near() -> tuple[Tensor, Tensor, Tensor]:
+        of_surface = Searchable(surface)
+        return of_surface.nearest(means), Searchable(means).nearest(surface), of_surface.nearest(ends).view(-1, 6)
+
+    body_surface = Surface(surface, normals, *near())
+    factors = Factors(10.0, 10.0, 0.01, 0.05, 10.0, _CLOTH, _FLATNESS, _TIPS)
     around = Neighbours.of(Searchable(means).nearest(means, _NEIGHBOURS + 1)[:, 1:])
 
     def embedding(points: Tensor, turns: Tensor, logarithms: Tensor) -> Tensor:
@@ -121,7 +128,7 @@ def _of_surface(scene: Scene) -> tuple[dict[str, Term], Searches]:
         "pose prior": (lambda change: robust(change.square().sum(-1), 0.5).sum(), [angles]),
     }
     searches = {
-        "search: CAMEL": lambda: (Searchable(surface).nearest(means), Searchable(means).nearest(surface)),
+        "search: CAMEL": near,
         "search: smoothness": lambda: Searchable(means).nearest(means, _NEIGHBOURS + 1),
     }
     return terms, searches

@@ -8,7 +8,7 @@ import torch
 from torch.autograd import gradcheck
 
 from pipeline.losses import search
-from pipeline.losses.camel import coverage, flatness, point_to_mesh, surface_alignment
+from pipeline.losses.camel import coverage, flatness, point_to_mesh, protrusion, surface_alignment, tips
 from pipeline.losses.search import Searchable, by_distances
 from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 
@@ -73,6 +73,48 @@ def test_surface_alignment_is_one_minus_the_cosine(degrees):
     assert surface_alignment(turn, log_scales, normals).item() == pytest.approx(expected, abs=1e-12)
 
 
+def disc(length, turned):
+    """A flat Gaussian in the plane z = 0, turned about its short axis by so many degrees; its log scales."""
+    turn = axis_angle_to_matrix(torch.tensor([[0.0, math.radians(turned), 0.0]], dtype=torch.float64))
+    return turn, torch.tensor([[length, 0.004, 0.001]], dtype=torch.float64).log()
+
+
+def protrudes(height, length, turned, surface, normals, margin):
+    means = torch.tensor([[0.03, 0.04, height]], dtype=torch.float64)
+    ends, of = tips(means, *disc(length, turned)), Searchable(surface)
+    near = of.nearest(means), of.nearest(ends.flatten(0, 1)).view(-1, 6)
+    return protrusion(means, ends, surface, normals, *near, margin).item()
+
+
+def test_tips_are_two_standard_deviations_away_along_each_axis():
+    turn, log_scales = disc(0.01, 90)
+    expected = [[0, 0, -0.02], [0, 0, 0.02], [0, 0.008, 0], [0, -0.008, 0], [0.002, 0, 0], [-0.002, 0, 0]]
+    found = tips(torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64), turn, log_scales)[0]
+    torch.testing.assert_close(found - torch.tensor([1.0, 2.0, 3.0]), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_a_tip_counts_by_how_much_farther_than_its_centre_it_stands_off(plane):
+    rise = 0.02 * math.sin(math.radians(30))
+    for height in (0.0, 0.02):  # of a centre off the surface, the surface is farther away, and nothing else changes
+        assert protrudes(height, 0.01, 30, *plane, 0.004) == pytest.approx(rise - 0.004)
+    assert protrudes(-0.004, 0.01, 30, *plane, 0.004) == pytest.approx(rise - 0.008)  # what is under it does not show
+    assert protrudes(0.02, 0.01, 0, *plane, 0.0021) == 0
+    assert protrudes(0.02, 0.01, 30, *plane, 0.011) == 0
+
+
+def test_a_tip_that_leaves_a_limb_counts():
+    """A Gaussian on a cylinder, along it or across: across, its ends are off the limb by Pythagoras."""
+    angle, along = torch.meshgrid(torch.linspace(0, 2 * math.pi, 721)[:-1], torch.linspace(0, 0.1, 51), indexing="ij")
+    normals = torch.stack([angle.cos(), torch.zeros_like(angle), angle.sin()], dim=-1).flatten(0, 1).double()
+    points = 0.04 * normals + torch.tensor([0.0, 1.0, 0.0]) * along.flatten()[:, None]
+    means, of = torch.tensor([[0.0, 0.05, 0.04]], dtype=torch.float64), Searchable(points)
+    log_scales = torch.tensor([[0.02, 0.02, 0.001]], dtype=torch.float64).log()
+    ends = tips(means, torch.eye(3, dtype=torch.float64)[None], log_scales)
+    near = of.nearest(means), of.nearest(ends.flatten(0, 1)).view(-1, 6)
+    off = math.hypot(0.04, 0.04) - 0.04
+    assert protrusion(means, ends, points, normals, *near, 0.003).item() == pytest.approx(2 * (off - 0.003), rel=1e-3)
+
+
 def test_gradients_agree_with_finite_differences(plane):
     surface, normals = plane
     rng = np.random.default_rng(0)
@@ -83,6 +125,13 @@ def test_gradients_agree_with_finite_differences(plane):
     assert gradcheck(lambda m: point_to_mesh(m, surface, normals, to_surface, MARGIN), means)
     assert gradcheck(lambda m: coverage(m, surface, to_mean, MARGIN), means)
     assert gradcheck(lambda s: flatness(s, 5.0), log_scales)
+    ends = tips(means, quaternion_to_matrix(quats), log_scales).detach()
+    to_tips = Searchable(surface).nearest(ends.flatten(0, 1)).view(-1, 6)
+
+    def stands_out(m, q, s):
+        return protrusion(m, tips(m, quaternion_to_matrix(q), s), surface, normals, to_surface, to_tips, 0.005)
+
+    assert gradcheck(stands_out, (means, quats, log_scales))
     assert gradcheck(
         lambda q: surface_alignment(quaternion_to_matrix(q), log_scales.detach(), normals[to_surface]), quats
     )

@@ -13,16 +13,18 @@ from pipeline.avatar.posing import Free
 from pipeline.body import load_body
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.losses.camel import Factors, Surface, camel
+from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.depth import by_operations, depth_3d, in_sight
 from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.threads import set_threads
 
 COUNT = 1300  # not a multiple of what kernels work through at once
-NO_MARGIN = Factors(point_to_mesh=1.0, coverage=0.7, flatness=0.3, surface=0.5, margin=0.0, ratio=4.0)
+NO_MARGIN = Factors(
+    point_to_mesh=1.0, coverage=0.7, flatness=0.3, surface=0.5, tips=0.4, margin=0.0, ratio=4.0, tip_margin=0.0
+)
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -94,14 +96,17 @@ def test_free_gaussians(weights):
     agree(Free.apply, free_gaussians, [torch.randn(size) for size in sizes], anchors)
 
 
+@pytest.mark.parametrize("with_tips", [True, False])
 @pytest.mark.parametrize("margin", [0.0, 0.3])
-def test_camel(margin):
+def test_camel(margin, with_tips):
     torch.manual_seed(0)
     points, means = torch.randn(900, 3), torch.randn(COUNT, 3)
-    near = Searchable(points).nearest(means), Searchable(means).nearest(points)
-    surface = Surface(points, normalize(torch.randn(900, 3), dim=-1), *near)
-    factors = NO_MARGIN._replace(margin=margin)
-    agree(camel, camel, (means, torch.randn(COUNT, 4), torch.randn(COUNT, 3)), (surface, factors))
+    quats, log_scales = torch.randn(COUNT, 4), 0.5 * torch.randn(COUNT, 3)
+    ends = tips(means, quaternion_to_matrix(quats), log_scales)[: COUNT * with_tips].flatten(0, 1)
+    near = Searchable(points).nearest(means), Searchable(means).nearest(points), Searchable(points).nearest(ends)
+    surface = Surface(points, normalize(torch.randn(900, 3), dim=-1), *near[:2], near[2].view(-1, 6))
+    factors = NO_MARGIN._replace(margin=margin, tip_margin=margin)
+    agree(camel, camel, (means, quats, log_scales), (surface, factors))
 
 
 @pytest.mark.parametrize("shapes", [[()], [(3,)], [(1, 3), (3, 3), (1,)]])

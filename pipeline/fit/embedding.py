@@ -10,9 +10,10 @@ from pipeline.avatar.binding import Anchors
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.camel import Factors, Surface, camel
+from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
+from pipeline.rotations import quaternion_to_matrix
 
 _NEIGHBOURS = 4
 
@@ -34,9 +35,11 @@ class Embedding:
         self._normals = torch.nn.functional.normalize((samples.barycentric[..., None] * normals).sum(1), dim=-1)
         self._weights = weights = settings.weights
         margins = settings.margins
-        terms = weights.point_to_mesh, weights.coverage, weights.flatness, weights.surface
+        terms = weights.point_to_mesh, weights.coverage, weights.flatness, weights.surface, weights.tips
         # With the weight of the whole in them, gradients come out as they are needed, and are not scaled again.
-        self._factors = Factors(*(weights.camel * term for term in terms), margins.cloth, margins.flatness_ratio)
+        measures = margins.cloth, margins.flatness_ratio, margins.tips
+        self._factors = Factors(*(weights.camel * term for term in terms), *measures)
+        self._held = settings.binding == "camel"
         self._searchable = Searchable(self._surface)
         self._near: Surface | None = None
         self._neighbours: Neighbours | None = None
@@ -44,11 +47,21 @@ class Embedding:
     def refresh(self, values: Posable) -> None:
         """Search the neighbours anew: needed now and then, and whenever the number of Gaussians has changed."""
         with torch.no_grad():
-            means, _ = self._canonical(values)
+            means, quats = self._canonical(values)
         around = Searchable(means)
-        near = self._searchable.nearest(means), around.nearest(self._surface)
-        self._near = Surface(self._surface, self._normals, *near)
+        if self._held:
+            near = self._searchable.nearest(means), around.nearest(self._surface)
+            self._near = Surface(
+                self._surface, self._normals, *near, self._nearest_to_tips(means, quats, values.scales)
+            )
         self._neighbours = Neighbours.of(around.nearest(means, count=_NEIGHBOURS + 1)[:, 1:])
+
+    @torch.no_grad()
+    def _nearest_to_tips(self, means: Tensor, quats: Tensor, scales: Tensor) -> Tensor:
+        if self._factors.tips == 0:
+            return torch.zeros(0, 6, dtype=torch.int64, device=means.device)
+        ends = tips(means, quaternion_to_matrix(quats), scales.log())
+        return self._searchable.nearest(ends.flatten(0, 1)).view(-1, 6)
 
     def smoothness(self, gaussians: Gaussians) -> Tensor:
         """Weighted roughness of colours and, once they are free, of scales and opacities among nearest Gaussians."""
@@ -62,7 +75,7 @@ class Embedding:
         return roughness(parts, self._neighbours)
 
     def camel(self, values: Posable, gaussians: Gaussians) -> Tensor:
-        """Weighted sum of the four terms of equation 11."""
+        """Weighted sum of the terms of equation 11 and of the tips'."""
         means, quats = self._canonical(values)
         return camel(means, quats, gaussians.params["log_scales"], self._near, self._factors)
 

@@ -88,6 +88,7 @@ class Weights:
     coverage: float
     flatness: float
     surface: float
+    tips: float
     initial_pose: float
     initial_head: float
     initial_distance: float
@@ -106,6 +107,7 @@ class Margins:
 
     cloth: float
     flatness_ratio: float
+    tips: float
     depth_epsilon: float
     initial_pose: float
     max_scale: float
