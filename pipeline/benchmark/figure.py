@@ -51,13 +51,9 @@ def draw_figure(
     left, *panels = figure.subplots(1, 1 + len(means), width_ratios=[1.6] + [1] * len(means))
     _sequences(left, table, split, names, kinds)
     for axes, (metric, found) in zip(panels, means.items()):
-        _compare(axes, *_COMPARED[metric], [found[row] for row in rows], rows)
+        before = mean_of(table, first, split, INITIAL_ROW, metric)
+        _compare(axes, *_COMPARED[metric], [found[row] for row in rows], rows, before)
         axes.set_yticks(range(len(rows)), [benchmark.rows[row].label for row in rows] if axes is panels[0] else [])
-    before = mean_of(table, first, split, INITIAL_ROW, "v2v_surface")
-    if panels and not np.isnan(before):
-        panels[0].axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
-        panels[0].annotate("initial", (before, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom",
-                           fontsize=8, color=_GREY)  # fmt: skip
     for axes in (left, *panels):
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(_GREY)
@@ -94,16 +90,20 @@ def _sequences(axes, table: pd.DataFrame, split: str, names: list[tuple[str, str
     axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
-def _compare(axes, label: str, form: str, values: list[float], rows: list[str]) -> None:
-    """A mean of each row as a point and a number, from top to bottom."""
+def _compare(axes, label: str, form: str, values: list[float], rows: list[str], before: float) -> None:
+    """A mean of each row as a point and a number, from top to bottom; a line where it was before (NaN: none)."""
     colours = [_COLOURS.get(row, _OTHER) for row in rows]
     axes.scatter(values, range(len(rows)), s=46, color=colours, zorder=3, edgecolor="white", linewidth=0.8)
     for place, (value, colour) in enumerate(zip(values, colours)):
         if not np.isnan(value):
             axes.annotate(f"{value:{form}}", (value, place), xytext=(6, 0), textcoords="offset points", va="center",
                           fontsize=8, color=colour, bbox=_PAPER)  # fmt: skip
-    low, high = np.nanmin(values), np.nanmax(values)
-    span = max(high - low, 1e-3 * abs(high))
+    if not np.isnan(before):
+        axes.axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate("initial", (before, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom",
+                      fontsize=8, color=_GREY)  # fmt: skip
+    low, high = np.nanmin([*values, before]), np.nanmax([*values, before])
+    span = max(high - low, 0.05 * abs(high))
     axes.set_xlim(low - 0.1 * span, high + 0.3 * span)  # numbers stand to the right of their points
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label, color=_INK)
