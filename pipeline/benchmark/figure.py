@@ -19,10 +19,10 @@ _FULL, _RIVAL = "full", "gart"
 _COLOURS = {_FULL: "#1f6fb4", _RIVAL: "#c8553d"}
 _OTHER = "#5b7083"
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # behind numbers
-_COMPARED = {  # what rows are compared by: what it is called, how it is printed
-    "v2v_surface": ("V2V, mm (lower is better)", ".1f"),
-    "psnr": ("PSNR of held-out frames, dB", ".1f"),
-    "side_psnr": ("PSNR of side cameras, dB", ".1f"),
+_COMPARED = {  # what rows are compared by, and what it is called
+    "v2v_surface": "V2V, mm (lower is better)",
+    "psnr": "PSNR of held-out frames, dB",
+    "side_psnr": "PSNR of side cameras, dB",
 }
 
 
@@ -52,7 +52,7 @@ def draw_figure(
     _sequences(left, table, split, names, kinds)
     for axes, (metric, found) in zip(panels, means.items()):
         before = mean_of(table, first, split, INITIAL_ROW, metric)
-        _compare(axes, *_COMPARED[metric], [found[row] for row in rows], rows, before)
+        _compare(axes, _COMPARED[metric], [found[row] for row in rows], rows, before)
         axes.set_yticks(range(len(rows)), [benchmark.rows[row].label for row in rows] if axes is panels[0] else [])
     for axes in (left, *panels):
         axes.spines[["top", "right"]].set_visible(False)
@@ -90,13 +90,13 @@ def _sequences(axes, table: pd.DataFrame, split: str, names: list[tuple[str, str
     axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
-def _compare(axes, label: str, form: str, values: list[float], rows: list[str], before: float) -> None:
+def _compare(axes, label: str, values: list[float], rows: list[str], before: float) -> None:
     """A mean of each row as a point and a number, from top to bottom; a line where it was before (NaN: none)."""
     colours = [_COLOURS.get(row, _OTHER) for row in rows]
     axes.scatter(values, range(len(rows)), s=46, color=colours, zorder=3, edgecolor="white", linewidth=0.8)
     for place, (value, colour) in enumerate(zip(values, colours)):
         if not np.isnan(value):
-            axes.annotate(f"{value:{form}}", (value, place), xytext=(6, 0), textcoords="offset points", va="center",
+            axes.annotate(f"{value:.1f}", (value, place), xytext=(6, 0), textcoords="offset points", va="center",
                           fontsize=8, color=colour, bbox=_PAPER)  # fmt: skip
     if not np.isnan(before):
         axes.axvline(before, color=_GREY, linewidth=1, linestyle=(0, (4, 3)))
