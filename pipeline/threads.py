@@ -8,6 +8,7 @@ torch's OpenMP threads spin after each operation and starve every other pool: a 
 kernels wants `set_threads(n)` together with `torch.set_num_threads(1)`.
 """
 
+import math
 import os
 import threading
 from collections import deque
@@ -18,6 +19,9 @@ from typing import TypeVar
 
 import torch
 
+# Below this much work, in microseconds of one thread, it is not handed over: that takes 20 to 90, most of it to wake a
+# processor that sleeps.
+WORTH_SHARING = 250.0
 T, U = TypeVar("T"), TypeVar("U")
 _chosen: int | None = None
 _here = threading.local()  # `alone`: this thread is one of several that each do a whole task
@@ -44,14 +48,16 @@ def get_threads() -> int:
     return max(1, min(int(slurm) if slurm.isdecimal() else available, available, torch.get_num_threads()))
 
 
-def run_parallel(work: Callable[[int, int], None]) -> None:
+def run_parallel(work: Callable[[int, int], None], microseconds: float = math.inf) -> None:
     """Run work(worker, workers) once for each worker, at the same time, and return when all are done.
+
+    `microseconds` is about what one thread needs for all of it: where that is too little to share, the caller does it.
 
     The caller is worker 0. The result must not depend on the number of workers; see `split`. Called while another
     thread has the crew, or from within, the caller does it all.
     """
     workers = get_threads()
-    if workers == 1:
+    if workers == 1 or microseconds < WORTH_SHARING:
         work(0, 1)
         return
     crew = _crew(os.getpid())

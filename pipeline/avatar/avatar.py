@@ -64,26 +64,25 @@ def pose_gaussians(
     Returns:
         Posed centres and orientations (wxyz, not normalised).
     """
-    return move_gaussians(means, quats, weights, joint_motions(transforms))
+    return move_gaussians(means, quats, weights @ joint_motions(transforms))
 
 
 def joint_motions(
     transforms: Tensor,  # [24, 4, 4]
 ) -> Tensor:  # [24, 16]
-    """What `move_gaussians` needs of a pose: the twelve entries of each joint's motion, then its quaternion."""
+    """A pose as `move_gaussians` takes it, blended: twelve entries of each joint's motion, then its quaternion."""
     return torch.cat([transforms[:, :3].flatten(1), joint_quaternions(transforms)], dim=1)
 
 
 def move_gaussians(
     means: Tensor,  # [N, 3]
     quats: Tensor,  # [N, 4]
-    weights: Tensor,  # [N, 24]
-    motions: Tensor,  # [24, 16]
+    blended: Tensor,  # [N, 16]
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
-    """`pose_gaussians` with the `joint_motions` of its transforms, for a pose that is used more than once."""
+    """`pose_gaussians` with the `joint_motions` of its transforms blended, for a pose that is used more than once."""
     if has_kernels(means):
-        return Pose.apply(means, quats, weights, motions)
-    blended, rotation = _blend(weights, motions)
+        return Pose.apply(means, quats, blended)
+    blended, rotation = _parts(blended)
     posed = (blended[..., :3] * means[:, None, :]).sum(-1) + blended[..., 3]
     return posed, quaternion_multiply(rotation, quats)
 
@@ -95,18 +94,16 @@ def unpose_gaussians(
     transforms: Tensor,  # [24, 4, 4]
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """The inverse of `pose_gaussians`: from the posed body to the rest pose, exact for the same weights."""
-    blended, rotation = _blend(weights, joint_motions(transforms))
+    blended, rotation = _parts(weights @ joint_motions(transforms))
     rest = torch.linalg.solve(blended[..., :3], means - blended[..., 3])
     flip = quats.new_tensor([1.0, -1.0, -1.0, -1.0])
     return rest, quaternion_multiply(rotation * flip, quats)
 
 
-def _blend(
-    weights: Tensor,  # [N, 24]
-    motions: Tensor,  # [24, 16]
+def _parts(
+    blended: Tensor,  # [N, 16]
 ) -> tuple[Tensor, Tensor]:  # [N, 3, 4], [N, 4]
     """Each Gaussian's blended matrix, and the mean of its joints' rotations."""
-    blended = weights @ motions
     return blended[:, :12].unflatten(1, (3, 4)), torch.nn.functional.normalize(blended[:, 12:], dim=-1)
 
 

@@ -10,30 +10,29 @@ from pipeline.avatar import posing_kernels as kernels
 from pipeline.jit import array_of
 from pipeline.threads import run_parallel, split
 
+_MICROSECONDS = 0.02  # a Gaussian
+
 
 class Pose(torch.autograd.Function):
-    """`pose_gaussians`; `joints` [24, 16] holds the twelve entries of each joint's motion, then its quaternion."""
+    """`move_gaussians`."""
 
     @staticmethod
-    def forward(ctx, means, quats, weights, joints):
-        blended = weights @ joints
+    def forward(ctx, means, quats, blended):
         arrays = [array_of(tensor) for tensor in (means, quats, blended)]
         posed, turned = np.empty_like(arrays[0]), np.empty_like(arrays[1])
-        run_parallel(lambda *share: kernels.pose_forward(*split(len(means), *share), *arrays, posed, turned))
-        ctx.save_for_backward(means, quats, blended, weights, joints)
+        size = len(means)
+        run_parallel(lambda *w: kernels.pose_forward(*split(size, *w), *arrays, posed, turned), _MICROSECONDS * size)
+        ctx.save_for_backward(means, quats, blended)
         return torch.from_numpy(posed), torch.from_numpy(turned)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g_posed, g_turned):
-        *inputs, weights, joints = ctx.saved_tensors
-        arrays = [array_of(tensor) for tensor in (*inputs, g_posed, g_turned)]
+        arrays = [array_of(tensor) for tensor in (*ctx.saved_tensors, g_posed, g_turned)]
         outputs = [np.empty_like(array) for array in arrays[:3]]
-        run_parallel(lambda *share: kernels.pose_backward(*split(len(weights), *share), *arrays, *outputs))
-        g_means, g_quats, g_blended = (torch.from_numpy(array) for array in outputs)
-        g_weights = g_blended @ joints.T if ctx.needs_input_grad[2] else None
-        g_joints = weights.T @ g_blended if ctx.needs_input_grad[3] else None
-        return g_means, g_quats, g_weights, g_joints
+        size = len(arrays[0])
+        run_parallel(lambda *w: kernels.pose_backward(*split(size, *w), *arrays, *outputs), _MICROSECONDS * size)
+        return tuple(torch.from_numpy(array) for array in outputs)
 
 
 class Free(torch.autograd.Function):
@@ -44,7 +43,8 @@ class Free(torch.autograd.Function):
         inputs = offsets, quats, log_scales, logit_opacities, weights @ thickness, points, frames, frame_quats
         arrays = [array_of(tensor) for tensor in inputs]
         outputs = [np.empty_like(array) for array in arrays[:4]]
-        run_parallel(lambda *share: kernels.free_forward(*split(len(points), *share), *arrays, *outputs))
+        size = len(points)
+        run_parallel(lambda *w: kernels.free_forward(*split(size, *w), *arrays, *outputs), _MICROSECONDS * size)
         results = tuple(torch.from_numpy(array) for array in outputs)
         ctx.save_for_backward(frames, frame_quats, *results[2:], weights)
         return results
@@ -55,7 +55,8 @@ class Free(torch.autograd.Function):
         *inputs, weights = ctx.saved_tensors
         arrays = [array_of(tensor) for tensor in (*inputs, *gradients)]
         outputs = [np.empty_like(array) for array in arrays[4:]]
-        run_parallel(lambda *share: kernels.free_backward(*split(len(weights), *share), *arrays, *outputs))
+        size = len(weights)
+        run_parallel(lambda *w: kernels.free_backward(*split(size, *w), *arrays, *outputs), _MICROSECONDS * size)
         results = [torch.from_numpy(array) for array in outputs]
         g_thickness = weights.T @ results[0][:, 2] if ctx.needs_input_grad[4] else None
         return *results, g_thickness, None, None, None, None

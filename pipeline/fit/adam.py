@@ -16,6 +16,7 @@ from pipeline.jit import has_kernels
 from pipeline.threads import run_parallel, split
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
+_MICROSECONDS = 1e-3  # a value
 _CONSTANTS = _BETA1, _BETA2, np.float32(_EPSILON)
 
 
@@ -45,28 +46,62 @@ class RowAdam:
             rows: for a parameter, the rows (int64, each once) to step; a parameter that is not named steps all.
             factor: multiplies all rates.
         """
-        whole = []
+        whole: list[tuple[str, float]] = []
         for name, value in self.params.items():
             if value.grad is None:
                 continue
             chosen, rate = None if rows is None else rows.get(name), self.rates[name]
-            if has_kernels(value) and chosen is None and not isinstance(rate, Tensor):
-                arrays = [array.reshape(-1) for array in self._arrays(name)]
-                whole.append((len(value), arrays, np.float32(rate * factor)))
+            if chosen is None and not isinstance(rate, Tensor):
+                whole.append((name, rate * factor))
             elif has_kernels(value) and chosen is not None and isinstance(rate, Tensor) and value.dim() == 2:
                 rates = torch.atleast_2d(rate).expand(-1, value.shape[1]).numpy()
                 adam_of_rows(chosen.numpy(), *self._arrays(name), rates, np.float32(factor), *_CONSTANTS)
             else:
-                self._step_by_torch(name, chosen, factor)
+                self._step_rows(name, chosen, factor)
+        if all(has_kernels(self.params[name]) for name, _ in whole):
+            self._step_by_kernels(whole)
+        else:
+            self._step_by_torch(whole)
+
+    def _step_by_kernels(self, rates: list[tuple[str, float]]) -> None:
+        """Move all rows of the parameters named, each at its rate."""
+        states = [[array.reshape(-1) for array in self._arrays(name)] for name, _ in rates]
 
         def step_all(worker: int, workers: int) -> None:
-            for count, arrays, rate in whole:
-                adam(*split(count, worker, workers), *arrays, rate, *_CONSTANTS)
+            for arrays, (name, rate) in zip(states, rates):
+                adam(*split(len(self.params[name]), worker, workers), *arrays, np.float32(rate), *_CONSTANTS)
 
-        if whole:
-            run_parallel(step_all)
+        run_parallel(step_all, _MICROSECONDS * sum(arrays[0].size for arrays in states))
 
-    def _step_by_torch(self, name: str, chosen: Tensor | None, factor: float) -> None:
+    def _step_by_torch(self, rates: list[tuple[str, float]]) -> None:
+        """The same by operations that each take all parameters at once: on a GPU, to launch one takes longer than to
+        run it."""
+        if not rates:
+            return
+        names = [name for name, _ in rates]
+        values = [self.params[name] for name in names]
+        first, second, counts = ([states[name] for name in names] for states in (self.first, self.second, self.counts))
+        grads = [value.grad for value in values]
+        torch._foreach_add_(counts, 1)
+        torch._foreach_lerp_(first, grads, 1 - _BETA1)
+        torch._foreach_mul_(second, _BETA2)
+        torch._foreach_addcmul_(second, grads, grads, 1 - _BETA2)
+        # sqrt(1 - beta2^n) / (1 - beta1^n), a number a row
+        ratios = torch._foreach_pow(_BETA2, counts)
+        torch._foreach_sub_(ratios, 1)
+        torch._foreach_neg_(ratios)
+        torch._foreach_sqrt_(ratios)
+        damped = torch._foreach_pow(_BETA1, counts)
+        torch._foreach_sub_(damped, 1)
+        torch._foreach_neg_(damped)
+        torch._foreach_div_(ratios, damped)
+        torch._foreach_mul_(ratios, [-rate for _, rate in rates])
+        moves = [ratio.view(-1, *[1] * (value.dim() - 1)) * value for ratio, value in zip(ratios, first)]
+        roots = torch._foreach_sqrt(second)
+        torch._foreach_add_(roots, _EPSILON)
+        torch._foreach_addcdiv_(values, moves, roots)
+
+    def _step_rows(self, name: str, chosen: Tensor | None, factor: float) -> None:
         """Move all rows of a parameter, or those chosen."""
         value, rate = self.params[name], self.rates[name]
         states = self.first[name], self.second[name], self.counts[name]

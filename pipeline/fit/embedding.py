@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from pipeline.losses.search import Searchable
 from pipeline.rotations import quaternion_to_matrix
 
 _NEIGHBOURS = 4
+Found = TypeVar("Found", Surface, Neighbours)
 
 
 class Embedding:
@@ -43,18 +46,20 @@ class Embedding:
         self._searchable = Searchable(self._surface)
         self._near: Surface | None = None
         self._neighbours: Neighbours | None = None
+        self._blended: Tensor | None = None  # [N, 16] the motions by the weights of each Gaussian
 
     def refresh(self, values: Posable) -> None:
         """Search the neighbours anew: needed now and then, and whenever the number of Gaussians has changed."""
         with torch.no_grad():
+            self._blended = _written(self._blended, values.weights @ self._motions)
             means, quats = self._canonical(values)
         around = Searchable(means)
         if self._held:
             near = self._searchable.nearest(means), around.nearest(self._surface)
-            self._near = Surface(
-                self._surface, self._normals, *near, self._nearest_to_tips(means, quats, values.scales)
-            )
-        self._neighbours = Neighbours.of(around.nearest(means, count=_NEIGHBOURS + 1)[:, 1:])
+            tips_near = self._nearest_to_tips(means, quats, values.scales)
+            self._near = _updated(self._near, Surface(self._surface, self._normals, *near, tips_near))
+        around_each = around.nearest(means, count=_NEIGHBOURS + 1)[:, 1:]
+        self._neighbours = _updated(self._neighbours, Neighbours.of(around_each))
 
     @torch.no_grad()
     def _nearest_to_tips(self, means: Tensor, quats: Tensor, scales: Tensor) -> Tensor:
@@ -80,4 +85,14 @@ class Embedding:
         return camel(means, quats, gaussians.params["log_scales"], self._near, self._factors)
 
     def _canonical(self, values: Posable) -> tuple[Tensor, Tensor]:
-        return move_gaussians(values.means, values.quats, values.weights, self._motions)
+        return move_gaussians(values.means, values.quats, self._blended)
+
+
+def _updated(old: Found | None, new: Found) -> Found:
+    """`new`, written to where `old` is as far as it fits: what was captured of a step goes on reading there."""
+    kept = (None,) * len(new) if old is None else old
+    return type(new)(*map(_written, kept, new))
+
+
+def _written(old: Tensor | None, new: Tensor) -> Tensor:
+    return new if old is None or old.shape != new.shape else old.copy_(new)

@@ -23,6 +23,7 @@ from pipeline.losses.known import with_gradients
 from pipeline.rotations import quaternion_to_matrix
 from pipeline.threads import run_parallel, split
 
+_MICROSECONDS = 0.1  # a Gaussian
 f4 = np.float32
 
 
@@ -88,7 +89,10 @@ def _by_kernels(means: Tensor, quats: Tensor, log_scales: Tensor, surface: Surfa
     sums = np.empty((chunks, TERMS))
     per_term = np.array([factors.point_to_mesh, factors.flatness, factors.surface, factors.tips]) / len(means)
     inputs = *arrays, points, normals, near, near_tips, *measures, per_term.astype(f4)
-    run_parallel(lambda *share: embedding_kernels.camel_terms(*split(chunks, *share, 1), *inputs, sums, *gradients))
+    outputs = sums, *gradients
+    run_parallel(
+        lambda *w: embedding_kernels.camel_terms(*split(chunks, *w, 1), *inputs, *outputs), _MICROSECONDS * len(means)
+    )
     bare = factors.coverage / len(points)
     uncovered = embedding_kernels.coverage(arrays[0], points, nearest_mean, measures[0], f4(bare), gradients[0])
     value = float(sums.sum(0) @ per_term + bare * uncovered)

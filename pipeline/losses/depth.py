@@ -13,6 +13,7 @@ from pipeline.losses.known import with_gradients
 from pipeline.threads import run_parallel, split
 
 _FAR = 1e6  # metres
+_MICROSECONDS = 0.06  # a point
 
 
 def back_project(
@@ -124,6 +125,8 @@ def _by_kernels(points: Tensor, visible: Tensor, depth: Tensor, K: Tensor, epsil
     chunks = -(-len(points) // CHUNK)
     sums, counts, gradient = np.empty(chunks), np.empty(chunks, np.int64), np.empty_like(arrays[0])
     outputs = np.float32(epsilon), sums, counts, gradient
-    run_parallel(lambda *share: depth_kernels.depth_3d(*split(chunks, *share, 1), *arrays, *outputs))
+    run_parallel(
+        lambda *w: depth_kernels.depth_3d(*split(chunks, *w, 1), *arrays, *outputs), _MICROSECONDS * len(points)
+    )
     count = max(1, counts.sum())
     return with_gradients(sums.sum() / count, (torch.from_numpy(gradient).div_(float(count)),), points)

@@ -48,7 +48,7 @@ def camel_terms(
     near_tips is [N, 6], or [0, 6] to leave tips out.
     """
     count, with_tips = means.shape[0], near_tips.shape[0] > 0
-    axes, g_axes = np.empty((3, 3), f4), np.empty((3, 3), f4)
+    axes, g_axes, spans = np.empty((3, 3), f4), np.empty((3, 3), f4), np.empty(3, f4)
     for chunk in range(first_chunk, end_chunk):
         beyond_sum = excess_sum = turn_sum = tip_sum = 0.0
         for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
@@ -94,9 +94,11 @@ def camel_terms(
             gx = gy = gz = ZERO
             if with_tips:
                 allowed = tip_margin + max(distance, ZERO)
+                for c in range(3):
+                    spans[c] = TIPS_AT * math.exp(log_scales[i, c])
                 for end in range(6):
                     c = end >> 1
-                    reach = TIPS_AT * math.exp(log_scales[i, c]) * (ONE if end & 1 == 0 else -ONE)
+                    reach = spans[c] if end & 1 == 0 else -spans[c]
                     t = near_tips[i, end]
                     tx, ty, tz = normals[t, 0], normals[t, 1], normals[t, 2]
                     rise = reach * (axes[0, c] * tx + axes[1, c] * ty + axes[2, c] * tz)
@@ -140,6 +142,22 @@ def coverage(means, surface, nearest_mean, margin, factor, g_means):
             g_means[i, 1] += pull * y
             g_means[i, 2] += pull * z
     return total
+
+
+@kernel()
+def put_columns(start, end, values, factor, first, array):
+    """Copy rows of values [N, C] times `factor` to columns first..first + C of `array`."""
+    for i in range(start, end):
+        for c in range(values.shape[1]):
+            array[i, first + c] = factor * values[i, c]
+
+
+@kernel()
+def take_columns(start, end, array, factor, first, values):
+    """The way back: rows of values [N, C] from the columns of `array`, times `factor`."""
+    for i in range(start, end):
+        for c in range(values.shape[1]):
+            values[i, c] = factor * array[i, first + c]
 
 
 @kernel()

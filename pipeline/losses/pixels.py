@@ -19,6 +19,7 @@ from pipeline.losses.pixel_kernels import ALPHA, AREA, BOTH, COLOUR, DEPTHS, KNO
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.threads import run_parallel, split
 
+_MICROSECONDS = 0.005  # a pixel
 f4 = np.float32
 
 
@@ -68,7 +69,8 @@ class _Pixels(torch.autograd.Function):
         colours, target = np.empty((height, 3 * width), f4), np.empty((height, 3 * width), f4)
         rows = np.empty((height, SUMS), f4)
         outputs = array_of(background), colours, target, rows
-        run_parallel(lambda *w: pixel_kernels.compare(*split(height, *w, 1), *arrays, *frame, *outputs))
+        inputs = *arrays, *frame, *outputs
+        run_parallel(lambda *w: pixel_kernels.compare(*split(height, *w, 1), *inputs), _MICROSECONDS * alpha.numel())
         sums = rows.sum(0, dtype=np.float64)
 
         g_colours, colour = np.empty((0, 0), f4), sums[COLOUR] / colours.size
@@ -89,7 +91,8 @@ class _Pixels(torch.autograd.Function):
         outer = np.repeat([float(g_colour), float(g_area), float(g_depth)], [2, 3, 1])
         gradients = [np.empty_like(array) for array in arrays]
         inputs = *arrays, *ctx.compared, *(ctx.factors * outer).astype(f4), *gradients
-        run_parallel(lambda *w: pixel_kernels.assemble(*split(len(arrays[0]), *w, 1), *inputs))
+        height, size = len(arrays[0]), arrays[1].size
+        run_parallel(lambda *w: pixel_kernels.assemble(*split(height, *w, 1), *inputs), _MICROSECONDS * size)
         return *map(torch.from_numpy, gradients), None, None, None, None, None, None
 
 

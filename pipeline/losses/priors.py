@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK
 from pipeline.losses.known import with_gradients
 from pipeline.threads import run_parallel, split
+
+_MICROSECONDS = 1.5e-3  # a value
+f4 = np.float32
 
 
 def robust(
@@ -60,20 +64,32 @@ def roughness(
 
 def _by_kernels(parts: Sequence[tuple[float, Tensor]], neighbours: Neighbours) -> Tensor:
     count = len(parts[0][1])
-    columns = [math.sqrt(weight) * array_of(values).reshape(count, -1) for weight, values in parts]
-    array = np.concatenate(columns, axis=1)
+    columns = [array_of(values).reshape(count, -1) for _, values in parts]
+    gradients = [np.empty_like(column) for column in columns]
+    factors = [f4(math.sqrt(weight)) for weight, _ in parts]
+    firsts = [0, *itertools.accumulate(column.shape[1] for column in columns)]
     index, offsets, owners = (array_of(tensor) for tensor in neighbours)
-    chunks, share = -(-count // CHUNK), np.float32(1 / index.shape[1])
-    sums, apart, gradient = np.empty(chunks), np.empty_like(array), np.empty_like(array)
-    inputs = apart, share, offsets, owners, np.float32(1 / count), gradient
-    run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart))
-    run_parallel(lambda *w: embedding_kernels.roughness_gradient(*split(count, *w), *inputs))
-    ends = np.cumsum([column.shape[1] for column in columns])[:-1]
-    gradients = [
-        torch.from_numpy(math.sqrt(weight) * part).view(values.shape)
-        for (weight, values), part in zip(parts, np.split(gradient, ends, axis=1))
-    ]
-    return with_gradients(sums.sum() / count, tuple(gradients), *(values for _, values in parts))
+    chunks, share = -(-count // CHUNK), f4(1 / index.shape[1])
+    # Side by side, so that a neighbour is one place in memory
+    array, apart, sums = np.empty((count, firsts[-1]), f4), np.empty((count, firsts[-1]), f4), np.empty(chunks)
+    inputs = apart, share, offsets, owners, f4(1 / count), array
+
+    def gather(worker: int, workers: int) -> None:
+        for column, factor, first in zip(columns, factors, firsts):
+            embedding_kernels.put_columns(*split(count, worker, workers), column, factor, first, array)
+
+    def differentiate(worker: int, workers: int) -> None:
+        rows = split(count, worker, workers)
+        embedding_kernels.roughness_gradient(*rows, *inputs)
+        for gradient, factor, first in zip(gradients, factors, firsts):
+            embedding_kernels.take_columns(*rows, array, factor, first, gradient)
+
+    work = _MICROSECONDS * array.size
+    run_parallel(gather, work)
+    run_parallel(lambda *w: embedding_kernels.deviations(*split(chunks, *w, 1), array, index, sums, apart), work)
+    run_parallel(differentiate, work)
+    shaped = (torch.from_numpy(gradient).view(values.shape) for (_, values), gradient in zip(parts, gradients))
+    return with_gradients(sums.sum() / count, tuple(shaped), *(values for _, values in parts))
 
 
 def breadth(

@@ -18,6 +18,7 @@ from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
 from pipeline.threads import run_parallel, split
 
 RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
+_MICROSECONDS = 0.05  # to project a Gaussian
 f4 = np.float32
 
 
@@ -133,7 +134,7 @@ class _Project(torch.autograd.Function):
                 outputs = means2d[c], conics[c], depths[c], rgb[c], extents[c], radii[c]
                 projection.project_forward(start, end, *arrays, *camera, *cameras.limits, *outputs)
 
-        run_parallel(work)
+        run_parallel(work, _MICROSECONDS * views * count)
         outputs = tuple(torch.from_numpy(array) for array in (means2d, conics, depths, rgb, radii, extents))
         ctx.mark_non_differentiable(outputs[4], outputs[5])
         ctx.save_for_backward(means, quats, scales, colors, outputs[1], outputs[3], outputs[4])
@@ -155,7 +156,7 @@ class _Project(torch.autograd.Function):
                 inputs = means, quats, scales, colors, *camera, conics[c], rgb[c], radii[c]
                 projection.project_backward(start, end, *inputs, *(array[c] for array in incoming), *outgoing)
 
-        run_parallel(work)
+        run_parallel(work, _MICROSECONDS * len(cameras) * len(means))
         g_means, g_quats, g_scales, g_colors = (torch.from_numpy(array) for array in outgoing)
         return g_means, g_quats, g_scales, None, g_colors, None, None
 
