@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import floor, losses, machine, rasterizers, rendering, scale, stages, steps, targets
+from benchmarks import floor, launches, losses, machine, rasterizers, rendering, scale, stages, steps, targets
 from benchmarks.rows import Row, table
 from pipeline.formats.records import write_json
 from pipeline.progress import setup_logging
 from pipeline.threads import get_threads, set_threads
 
-SECTIONS = ("rasterizer", "losses", "step", "rendering", "scale", "stages")
+SECTIONS = ("rasterizer", "losses", "step", "launches", "rendering", "scale", "stages")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,6 +67,7 @@ def _plan(
             "rasterizer": lambda: rasterizers.bench(measured, (300,), (48,), 3, (50, 24)),
             "losses": lambda: losses.bench(300, 48, 3),
             "step": lambda: steps.bench(300, 48, threads, 3, 2),
+            "launches": lambda: launches.bench(300, 48),
             "rendering": lambda: rendering.bench(300, 48, threads, 3),
             "scale": lambda: scale.bench(300, (4, 8), (48, 64), threads, 3, memory=False),
             "stages": lambda: stages.bench(results),
@@ -76,6 +77,7 @@ def _plan(
         "losses": lambda: losses.bench(7000, 256, 9),
         # 50 steps: the searches for neighbours, one each 50 steps, count in every round
         "step": lambda: steps.bench(7000, 256, threads, 5, 50),
+        "launches": lambda: launches.bench(7000, 256),
         "rendering": lambda: rendering.bench(7000, 512, threads, 9),
         "scale": lambda: scale.bench(7000, (60, 300, 1800), (256, 512, 1080), threads, 9, memory=True),
         "stages": lambda: stages.bench(results),

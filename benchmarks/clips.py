@@ -23,13 +23,14 @@ _ERROR = 0.03  # radians: of the initial pose
 _NEVER = 1_000_000  # steps: more than any benchmark takes
 
 
-def settings(gaussians: int, side: int) -> FitSettings:
+def settings(gaussians: int, side: int, cuda_graphs: bool = False) -> FitSettings:
     """The fit's own settings, but in the full phase from its first step, with no growth of the Gaussians."""
     return load_settings(
         "fit",
         {
             "gaussians": gaussians,
             "binding": "camel",
+            "cuda_graphs": cuda_graphs,
             "crop_sides": {"full": side},
             "sh_start": 0.0,
             "pose_start": 0.0,

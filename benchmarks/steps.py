@@ -24,9 +24,9 @@ _CPU = torch.device("cpu")
 _SWITCH = "has_kernels"  # by which a module of the pipeline chooses between compiled kernels and torch operations
 
 
-def fit_of(frames: int, gaussians: int, side: int, device: torch.device = _CPU) -> JointFit:
+def fit_of(frames: int, gaussians: int, side: int, device: torch.device = _CPU, cuda_graphs: bool = False) -> JointFit:
     """A joint fit in its full phase on a clip in memory; its crops are `side` x `side` pixels."""
-    chosen = settings(gaussians, side)
+    chosen = settings(gaussians, side, cuda_graphs)
     clip, pose = make_clip(frames, chosen)
     return JointFit(on_device(clip, device), load_body("free"), pose, chosen, device)
 

@@ -1,6 +1,8 @@
 """Rotations as batched torch tensors: axis-angle, matrices and unit quaternions (w, x, y, z).
 
-Every function keeps leading dimensions, and has finite gradients everywhere, the zero rotation included.
+Every function keeps leading dimensions, and has finite gradients everywhere, the zero rotation included. What is linear
+or quadratic in the input is written as a product with a table: a few operations in place of dozens, which matters where
+each has to be launched on a GPU.
 """
 
 from __future__ import annotations
@@ -8,14 +10,50 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.constant import constant
+
 # Below this squared angle the series are used. Their truncation error there is under 1e-15.
 _SMALL_ANGLE_SQUARED = 1e-4
+
+Table = tuple[tuple[float, ...], ...]
+_CROSS: Table = (  # [3, 9]: x, y, z -> the matrix of the cross product
+    (0, 0, 0, 0, 0, -1, 0, 1, 0),
+    (0, 0, 1, 0, 0, 0, -1, 0, 0),
+    (0, -1, 0, 1, 0, 0, 0, 0, 0),
+)
+_IDENTITY: Table = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+_LEFT: Table = (  # [4, 16]: w, x, y, z -> the matrix that multiplies from the left
+    (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1),
+    (0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0),
+    (0, 0, -1, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, -1, 0, 0),
+    (0, 0, 0, -1, 0, 0, -1, 0, 0, 1, 0, 0, 1, 0, 0, 0),
+)
+_ROTATION: Table = (  # [16, 9]: ww, wx, wy, ..., zz of a unit quaternion -> its rotation matrix
+    (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    (0, 0, 0, 0, 0, -1, 0, 1, 0),
+    (0, 0, 1, 0, 0, 0, -1, 0, 0),
+    (0, -1, 0, 1, 0, 0, 0, 0, 0),
+    (0, 0, 0, 0, 0, -1, 0, 1, 0),
+    (1, 0, 0, 0, -1, 0, 0, 0, -1),
+    (0, 1, 0, 1, 0, 0, 0, 0, 0),
+    (0, 0, 1, 0, 0, 0, 1, 0, 0),
+    (0, 0, 1, 0, 0, 0, -1, 0, 0),
+    (0, 1, 0, 1, 0, 0, 0, 0, 0),
+    (-1, 0, 0, 0, 1, 0, 0, 0, -1),
+    (0, 0, 0, 0, 0, 1, 0, 1, 0),
+    (0, -1, 0, 1, 0, 0, 0, 0, 0),
+    (0, 0, 1, 0, 0, 0, 1, 0, 0),
+    (0, 0, 0, 0, 0, 1, 0, 1, 0),
+    (-1, 0, 0, 0, -1, 0, 0, 0, 1),
+)
+_OUTER: Table = tuple(zip(*_ROTATION))  # [9, 16]: a rotation matrix -> 4 q q^T, less 1 on the diagonal
+_ONES_ON_DIAGONAL = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
 
 
 def axis_angle_to_matrix(
     axis_angle: Tensor,  # [..., 3]
 ) -> Tensor:  # [..., 3, 3]
-    """Rodrigues' formula, `R = cos(t) I + sin(t)/t [a]x + (1 - cos(t))/t^2 a a^T` with `t = |a|`.
+    """Rodrigues' formula, `R = I + sin(t)/t [a]x + (1 - cos(t))/t^2 [a]x^2` with `t = |a|`.
 
     Args:
         axis_angle: rotation axis times angle in radians. [..., 3]
@@ -28,15 +66,9 @@ def axis_angle_to_matrix(
     sinc = torch.where(small, 1 - squared / 6 + squared**2 / 120, torch.sin(angle) / angle)
     versine = torch.where(small, 0.5 - squared / 24 + squared**2 / 720, 0.5 * half_sinc**2)
 
-    x, y, z = axis_angle.unbind(-1)
-    sx, sy, sz = sinc * x, sinc * y, sinc * z
-    vx, vy, vz = versine * x, versine * y, versine * z
-    entries = (
-        1 - vy * y - vz * z, vx * y - sz, vx * z + sy,
-        vx * y + sz, 1 - vx * x - vz * z, vy * z - sx,
-        vx * z - sy, vy * z + sx, 1 - vx * x - vy * y,
-    )  # fmt: skip
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    cross = (axis_angle @ _like(_CROSS, axis_angle)).unflatten(-1, (3, 3))
+    turn = sinc[..., None, None] * cross + versine[..., None, None] * (cross @ cross)
+    return _like(_IDENTITY, axis_angle) + turn
 
 
 def matrix_to_axis_angle(
@@ -70,14 +102,8 @@ def matrix_to_quaternion(
     Args:
         matrix: rotation matrices. [..., 3, 3]
     """
-    m00, m01, m02, m10, m11, m12, m20, m21, m22 = matrix.flatten(-2).unbind(-1)
-    rows = (
-        1 + m00 + m11 + m22, m21 - m12, m02 - m20, m10 - m01,
-        m21 - m12, 1 + m00 - m11 - m22, m01 + m10, m02 + m20,
-        m02 - m20, m01 + m10, 1 - m00 + m11 - m22, m12 + m21,
-        m10 - m01, m02 + m20, m12 + m21, 1 - m00 - m11 + m22,
-    )  # fmt: skip
-    outer = torch.stack(rows, dim=-1).unflatten(-1, (4, 4))
+    rows = matrix.flatten(-2) @ _like(_OUTER, matrix) + _like(_ONES_ON_DIAGONAL, matrix)
+    outer = rows.unflatten(-1, (4, 4))
     largest = outer.diagonal(dim1=-2, dim2=-1).argmax(-1)
     row = outer.gather(-2, largest[..., None, None].expand(*largest.shape, 1, 4)).squeeze(-2)
     unit = row / row.norm(dim=-1, keepdim=True)
@@ -92,13 +118,9 @@ def quaternion_to_matrix(
     Args:
         quaternion: quaternions, normalised here. [..., 4]
     """
-    w, x, y, z = (quaternion / quaternion.norm(dim=-1, keepdim=True)).unbind(-1)
-    entries = (
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    )  # fmt: skip
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    unit = quaternion / quaternion.norm(dim=-1, keepdim=True)
+    products = (unit[..., :, None] * unit[..., None, :]).flatten(-2)
+    return (products @ _like(_ROTATION, quaternion)).unflatten(-1, (3, 3))
 
 
 def quaternion_multiply(
@@ -106,12 +128,8 @@ def quaternion_multiply(
     right: Tensor,  # [..., 4]
 ) -> Tensor:  # [..., 4]
     """Hamilton product (w, x, y, z): the rotation that applies `right`, then `left`. Leading dimensions broadcast."""
-    w1, x1, y1, z1 = left.unbind(-1)
-    w2, x2, y2, z2 = right.unbind(-1)
-    entries = (
-        w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2,
-        w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
-        w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
-        w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
-    )
-    return torch.stack(entries, dim=-1)
+    return ((left @ _like(_LEFT, left)).unflatten(-1, (4, 4)) * right[..., None, :]).sum(-1)
+
+
+def _like(table: Table, tensor: Tensor) -> Tensor:
+    return constant(table, tensor.dtype, tensor.device)

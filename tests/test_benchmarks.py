@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import rasterizers, scale, stages, targets, tiled, timing
+from benchmarks import launches, rasterizers, scale, stages, targets, tiled, timing
 from benchmarks.clips import make_clip, settings
 from benchmarks.convergence import Curve, describe, plot, read
 from benchmarks.floor import Machine, floor_seconds
@@ -108,6 +108,17 @@ def test_the_step_has_all_losses_and_grows_nothing():
     row = fit.history.rows[-1]
     assert {"colour", "mask", "depth", "initial", "smooth", "thickness", "neighbours", "camel"} <= row.keys()
     assert len(fit.gaussians) == 200
+
+
+def test_launches_are_counted_without_views():
+    one, two = torch.ones(3, 3), torch.ones(3, 3)
+    assert launches.launches(lambda: (one.T.reshape(-1)[:4] * 2).sum()) == 3  # a copy, a product, a sum
+    assert launches.launches(lambda: torch._foreach_add([one, two], 1)) == 1
+
+
+def test_graphs_leave_less_than_half_of_the_plain_loops_launches():
+    plain, whole, replayed = (row.value for row in launches.bench(200, 48))
+    assert replayed < 0.5 * plain < plain < whole < 1.3 * plain
 
 
 def test_the_plain_loop_lowers_its_loss():

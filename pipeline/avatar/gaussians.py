@@ -81,6 +81,12 @@ class Gaussians:
         self.anchors = self.anchors.select(index)
         self.params = {name: value.detach()[index].clone() for name, value in self.params.items()}
 
+    def with_params(self, params: dict[str, Tensor], thickness: Tensor) -> Gaussians:
+        """The same Gaussians with other parameters."""
+        other = Gaussians(self.anchors, params, thickness, self.binding)
+        other.skinning = self.skinning
+        return other
+
     def posable(self, betas_change: Tensor | None = None, sh_degree: int = 1) -> Posable:
         """Activated values; differentiable in all parameters.
 

@@ -56,9 +56,32 @@ def render(
     sh_degree: int,
 ) -> Rendered:
     """Render Gaussians in a pose."""
+    return draw(values, *place(values, body, betas, rotmats, pelvis), view, background, with_depth, sh_degree)
+
+
+def place(
+    values: Posable,
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rotmats: Tensor,  # [24, 3, 3]
+    pelvis: Tensor,  # [3]
+) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+    """Centres and orientations of Gaussians in a pose, metres in the camera frame."""
     transl = pelvis - body.rest_joints(betas)[0]
     transforms = body.transforms(rotmats[None], betas, transl[None])[0]
-    means, quats = pose_gaussians(values.means, values.quats, values.weights, transforms)
+    return pose_gaussians(values.means, values.quats, values.weights, transforms)
+
+
+def draw(
+    values: Posable,
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    view: View,
+    background: Tensor,  # [3]
+    with_depth: bool,
+    sh_degree: int,
+) -> Rendered:
+    """Render Gaussians where they have been placed; their means and quats in `values` do not count."""
     width, height = view.size
     images, alphas, meta = rasterization(
         means,

@@ -36,15 +36,15 @@ from pipeline.fit.alignment import Alignment
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import COARSE, FULL, Clip, evenly
 from pipeline.fit.embedding import Embedding
+from pipeline.fit.gaussian_part import GaussianPart
 from pipeline.fit.history import History
 from pipeline.fit.motion_field import corrections
-from pipeline.fit.objective import ImageTerms, PoseTerms, render
+from pipeline.fit.objective import ImageTerms, PoseTerms, draw, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.spread import bone_axes, colour_evidence, spread
 from pipeline.formats.pose import Pose
-from pipeline.losses.priors import breadth
 from pipeline.progress import track
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class JointFit:
         self.shared_adam = RowAdam(shared, self.schedule.shared_rates(0))
         self.gaussian_adam = RowAdam(self.gaussians.params, self.schedule.gaussian_rates(0))
         self._fps = pose.fps
+        capture = torch.cuda.make_graphed_callables if settings.cuda_graphs and device.type == "cuda" else None
+        self.part = GaussianPart(self.body, self.embedding, settings, capture)
         self.image_terms = ImageTerms(settings)
         self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
         self.gradients = ImageGradients(len(self.gaussians), device)
@@ -176,12 +178,13 @@ class JointFit:
         frame = self._next_frame()
         view = self.clip.view(frame, schedule.level(number))
         background = torch.rand(3, generator=self.generator).to(self.device, non_blocking=True)
-        values = self.gaussians.posable(self._change(), sh_degree)
+        if number % settings.neighbours_every == 0:
+            self._search()
         correction = self.rows.correction(frame)
-        rotmats, pelvis = self.rows.apply(frame, correction)
-        rendered = render(
-            values, self.body, self.betas(), rotmats, pelvis, view, background, self.clip.has_depth, sh_degree
+        placed = self.part(
+            self.gaussians, self.betas(), self._change(), correction, self.rows.initial(frame), full, sh_degree
         )
+        rendered = draw(placed.values, placed.means, placed.quats, view, background, self.clip.has_depth, sh_degree)
         if schedule.growing(number):
             rendered.meta["means2d"].retain_grad()
 
@@ -189,13 +192,7 @@ class JointFit:
         if poses_move:
             terms |= self.pose_terms(frame, correction)
         terms["thickness"] = settings.weights.thickness * self.thickness.square().mean()
-        if number % settings.neighbours_every == 0:
-            self.embedding.refresh(values)
-        terms["neighbours"] = self.embedding.smoothness(self.gaussians)
-        if full and settings.binding == "camel":
-            terms["camel"] = self.embedding.camel(values, self.gaussians)
-        if full and settings.weights.large_scales > 0:
-            terms["large"] = settings.weights.large_scales * breadth(values.scales)
+        terms |= placed.terms
         grid = self.gaussians.skinning
         if grid is not None and grid.differences.requires_grad:
             variation = settings.weights.skinning_variation * grid.variation()
@@ -228,10 +225,11 @@ class JointFit:
     def _move(self, frame: int) -> None:
         schedule, number = self.schedule, self.step_number
         self.gaussian_adam.rates = schedule.gaussian_rates(number)
-        if self.told is not None:
-            for name in _COLOURS:
-                self.gaussian_adam.rates[name] *= self.told.view(-1, 1, 1)
+        colours = [] if self.told is None else [self.gaussians.params[name].detach() for name in _COLOURS]
+        before = [colour.clone() for colour in colours]
         self.gaussian_adam.step()
+        for colour, old in zip(colours, before):
+            torch.lerp(old, colour, self.told.view(-1, 1, 1), out=colour)
         if schedule.poses_move(number):
             self.pose_adam.step(self.rows.touched(frame), factor=schedule.pose_factor(number))
         self.shared_adam.rates = schedule.shared_rates(number)
@@ -249,6 +247,11 @@ class JointFit:
         chosen, self.order = int(self.order[0]), self.order[1:]
         return int(self.train_frames[chosen])
 
+    def _search(self) -> None:
+        """Who is whose neighbour."""
+        with torch.no_grad():
+            self.embedding.refresh(self.gaussians.posable(self._change(), 0))
+
     def _grow(self) -> None:
         chosen = self.settings.densify
         index, fresh = densify(
@@ -263,7 +266,8 @@ class JointFit:
         self.gaussian_adam.params = self.gaussians.params
         self.gaussian_adam.select(index, fresh)
         self.gradients = ImageGradients(len(self.gaussians), self.device)
-        self.embedding.refresh(self.gaussians.posable(self._change(), 0))
+        self._search()
+        self.part.forget()
 
     def _spread(self) -> None:
         """Take the colours of what is hardly seen from what is around."""

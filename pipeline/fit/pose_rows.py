@@ -109,12 +109,11 @@ class PoseRows:
         correction: Tensor,  # [75] or [F, 75]
     ) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3], or [F, ...]
         """Rotations of the joints, and the pelvis in metres in the camera frame."""
-        if has_kernels(correction) and correction.dim() == 1:
-            return _Applied.apply(correction, self.initial_rotmats[frame], self.initial_pelvis[frame])
-        turn = axis_angle_to_matrix(correction[..., :-3].unflatten(-1, (_JOINTS, 3)))
-        start = self.initial_pelvis[frame]
-        sideways = torch.cat([correction[..., -3:-1], torch.zeros_like(correction[..., :1])], dim=-1) * start[..., 2:]
-        return self.initial_rotmats[frame] @ turn, (start + sideways) * correction[..., -1:].exp()
+        return apply_correction(correction, *self.initial(frame))
+
+    def initial(self, frame: int | Tensor) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3], or [F, ...]
+        """Rotations of the joints, and the pelvis, before they are corrected."""
+        return self.initial_rotmats[frame], self.initial_pelvis[frame]
 
     def with_own_rows(self) -> PoseRows:
         """The same, but for rows of its own, which alone get a gradient."""
@@ -185,8 +184,22 @@ class PoseRows:
         )
 
 
+def apply_correction(
+    correction: Tensor,  # [75] or [F, 75]
+    initial_rotmats: Tensor,  # [24, 3, 3] or [F, 24, 3, 3]
+    initial_pelvis: Tensor,  # [3] or [F, 3]
+) -> tuple[Tensor, Tensor]:  # [24, 3, 3], [3], or [F, ...]
+    """Rotations of the joints, and the pelvis in metres in the camera frame."""
+    if has_kernels(correction) and correction.dim() == 1:
+        return _Applied.apply(correction, initial_rotmats, initial_pelvis)
+    turn = axis_angle_to_matrix(correction[..., :-3].unflatten(-1, (_JOINTS, 3)))
+    shift = torch.cat([correction[..., -3:-1], torch.zeros_like(correction[..., :1])], dim=-1)
+    pelvis = initial_pelvis + shift * initial_pelvis[..., 2:]
+    return initial_rotmats @ turn, pelvis * correction[..., -1:].exp()
+
+
 class _Applied(torch.autograd.Function):
-    """`PoseRows.apply` of one frame: (correction [75], rotations [24, 3, 3], pelvis [3]) by kernels."""
+    """`apply_correction` of one frame: (correction [75], rotations [24, 3, 3], pelvis [3]) by kernels."""
 
     @staticmethod
     def forward(ctx, correction, initial_rotmats, start):

@@ -204,6 +204,7 @@ class FitSettings:
     opacity: float
     seed: int
     device: str
+    cuda_graphs: bool
     holdout_every: int
     holdout_most: int
     holdout_last: float
@@ -248,6 +249,11 @@ class FitSettings:
             raise UserError(f"settings fit.sh_degree: expected 0 or 1, found {self.sh_degree}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"settings fit.device: expected auto, cpu or cuda, found {self.device!r}")
+        if self.cuda_graphs and (self.binding == "lsw" or self.refine_betas):
+            raise UserError(
+                "settings fit.cuda_graphs: expected false with binding lsw or refine_betas, whose gradients are not "
+                "captured, found true"
+            )
         if self.checkpoint_every % self.neighbours_every:
             raise UserError(
                 f"settings fit.checkpoint_every: expected a multiple of neighbours_every ({self.neighbours_every}), "

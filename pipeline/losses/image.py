@@ -40,8 +40,8 @@ class Target:
         if has_kernels(image):
             shape = (image.shape[0] - WINDOW + 1, -1, CHANNELS)
             return cls(image, *(torch.from_numpy(part).view(shape) for part in window_statistics(_rows(image))))
-        mean = _window_mean(image)
-        return cls(image, mean, _window_mean(image * image) - mean * mean)
+        mean, square = _window_means(image, image * image)
+        return cls(image, mean, square - mean * mean)
 
 
 def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -> Tensor:
@@ -106,17 +106,18 @@ def colour_gradient(
     return l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size), g_image
 
 
-def _window_mean(image: Tensor) -> Tensor:
-    """(H, W, 3) -> (H - 10, W - 10, 3)."""
-    weights = constant(tuple(WEIGHTS.tolist()), image.dtype, image.device)
-    channels = image.permute(2, 0, 1)[:, None]
+def _window_means(*images: Tensor) -> Tensor:
+    """n of (H, W, 3) -> (n, H - 10, W - 10, 3)."""
+    stacked = torch.stack(images)
+    weights = constant(tuple(WEIGHTS.tolist()), stacked.dtype, stacked.device)
+    channels = stacked.movedim(-1, 1).flatten(0, 1)[:, None]
     along_y = functional.conv2d(channels, weights.view(1, 1, -1, 1))
-    return functional.conv2d(along_y, weights.view(1, 1, 1, -1))[:, 0].permute(1, 2, 0)
+    means = functional.conv2d(along_y, weights.view(1, 1, 1, -1))
+    return means.view(len(images), CHANNELS, *means.shape[-2:]).movedim(1, -1)
 
 
 def _ssim(image: Tensor, target: Target) -> Tensor:
-    mean = _window_mean(image)
-    variance = _window_mean(image * image) - mean * mean
-    covariance = _window_mean(image * target.image) - mean * target.mean
+    mean, square, product = _window_means(image, image * image, image * target.image)
+    variance, covariance = square - mean * mean, product - mean * target.mean
     similar = (2 * mean * target.mean + C1) * (2 * covariance + C2)
     return (similar / ((mean**2 + target.mean**2 + C1) * (variance + target.variance + C2))).mean()

@@ -1,0 +1,91 @@
+"""How many operations a step launches: what keeps the host of a GPU busy, and can be counted without one.
+
+A GPU runs most of them faster than they are launched. Views and allocations launch nothing and do not count; the
+rasterizer is left out, which is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.clips import make_clip
+from benchmarks.gpu import PlainLoop
+from benchmarks.rows import Row
+from benchmarks.steps import fit_of, torch_operations
+from pipeline.fit.optimise import JointFit
+from pipeline.losses import depth
+
+SECTION = "launches"
+_FRAMES = 12
+_GRAPHS = 5  # forward, backward, and copies of a frame's correction, rotations and place
+_WITHOUT = frozenset(
+    {
+        *("view", "_unsafe_view", "_reshape_alias", "as_strided", "alias", "detach", "expand", "select", "slice"),
+        *("squeeze", "unsqueeze", "t", "transpose", "permute", "diagonal", "unflatten"),
+        *("unbind", "split", "split_with_sizes"),
+        *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"),
+    }
+)
+
+
+class _Counter(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ not in _WITHOUT
+        return func(*args, **(kwargs or {}))
+
+
+def launches(call: Callable[[], object]) -> int:
+    """Operations that `call` launches by torch operations, as on a GPU."""
+    by_operations = depth.by_operations
+    as_on_gpu = mock.patch.object(depth, "by_operations", lambda *a, fixed_size: by_operations(*a, fixed_size=True))
+    with torch_operations(), as_on_gpu, _Counter() as counter:
+        call()
+    return counter.count
+
+
+def replayed(fit: JointFit) -> int:
+    """Of a fit's step in its full phase those that CUDA graphs launch at once, forward and backward."""
+    frame = int(fit.train_frames[0])
+
+    def part() -> None:
+        correction = fit.rows.correction(frame).detach().requires_grad_()
+        pose = correction, fit.rows.initial(frame)
+        placed = fit.part(fit.gaussians, fit.betas(), None, *pose, True, fit.settings.sh_degree)
+        outputs = [*placed.values, placed.means, placed.quats, *placed.terms.values()]
+        ends = [output for output in outputs if output.requires_grad]
+        leaves = [*fit.gaussians.params.values(), fit.thickness, correction]
+        torch.autograd.grad(ends, leaves, [torch.empty_like(end) for end in ends])
+
+    return launches(part) - launches(lambda: fit.rows.correction(frame))
+
+
+def bench(gaussians: int, side: int) -> list[Row]:
+    """What a step launches: of the plain loop, and of the fit without and with its part of fixed shapes replayed.
+
+    Two graphs and the copies of what they read stand for what is replayed.
+    """
+    fit = fit_of(_FRAMES, gaussians, side)
+    clip, pose = make_clip(_FRAMES, fit.settings)
+    plain = PlainLoop(clip, pose, fit.settings, torch.device("cpu"))
+    for step in (fit.step, plain):
+        step()  # the first looks for neighbours
+    loop, whole = launches(plain), launches(fit.step)
+    left = whole - replayed(fit) + _GRAPHS
+    case = f"{gaussians // 1000}k @ {side}" if gaussians >= 1000 else f"{gaussians} @ {side}"
+
+    def row(what: str, count: int) -> Row:
+        return Row(SECTION, case, what, "a step", count, note=f"{count / loop:.2f} of the plain loop's")
+
+    return [
+        Row(SECTION, case, "plain eager loop", "a step", loop),
+        row("whole step", whole),
+        row("whole step, with graphs", left),
+    ]

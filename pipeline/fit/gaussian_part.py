@@ -1,0 +1,102 @@
+"""What a step does before there is an image: Gaussians from their parameters, placed in a pose, and their own losses.
+
+A function of tensors alone, whose shapes change only where the Gaussians grow. On a GPU a step's many small operations
+take longer to launch than to run; with `fit.cuda_graphs` this part, most of them, is captured once and replayed as two
+CUDA graphs, forward and backward. The rest of a step has the shape of its frame's crop, and gsplat reads the number of
+intersections back: it cannot be captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from pipeline.avatar.gaussians import Gaussians, Posable
+from pipeline.body import BodyModel
+from pipeline.fit.embedding import Embedding
+from pipeline.fit.objective import place
+from pipeline.fit.pose_rows import apply_correction
+from pipeline.fit.settings import FitSettings
+from pipeline.losses.priors import breadth
+
+Function = Callable[..., tuple[Tensor, ...]]
+Capture = Callable[[Function, tuple[Tensor, ...]], Function]
+_FIELDS = len(Posable._fields)
+
+
+class Placed(NamedTuple):
+    """Gaussians in a pose."""
+
+    values: Posable  # in the rest pose
+    means: Tensor  # [N, 3] metres in the camera frame
+    quats: Tensor  # [N, 4]
+    terms: dict[str, Tensor]  # weighted losses
+
+
+class GaussianPart:
+    """Call it with what a step moves.
+
+    With `capture` (`torch.cuda.make_graphed_callables`) what was captured is replayed; `forget` it when there are other
+    Gaussians.
+    """
+
+    def __init__(self, body: BodyModel, embedding: Embedding, settings: FitSettings, capture: Capture | None) -> None:
+        self._body, self._embedding, self._settings, self.capture = body, embedding, settings, capture
+        self._captured: dict[tuple[bool, int, bool], Function] = {}
+
+    def forget(self) -> None:
+        self._captured.clear()
+
+    def __call__(
+        self,
+        gaussians: Gaussians,
+        betas: Tensor,  # [10]
+        betas_change: Tensor | None,  # [10]
+        correction: Tensor,  # [75]
+        initial: tuple[Tensor, Tensor],  # [24, 3, 3], [3]
+        full: bool,
+        sh_degree: int,
+    ) -> Placed:
+        """Gaussians as they are drawn, and what they cost.
+
+        Args:
+            gaussians: with the parameters as they are.
+            betas: the body's shape.
+            betas_change: that less the shape that the anchors were made with; None where it does not change.
+            correction, initial: the pose, see `PoseRows`.
+            full: whether this is the full phase, in which Gaussians are held by the surface.
+            sh_degree: of the harmonics in use.
+        """
+        names = self._names(full)
+
+        def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+            *params, thickness, change, initial_rotmats, initial_pelvis = tensors
+            own = gaussians.with_params(dict(zip(gaussians.params, params)), thickness)
+            values = own.posable(betas_change, sh_degree)
+            placed = place(values, self._body, betas, *apply_correction(change, initial_rotmats, initial_pelvis))
+            return *values, *placed, *(self._term(name, values, own) for name in names)
+
+        inputs = *gaussians.params.values(), gaussians.thickness, correction, *initial
+        if self.capture is not None:
+            key = full, sh_degree, correction.requires_grad
+            if key not in self._captured:
+                own = (tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs[-3:])
+                self._captured[key] = self.capture(compute, (*inputs[:-3], *own))
+            compute = self._captured[key]
+        outputs = compute(*inputs)
+        values, placed, terms = outputs[:_FIELDS], outputs[_FIELDS : _FIELDS + 2], outputs[_FIELDS + 2 :]
+        return Placed(Posable(*values), *placed, dict(zip(names, terms)))
+
+    def _names(self, full: bool) -> list[str]:
+        """Of the terms that count."""
+        held, slender = self._settings.binding == "camel", self._settings.weights.large_scales > 0
+        return ["neighbours", *["camel"] * (full and held), *["large"] * (full and slender)]
+
+    def _term(self, name: str, values: Posable, gaussians: Gaussians) -> Tensor:
+        if name == "neighbours":
+            return self._embedding.smoothness(gaussians)
+        if name == "camel":
+            return self._embedding.camel(values, gaussians)
+        return self._settings.weights.large_scales * breadth(values.scales)
