@@ -108,12 +108,12 @@ def colour_gradient(
 
 def _window_means(*images: Tensor) -> Tensor:
     """n of (H, W, 3) -> (n, H - 10, W - 10, 3)."""
-    stacked = torch.stack(images)
-    weights = constant(tuple(WEIGHTS.tolist()), stacked.dtype, stacked.device)
-    channels = stacked.movedim(-1, 1).flatten(0, 1)[:, None]
-    along_y = functional.conv2d(channels, weights.view(1, 1, -1, 1))
-    means = functional.conv2d(along_y, weights.view(1, 1, 1, -1))
-    return means.view(len(images), CHANNELS, *means.shape[-2:]).movedim(1, -1)
+    channels = torch.stack(images).movedim(-1, 1).flatten(0, 1)
+    weights = constant(tuple(WEIGHTS.tolist()), channels.dtype, channels.device)
+    each = weights.view(1, 1, -1, 1).expand(len(channels), -1, -1, -1)
+    along_y = functional.conv2d(channels, each, groups=len(channels))
+    means = functional.conv2d(along_y, each.mT, groups=len(channels))
+    return means.unflatten(0, (len(images), CHANNELS)).movedim(1, -1)
 
 
 def _ssim(image: Tensor, target: Target) -> Tensor:
