@@ -1,9 +1,12 @@
 """The part of a step that CUDA graphs replay: replayed on a CPU as a graph would be, it fits as the plain step does."""
 
+import contextlib
+
 import pytest
 import torch
 from helpers_fit import short_settings
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.steps import torch_operations
 from pipeline.errors import UserError
@@ -12,50 +15,50 @@ from pipeline.fit.optimise import JointFit
 from pipeline.formats.pose import Pose
 
 CPU = torch.device("cpu")
+aten = torch.ops.aten
 
 
-class Replay:
-    """What `torch.cuda.make_graphed_callables` makes, of the operations that were traced: Python is not run again,
-    inputs, results and gradients lie where they lay at first."""
+class Graph:
+    """A CUDA graph on the CPU: the operations that were recorded, run again into the memory where their results lay."""
 
-    def __init__(self, function, sample):
-        self.inputs, self.graph, self.calls = sample, make_fx(function)(*sample), 0
-        copied = [node for node in self.graph.graph.nodes if "lift_fresh" in str(node.target)]
-        assert not copied, f"copied from the host in each step: {copied}"
-        self.outputs = [output.detach().clone() for output in self.graph(*sample)]
-        self.gradients = [torch.zeros_like(tensor) if tensor.requires_grad else None for tensor in sample]
+    def __init__(self) -> None:
+        self.recorded, self.replays = [], 0
 
-    def __call__(self, *inputs):
-        self.calls += 1
-        return _Replayed.apply(self, *inputs)
+    def replay(self) -> None:
+        self.replays += 1
+        for func, args, kwargs, before in self.recorded:
+            found = func(*args, **kwargs)
+            if not any(result.alias_info for result in func._schema.returns):  # neither a view nor in place
+                for kept, new in zip(tree_leaves(before), tree_leaves(found)):
+                    kept.detach().copy_(new)
 
 
-class _Replayed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, replay, *inputs):
-        for kept, given in zip(replay.inputs, inputs):
-            assert kept.requires_grad == given.requires_grad
-            if kept.data_ptr() != given.data_ptr():
-                kept.copy_(given)
-        with torch.enable_grad():
-            live = replay.graph(*replay.inputs)
-        for kept, found in zip(replay.outputs, live):
-            kept.copy_(found)
-        ctx.replay, ctx.live = replay, live
-        results = tuple(kept.detach() for kept in replay.outputs)
-        ctx.mark_non_differentiable(*(result for result, found in zip(results, live) if not found.requires_grad))
+class Recording(TorchDispatchMode):
+    """In the place of `torch.cuda.graph`. What a GPU cannot capture is refused: reading back, copying from the host."""
+
+    def __init__(self, graph: Graph, pool: object = None) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        refused = aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.lift_fresh, aten.lift_fresh_copy
+        assert func.overloadpacket not in refused, f"{func} cannot be captured"
+        results = func(*args, **(kwargs or {}))
+        self.graph.recorded.append((func, args, kwargs or {}, results))
         return results
 
-    @staticmethod
-    def backward(ctx, *gradients):
-        replay = ctx.replay
-        ends = [(found, gradient) for found, gradient in zip(ctx.live, gradients) if found.requires_grad]
-        moved = [(tensor, kept) for tensor, kept in zip(replay.inputs, replay.gradients) if kept is not None]
-        (outputs, given), (inputs, _) = zip(*ends), zip(*moved)
-        found = torch.autograd.grad(outputs, inputs, given, allow_unused=True)
-        for (_, kept), gradient in zip(moved, found):
-            kept.copy_(torch.zeros_like(kept) if gradient is None else gradient)
-        return None, *(kept if kept is None else kept.detach() for kept in replay.gradients)
+
+@pytest.fixture
+def graphs(monkeypatch) -> list[Graph]:
+    """Let torch's own `make_graphed_callables` run on the CPU; returns the graphs that it makes."""
+    made: list[Graph] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: made.append(Graph()) or made[-1])
+    monkeypatch.setattr(torch.cuda, "graph", Recording)
+    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    for name in ("Stream", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda.graphs, "graph_pool_handle", lambda: None)
+    return made
 
 
 @pytest.fixture
@@ -69,17 +72,19 @@ def fit_of(results, body):
 
 
 @pytest.mark.parametrize("binding", ["camel", "gom", "none"])
-def test_replayed_it_fits_the_same(fit_of, binding):
+def test_replayed_it_fits_the_same(fit_of, graphs, binding):
     """Through phases, searches for neighbours, growth, and the spreading of colours."""
     plain, replayed = fit_of(binding=binding), fit_of(binding=binding)
-    made = []
-    replayed.part.capture = lambda *arguments: made.append(Replay(*arguments)) or made[-1]
+    replayed.part.replays = True
+    total = plain.settings.steps.total
     with torch_operations():
-        for _ in range(plain.settings.steps.total):
+        for _ in range(total):
             plain.step()
             replayed.step()
     assert len(plain.gaussians) > 300
-    assert 4 <= len(made) < sum(replay.calls for replay in made) / 3
+    forward, backward = graphs[::2], graphs[1::2]
+    assert 4 <= len(forward) < total / 3
+    assert [sum(graph.replays for graph in each) for each in (forward, backward)] == [total, total]
     moved = plain.gaussians.params | plain.rows.params | {"thickness": plain.thickness}
     also = replayed.gaussians.params | replayed.rows.params | {"thickness": replayed.thickness}
     for name, value in moved.items():

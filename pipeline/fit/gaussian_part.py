@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pipeline.avatar.gaussians import Gaussians, Posable
@@ -22,7 +23,6 @@ from pipeline.fit.settings import FitSettings
 from pipeline.losses.priors import breadth
 
 Function = Callable[..., tuple[Tensor, ...]]
-Capture = Callable[[Function, tuple[Tensor, ...]], Function]
 _FIELDS = len(Posable._fields)
 
 
@@ -38,12 +38,11 @@ class Placed(NamedTuple):
 class GaussianPart:
     """Call it with what a step moves.
 
-    With `capture` (`torch.cuda.make_graphed_callables`) what was captured is replayed; `forget` it when there are other
-    Gaussians.
+    With `replays` it is captured as CUDA graphs, one pair for each phase; `forget` them when there are other Gaussians.
     """
 
-    def __init__(self, body: BodyModel, embedding: Embedding, settings: FitSettings, capture: Capture | None) -> None:
-        self._body, self._embedding, self._settings, self.capture = body, embedding, settings, capture
+    def __init__(self, body: BodyModel, embedding: Embedding, settings: FitSettings, replays: bool) -> None:
+        self._body, self._embedding, self._settings, self.replays = body, embedding, settings, replays
         self._captured: dict[tuple[bool, int, bool], Function] = {}
 
     def forget(self) -> None:
@@ -79,11 +78,14 @@ class GaussianPart:
             return *values, *placed, *(self._term(name, values, own) for name in names)
 
         inputs = *gaussians.params.values(), gaussians.thickness, correction, *initial
-        if self.capture is not None:
+        if self.replays:
             key = full, sh_degree, correction.requires_grad
             if key not in self._captured:
                 own = (tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs[-3:])
-                self._captured[key] = self.capture(compute, (*inputs[:-3], *own))
+                # Some bindings ignore some parameters
+                self._captured[key] = torch.cuda.make_graphed_callables(
+                    compute, (*inputs[:-3], *own), allow_unused_input=True
+                )
             compute = self._captured[key]
         outputs = compute(*inputs)
         values, placed, terms = outputs[:_FIELDS], outputs[_FIELDS : _FIELDS + 2], outputs[_FIELDS + 2 :]

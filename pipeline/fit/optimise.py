@@ -93,8 +93,8 @@ class JointFit:
         self.shared_adam = RowAdam(shared, self.schedule.shared_rates(0))
         self.gaussian_adam = RowAdam(self.gaussians.params, self.schedule.gaussian_rates(0))
         self._fps = pose.fps
-        capture = torch.cuda.make_graphed_callables if settings.cuda_graphs and device.type == "cuda" else None
-        self.part = GaussianPart(self.body, self.embedding, settings, capture)
+        replays = settings.cuda_graphs and device.type == "cuda"
+        self.part = GaussianPart(self.body, self.embedding, settings, replays)
         self.image_terms = ImageTerms(settings)
         self.pose_terms = PoseTerms(self.rows, pose.fps, clip.has_depth, settings)
         self.gradients = ImageGradients(len(self.gaussians), device)
