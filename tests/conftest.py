@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers_fit import prepare
 
+from pipeline import threads
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.paths import VideoDir
 from pipeline.sources import sources
@@ -69,6 +70,12 @@ def body() -> BodyModel:
 def results(studio_clip: StudioClip, body: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> VideoDir:
     """What the fit reads of the tiny clip, its initial pose the truth, disturbed. A module may write there."""
     return prepare(studio_clip, body, tmp_path_factory.mktemp("results") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def _little_work_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests are small, and what two threads make of a kernel should be tested."""
+    monkeypatch.setattr(threads, "WORTH_SHARING", 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -323,6 +323,15 @@ def test_work_from_within_and_from_other_threads_is_done_once():
     assert Counter(done) == {(a, b, 3): 150 for a in range(3) for b in range(3)}
 
 
+def test_little_work_is_done_by_the_caller_alone(monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_SHARING", 100.0)
+    threads.set_threads(2)
+    for microseconds, shares in ((99.0, {(0, 1)}), (100.0, {(0, 2), (1, 2)})):
+        done = set()
+        threads.run_parallel(lambda *share, done=done: done.add(share), microseconds)
+        assert done == shares
+
+
 def test_an_error_in_a_thread_reaches_the_caller():
     def work(worker, workers):
         if worker == 1:
