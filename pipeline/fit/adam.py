@@ -76,8 +76,6 @@ class RowAdam:
     def _step_by_torch(self, rates: list[tuple[str, float]]) -> None:
         """The same by operations that each take all parameters at once: on a GPU, to launch one takes longer than to
         run it."""
-        if not rates:
-            return
         names = [name for name, _ in rates]
         values = [self.params[name] for name in names]
         first, second, counts = ([states[name] for name in names] for states in (self.first, self.second, self.counts))
