@@ -6,7 +6,8 @@ rasterizer is left out, which is the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from unittest import mock
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.clips import make_clip
 from benchmarks.gpu import PlainLoop
-from benchmarks.rows import Row
+from benchmarks.rows import Row, case_of
 from benchmarks.steps import fit_of, torch_operations
 from pipeline.fit.optimise import JointFit
 from pipeline.losses import depth
@@ -42,11 +43,18 @@ class _Counter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@contextmanager
+def as_on_gpu() -> Iterator[None]:
+    """Within, the pipeline takes the operations that it takes on a GPU, but for the rasterizer."""
+    plain = depth.by_operations
+    fixed = mock.patch.object(depth, "by_operations", lambda *a, fixed_size: plain(*a, fixed_size=True))
+    with torch_operations(), fixed:
+        yield
+
+
 def launches(call: Callable[[], object]) -> int:
     """Operations that `call` launches by torch operations, as on a GPU."""
-    by_operations = depth.by_operations
-    as_on_gpu = mock.patch.object(depth, "by_operations", lambda *a, fixed_size: by_operations(*a, fixed_size=True))
-    with torch_operations(), as_on_gpu, _Counter() as counter:
+    with as_on_gpu(), _Counter() as counter:
         call()
     return counter.count
 
@@ -54,17 +62,17 @@ def launches(call: Callable[[], object]) -> int:
 def replayed(fit: JointFit) -> int:
     """Of a fit's step in its full phase those that CUDA graphs launch at once, forward and backward."""
     frame = int(fit.train_frames[0])
+    correction = fit.rows.correction(frame).detach().requires_grad_()
+    pose = correction, fit.rows.initial(frame)
 
     def part() -> None:
-        correction = fit.rows.correction(frame).detach().requires_grad_()
-        pose = correction, fit.rows.initial(frame)
         placed = fit.part(fit.gaussians, fit.betas(), None, *pose, True, fit.settings.sh_degree)
         outputs = [*placed.values, placed.means, placed.quats, *placed.terms.values()]
         ends = [output for output in outputs if output.requires_grad]
         leaves = [*fit.gaussians.params.values(), fit.thickness, correction]
         torch.autograd.grad(ends, leaves, [torch.empty_like(end) for end in ends])
 
-    return launches(part) - launches(lambda: fit.rows.correction(frame))
+    return launches(part)
 
 
 def bench(gaussians: int, side: int) -> list[Row]:
@@ -79,7 +87,7 @@ def bench(gaussians: int, side: int) -> list[Row]:
         step()  # the first looks for neighbours
     loop, whole = launches(plain), launches(fit.step)
     left = whole - replayed(fit) + _GRAPHS
-    case = f"{gaussians // 1000}k @ {side}" if gaussians >= 1000 else f"{gaussians} @ {side}"
+    case = case_of(gaussians, side)
 
     def row(what: str, count: int) -> Row:
         return Row(SECTION, case, what, "a step", count, note=f"{count / loop:.2f} of the plain loop's")

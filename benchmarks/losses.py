@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.rows import Row, timed
+from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import Scene, person, seeded
 from benchmarks.steps import torch_operations
 from benchmarks.timing import interleave
@@ -42,7 +42,7 @@ def bench(gaussians: int, size: int, rounds: int) -> list[Row]:
     rivals = {name: f"{name}, torch" for name in _WITH_KERNELS}
     calls |= {f"{name}, torch": _in_torch(calls[name]) for name in _WITH_KERNELS}
     timings = interleave(calls | searches, rounds, "losses", least_seconds=0.01, budget=60)
-    return timed(timings, SECTION, f"{gaussians // 1000}k @ {size}" if gaussians >= 1000 else str(gaussians), rivals)
+    return timed(timings, SECTION, case_of(gaussians, size), rivals)
 
 
 Term = tuple[Callable[..., Tensor], list[Tensor]]  # a loss, and the tensors that it is differentiated by

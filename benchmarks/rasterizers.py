@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks import tiled
 from benchmarks.floor import Machine, floor_seconds
-from benchmarks.rows import Row, timed
+from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.splatting import rasterization, reference
@@ -46,7 +46,7 @@ def bench(
     for count in counts:
         for size in sizes:
             scene = person(count, size).arguments()
-            case = f"{_thousands(count)} @ {size}"
+            case = case_of(count, size)
             renderers: dict[str, Callable] = {"ours": ours}
             if count == counts[0]:
                 renderers["torch tiles"] = _tiles
@@ -125,7 +125,3 @@ def _both(render: Callable, scene: dict[str, Tensor | int]) -> None:
 def _doubled(scene: dict[str, Tensor | int]) -> dict[str, Tensor | int]:
     """In float64; a part of the graph, so that the gradient still reaches the float32 leaves."""
     return {name: value.double() if isinstance(value, Tensor) else value for name, value in scene.items()}
-
-
-def _thousands(count: int) -> str:
-    return f"{count // 1000}k" if count >= 1000 else str(count)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.rows import Row, timed
+from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.avatar import render_avatar
@@ -33,5 +33,5 @@ def bench(gaussians: int, size: int, threads: int, rounds: int) -> list[Row]:
         calls["avatar, 1 thread"] = lambda: render(1)
     timings = interleave(calls, rounds, "rendering", budget=30)
     set_threads(threads)
-    case = f"{gaussians // 1000}k @ {size}" if gaussians >= 1000 else f"{gaussians} @ {size}"
+    case = case_of(gaussians, size)
     return timed(timings, SECTION, case, per_second=calls, calls=_POSES)

@@ -26,6 +26,11 @@ class Row:
     note: str = ""
 
 
+def case_of(gaussians: int, side: int) -> str:
+    """The name of a scene: "7k @ 256"."""
+    return f"{gaussians // 1000}k @ {side}" if gaussians >= 1000 else f"{gaussians} @ {side}"
+
+
 def timed(
     timings: Timings,
     section: str,

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.clips import make_clip, on_device, settings
 from benchmarks.prototype_step import PrototypeStep
-from benchmarks.rows import Row, timed
+from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.body import load_body
@@ -60,9 +60,8 @@ def bench(gaussians: int, side: int, threads: int, rounds: int, steps: int) -> l
     set_threads(threads)
     torch.set_num_threads(1)
     better = min(plain, key=lambda name: timings.spread(name).median)
-    case = f"{gaussians // 1000}k @ {side}" if gaussians >= 1000 else f"{gaussians} @ {side}"
     rivals = {"whole step": better, "prototype step": "whole step"}
-    return timed(timings, SECTION, case, rivals, per_second=calls, calls=steps)
+    return timed(timings, SECTION, case_of(gaussians, side), rivals, per_second=calls, calls=steps)
 
 
 def _plainly(step: Callable[[], object]) -> None:

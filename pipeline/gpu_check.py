@@ -62,7 +62,6 @@ class Difference:
 class FitRun:
     """A short fit on one device."""
 
-    device: str
     rate: float  # steps a second
     peak: float  # bytes: allocated on the GPU; on the CPU, of the whole process
     psnr: float  # dB on the person, of the last steps
@@ -167,7 +166,7 @@ def short_fit(paths: VideoDir, device: torch.device, overrides: Mapping[str, Any
     rotmats = axis_angle_to_matrix(torch.as_tensor(rotvecs, dtype=torch.float32))
     joints = body.world_joints(rotmats, betas, values["transl"])[..., :3, 3].numpy()
     psnr = float(result.history[-1]["psnr_person"])
-    return FitRun(str(device), rate, peak, psnr, joints)
+    return FitRun(rate, peak, psnr, joints)
 
 
 def fit_difference(one: FitRun, other: FitRun) -> tuple[float, float]:

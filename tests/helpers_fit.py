@@ -22,6 +22,8 @@ from pipeline.settings import load_settings
 if TYPE_CHECKING:
     from conftest import StudioClip
 
+aten = torch.ops.aten
+
 SHORT = {
     "gaussians": 800,
     "crop_sides": {"coarse": 48, "middle": 64, "full": 96},
@@ -32,6 +34,13 @@ SHORT = {
     "densify": {"start": 0.2, "stop": 0.9, "every": 5, "max_gaussians": 900},
     "spread": {"at": 0.9},
 }
+
+
+def reads_back(func, args) -> bool:
+    """Whether an operation (as `__torch_dispatch__` gets it) would make the host wait for a GPU."""
+    if func.overloadpacket in (aten.index, aten.index_put, aten.index_put_):
+        return any(index is not None and index.dtype == torch.bool for index in args[1])
+    return func.overloadpacket in (aten._local_scalar_dense, aten.nonzero, aten.masked_select)
 
 
 def short_settings(**overrides) -> FitSettings:

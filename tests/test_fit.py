@@ -7,12 +7,12 @@ import traceback
 import numpy as np
 import pytest
 import torch
-from helpers_fit import SHORT, mpjpe, short_settings
+from helpers_fit import SHORT, mpjpe, reads_back, short_settings
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.steps import torch_operations
+from benchmarks.launches import as_on_gpu
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.fit.adam import RowAdam
@@ -28,7 +28,6 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.losses import depth
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.priors import Neighbours, breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
@@ -403,10 +402,7 @@ class ReadsBack(TorchDispatchMode):
     """Refuses what makes the host wait for a GPU, but in the rasterizer."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waits = func.overloadpacket in (aten._local_scalar_dense, aten.nonzero, aten.masked_select)
-        if func.overloadpacket in (aten.index, aten.index_put, aten.index_put_):
-            waits = any(index is not None and index.dtype == torch.bool for index in args[1])
-        if waits:
+        if reads_back(func, args):
             refuse(str(func))
         return func(*args, **(kwargs or {}))
 
@@ -424,12 +420,10 @@ def test_a_step_by_torch_operations_reads_nothing_back(results, body, monkeypatc
     settings = short_settings(gaussians=300, binding=binding, steps=steps, align={"coarse": 0, "middle": 0})
     pose = Pose.load(results.pose_init)
     fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
-    plain = depth.by_operations
-    monkeypatch.setattr(depth, "by_operations", lambda *a, fixed_size: plain(*a, fixed_size=True))
     steps = fit.settings.steps
     reading = {4, 6, steps.surface + round(settings.spread.at * steps.full), steps.total}
     guarded = 0
-    with torch_operations():
+    with as_on_gpu():
         for number in range(steps.total):
             with contextlib.ExitStack() as stack:
                 if number % 5 and number + 1 not in reading:

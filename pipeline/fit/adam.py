@@ -47,6 +47,7 @@ class RowAdam:
             factor: multiplies all rates.
         """
         whole: list[tuple[str, float]] = []
+        some: dict[str, Tensor | None] = {}
         for name, value in self.params.items():
             if value.grad is None:
                 continue
@@ -57,7 +58,9 @@ class RowAdam:
                 rates = torch.atleast_2d(rate).expand(-1, value.shape[1]).numpy()
                 adam_of_rows(chosen.numpy(), *self._arrays(name), rates, np.float32(factor), *_CONSTANTS)
             else:
-                self._step_rows(name, chosen, factor)
+                some[name] = chosen
+        if some:
+            self._step_rows(some, factor)
         if all(has_kernels(self.params[name]) for name, _ in whole):
             self._step_by_kernels(whole)
         else:
@@ -74,12 +77,44 @@ class RowAdam:
         run_parallel(step_all, _MICROSECONDS * sum(arrays[0].size for arrays in states))
 
     def _step_by_torch(self, rates: list[tuple[str, float]]) -> None:
-        """The same by operations that each take all parameters at once: on a GPU, to launch one takes longer than to
-        run it."""
+        """The same by torch operations."""
         names = [name for name, _ in rates]
         values = [self.params[name] for name in names]
-        first, second, counts = ([states[name] for name in names] for states in (self.first, self.second, self.counts))
-        grads = [value.grad for value in values]
+        states = ([states[name] for name in names] for states in (self.first, self.second, self.counts))
+        changes = self._updates([value.grad for value in values], *states)
+        torch._foreach_mul_(changes, [-rate for _, rate in rates])
+        torch._foreach_add_(values, changes)
+
+    def _step_rows(self, chosen: dict[str, Tensor | None], factor: float) -> None:
+        """Move some rows of the parameters named, all where there is None, each at its own rate times `factor`."""
+        grads = {name: self.params[name].grad for name in chosen}
+        states = self.first, self.second, self.counts
+        picked = [
+            [each[name] if rows is None else each[name][rows] for name, rows in chosen.items()]
+            for each in (grads, *states)
+        ]
+        changes = self._updates(*picked)
+        for (name, rows), change, *moved in zip(chosen.items(), changes, *picked[1:]):
+            value, rate = self.params[name], self.rates[name]
+            if rows is None:
+                value -= change * (rate * factor)
+                continue
+            for stored, new in zip(states, moved):
+                stored[name][rows] = new
+            if isinstance(rate, Tensor) and rate.shape == value.shape:
+                rate = rate[rows]
+            value[rows] -= change * (rate * factor)
+
+    def _arrays(self, name: str) -> list[np.ndarray]:
+        """Values, gradient, moments and counts, as the kernels take them."""
+        value = self.params[name]
+        tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name], self.counts[name]
+        return [tensor.numpy() for tensor in tensors]
+
+    @staticmethod
+    def _updates(grads: list[Tensor], first: list[Tensor], second: list[Tensor], counts: list[Tensor]) -> list[Tensor]:
+        """Advance the moments in place; the steps for a rate of one. Each operation takes all parameters at once: on a
+        GPU, to launch one takes longer than to run it."""
         torch._foreach_add_(counts, 1)
         torch._foreach_lerp_(first, grads, 1 - _BETA1)
         torch._foreach_mul_(second, _BETA2)
@@ -93,41 +128,11 @@ class RowAdam:
         torch._foreach_sub_(damped, 1)
         torch._foreach_neg_(damped)
         torch._foreach_div_(ratios, damped)
-        torch._foreach_mul_(ratios, [-rate for _, rate in rates])
-        moves = [ratio.view(-1, *[1] * (value.dim() - 1)) * value for ratio, value in zip(ratios, first)]
+        steps = [ratio.view(-1, *[1] * (moment.dim() - 1)) * moment for ratio, moment in zip(ratios, first)]
         roots = torch._foreach_sqrt(second)
         torch._foreach_add_(roots, _EPSILON)
-        torch._foreach_addcdiv_(values, moves, roots)
-
-    def _step_rows(self, name: str, chosen: Tensor | None, factor: float) -> None:
-        """Move all rows of a parameter, or those chosen."""
-        value, rate = self.params[name], self.rates[name]
-        states = self.first[name], self.second[name], self.counts[name]
-        if chosen is None:
-            value.sub_(self._update(value.grad, *states, value.dim()) * (rate * factor))
-            return
-        state = tuple(stored[chosen] for stored in states)
-        change = self._update(value.grad[chosen], *state, value.dim())
-        for stored, new in zip(states, state):
-            stored[chosen] = new
-        if isinstance(rate, Tensor) and rate.shape == value.shape:
-            rate = rate[chosen]
-        value[chosen] -= change * (rate * factor)
-
-    def _arrays(self, name: str) -> list[np.ndarray]:
-        """Values, gradient, moments and counts, as the kernels take them."""
-        value = self.params[name]
-        tensors = value.detach(), value.grad.contiguous(), self.first[name], self.second[name], self.counts[name]
-        return [tensor.numpy() for tensor in tensors]
-
-    @staticmethod
-    def _update(grad: Tensor, first: Tensor, second: Tensor, counts: Tensor, dims: int) -> Tensor:
-        """Advance the moments in place; the step for a rate of one."""
-        counts += 1
-        first.lerp_(grad, 1 - _BETA1)
-        second.mul_(_BETA2).addcmul_(grad, grad, value=1 - _BETA2)
-        per_row = counts.view(-1, *[1] * (dims - 1))
-        return first / (1 - _BETA1**per_row) / ((second / (1 - _BETA2**per_row)).sqrt_() + _EPSILON)
+        torch._foreach_div_(steps, roots)
+        return steps
 
     def select(self, index: Tensor, fresh: Tensor) -> None:
         """Follow a reordering of the rows; call after the parameters in `params` were replaced.

@@ -266,7 +266,8 @@ class JointFit:
         self.gaussian_adam.params = self.gaussians.params
         self.gaussian_adam.select(index, fresh)
         self.gradients = ImageGradients(len(self.gaussians), self.device)
-        self._search()
+        if self.step_number % self.settings.neighbours_every:  # else the next step searches
+            self._search()
         self.part.forget()
 
     def _spread(self) -> None:
