@@ -25,7 +25,7 @@ from pipeline.settings import default_config, merged
 from pipeline.weights import SMPL_ADDRESS, Weight, needed
 
 ROOT = Path(__file__).resolve().parent.parent
-EMBEDDED, PAPER = "embedded", "paper"
+EMBEDDED, PAPER, SLURM = "embedded", "paper", "slurm"
 OK, MISSING, OPTIONAL = "ok", "missing", "optional"
 
 # Packages whose import can fail although they are installed (compiled parts, system libraries), and what to import.
@@ -51,7 +51,7 @@ _PAPER_ESTIMATORS = (
 class Part:
     """One thing that a preset needs, and whether it is there."""
 
-    preset: str  # EMBEDDED or PAPER
+    preset: str  # EMBEDDED, PAPER, or SLURM: either of them on a cluster
     name: str
     state: str  # OK, MISSING, or OPTIONAL: absent, and the preset runs without it
     found: str  # version, path, or what is wrong
@@ -70,7 +70,7 @@ def _embedded() -> Iterator[Part]:
     yield Part(EMBEDDED, "Python", OK if fits else MISSING, platform.python_version(), "PSF-2.0", "" if fits else mend)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for line in project["dependencies"]:
-        yield _package(EMBEDDED, Requirement(line), _LICENCES.get(Requirement(line).name, "see its page"))
+        yield package(EMBEDDED, Requirement(line), _LICENCES.get(Requirement(line).name, "see its page"))
     yield _opencv()
     yield _pose_network()
     yield _ffmpeg()
@@ -87,7 +87,7 @@ def _paper() -> Iterator[Part]:
     yield Part(PAPER, "configuration", OK, _short(overlay))
     yield _smpl(Path(config["body_model"]))
     yield _gpu(PAPER)
-    yield _package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0", "make paper-env")
+    yield package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0", "make paper-env")
     yield _compiler()
     for name, stage, licence, distributions in _PAPER_ESTIMATORS:
         yield _estimator_code(name, stage, licence, distributions)
@@ -132,7 +132,7 @@ def _version(distribution: str) -> str:
         return "(no version)"
 
 
-def _package(preset: str, requirement: Requirement, licence: str, mend: str = "", label: str = "") -> Part:
+def package(preset: str, requirement: Requirement, licence: str, mend: str = "", label: str = "") -> Part:
     """A distribution: there, of an admitted version, and importable where that can fail by itself."""
     name = requirement.name
     state, mend = MISSING, mend or f'pip install "{requirement}"'
@@ -267,11 +267,16 @@ def table(parts: list[Part], colours: bool) -> str:
     name_width = max(len(part.name) for part in parts)
     licence_width = max(len(part.licence) for part in parts)
     lines = []
-    for preset, about in ((EMBEDDED, "the default"), (PAPER, "GPU, more files to get")):
+    headings = {
+        EMBEDDED: "embedded preset (the default)",
+        PAPER: "paper preset (GPU, more files to get)",
+        SLURM: "on a cluster with Slurm (docs/cluster.md)",
+    }
+    for preset in dict.fromkeys(part.preset for part in parts):
         mine = [part for part in parts if part.preset == preset]
         lost = sum(part.state == MISSING for part in mine)
         verdict = "can run" if lost == 0 else f"cannot run: {lost} missing"
-        lines += ["", f"{preset} preset ({about}): {verdict}"]
+        lines += ["", f"{headings[preset]}: {verdict}"]
         for part in mine:
             state = f"{ansi.get(part.state, '')}{part.state:8}{ansi.get('end', '')}"
             mend = f" -> {part.mend}" if part.mend else ""

@@ -21,8 +21,7 @@ INSTALL = "make paper-env installs it (or run with --sdm conda)"
 def estimator(config: Mapping[str, Any], stage: str) -> Mapping[str, Any] | None:
     """The settings of the paper's estimator of a stage, where the config chooses it: `masks.sam2`."""
     backend, _ = ESTIMATORS.get(stage, (None, ()))
-    section = config[stage]
-    return section[backend] if backend is not None and section["backend"] == backend else None
+    return config[stage][backend] if backend is not None and config[stage]["backend"] == backend else None
 
 
 def check_backends(config: Mapping[str, Any], packages: bool) -> None:

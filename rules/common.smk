@@ -8,10 +8,12 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.errors import UserError
+from pipeline.gpus import visible_gpus
 from pipeline.preflight import check_backends, estimator
 from pipeline.settings import check_config
 from pipeline.sources import sources
 from pipeline.weights import needed
+from pipeline.workflow.needs import frames_of, megabytes, minutes
 
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
 # after this file is read; "weights:" is how it names the job to the process that runs it.
@@ -164,6 +166,39 @@ def environment(stage):
 
 
 def gpus(stage):
-    """How many GPUs a job of a stage takes."""
+    """How many GPUs a job of a stage takes: one where it must have one, or finds one here."""
     chosen = estimator(config, stage) if stage != "fit" else config["fit"]
-    return 1 if chosen and chosen["device"] == "cuda" else 0
+    device = chosen["device"] if chosen else "cpu"
+    return int(device == "cuda" or (device == "auto" and len(GPUS) > 0))
+
+
+# As many jobs with a GPU run here at a time as there are GPUs. A cluster counts its own: "local" is for each job there.
+GPUS = visible_gpus()
+workflow.global_resources.setdefault("gpu", max(1, len(GPUS)))
+
+
+resource_scopes:
+    gpu="local",
+
+
+# The default profile is laid over --profile profiles/slurm, too: its `cores: all` is of this machine, and would hold the
+# threads of a cluster's jobs down to it. Where there is a number of jobs, they run elsewhere.
+if workflow.resource_settings.nodes is not None:
+    workflow.global_resources["_cores"] = None
+
+
+def needs(stage):
+    """Memory and time of a stage's job, for a cluster: they grow with the frames, and when it is tried again."""
+
+    def asked(amount):
+        def number(wildcards, attempt):
+            name = wildcards.get("video", "")  # the benchmark's clips are short
+            video = VIDEOS.get(name)
+            frames = frames_of(
+                Path(RESULTS) / name, Path(video) if isinstance(video, str) else None
+            )
+            return amount(stage, frames, bool(estimator(config, stage)), attempt)
+
+        return number
+
+    return {"mem_mb": asked(megabytes), "runtime": asked(minutes)}

@@ -12,6 +12,8 @@ rule decode:
         video=made_by("decode"),
     conda:
         "../envs/embedded.yaml"
+    resources:
+        **needs("decode"),
     params:
         directory=results_of,
         settings=settings("video"),

@@ -20,6 +20,7 @@ rule depth:
     conda:
         environment("depth")
     resources:
+        **needs("depth"),
         gpu=gpus("depth"),
     params:
         directory=results_of,

@@ -20,6 +20,9 @@ rule evaluate:
         f"{OUT}/logs/evaluate.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 2
+    resources:
+        **needs("evaluate"),
     params:
         directory=results_of,
         settings=settings("evaluate"),

@@ -11,6 +11,9 @@ rule export:
         f"{OUT}/logs/export.log",
     conda:
         "../envs/embedded.yaml"
+    threads: 2
+    resources:
+        **needs("export"),
     params:
         directory=results_of,
         settings=settings("export"),

@@ -21,6 +21,7 @@ rule fit:
         environment("fit")
     threads: 4
     resources:
+        **needs("fit"),
         gpu=gpus("fit"),
     params:
         directory=results_of,

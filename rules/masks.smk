@@ -16,6 +16,7 @@ rule masks:
         environment("masks")
     threads: 2
     resources:
+        **needs("masks"),
         gpu=gpus("masks"),
     params:
         directory=results_of,

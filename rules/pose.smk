@@ -20,6 +20,7 @@ rule pose:
         environment("pose")
     threads: 2
     resources:
+        **needs("pose"),
         gpu=gpus("pose"),
     params:
         directory=results_of,

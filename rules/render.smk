@@ -22,6 +22,8 @@ rule render:
     conda:
         "../envs/embedded.yaml"
     threads: 2
+    resources:
+        **needs("render"),
     params:
         directory=results_of,
         settings=settings("render"),

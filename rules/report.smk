@@ -29,6 +29,8 @@ rule report:
         f"{OUT}/logs/report.log",
     conda:
         "../envs/embedded.yaml"
+    resources:
+        **needs("report"),
     params:
         directory=results_of,
         settings=settings("report"),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import UserError
+from pipeline.gpus import take_gpu
 from pipeline.preflight import INSTALL
 
 
@@ -65,6 +66,8 @@ def choose_device(backend: str, name: str) -> torch.device:
     Raises:
         UserError: "cuda", and torch finds none.
     """
+    if name != "cpu":
+        take_gpu()
     found = torch.cuda.is_available()
     if name == "cuda" and not found:
         raise UserError(

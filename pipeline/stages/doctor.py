@@ -4,9 +4,10 @@ import argparse
 import sys
 
 from pipeline.doctor import EMBEDDED, MISSING, examine, table
+from pipeline.doctor_slurm import examine_slurm
 from pipeline.errors import UserError
 
-HELP = """Say for each preset what is installed, what is missing, and the one command or address that mends it.
+HELP = """Say for each preset, and for a cluster, what is there, what is missing, and the one command or address that mends it.
 
 reads   nothing but what is installed
 writes  nothing; exit status 0 if the embedded preset can run, 1 if not"""
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    parts = examine()
+    parts = [*examine(), *examine_slurm()]
     print(table(parts, colours=sys.stdout.isatty()), flush=True)
     lost = [part.name for part in parts if part.preset == EMBEDDED and part.state == MISSING]
     if lost:

@@ -19,6 +19,7 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
+from pipeline.gpus import take_gpu
 from pipeline.settings import load_settings, parse_overrides
 from pipeline.threads import get_threads, set_threads
 
@@ -99,6 +100,8 @@ def run(args: argparse.Namespace) -> None:
 
 def choose_device(name: str) -> torch.device:
     """The device for the setting "auto", "cpu" or "cuda". Raises UserError where there is no CUDA."""
+    if name != "cpu":
+        take_gpu()
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("settings fit.device: cuda was asked for and torch finds none; set it to auto or cpu")
     if name == "auto":
