@@ -7,7 +7,7 @@ from pipeline.doctor import EMBEDDED, MISSING, examine, table
 from pipeline.doctor_slurm import examine_slurm
 from pipeline.errors import UserError
 
-HELP = """Say for each preset, and for a cluster, what is there, what is not, and the one command or address that mends it.
+HELP = """Say for each preset, and for a cluster, what is there, what is not, and the command or address that mends it.
 
 reads   nothing but what is installed
 writes  nothing; exit status 0 if the embedded preset can run, 1 if not"""
