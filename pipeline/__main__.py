@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled job takes its half-written files away
     try:
-        setup_logging(args.log)
+        directory = getattr(args, "directory", None)
+        setup_logging(args.log, directory.resolve().name if args.log and directory else "")
         module.run(args)
     except UserError as error:
         return _fail(stage, str(error))

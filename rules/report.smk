@@ -16,7 +16,6 @@ rule report:
             rules.render.output.provenance,
             rules.export.output.provenance,
         ],
-        modules=modules("report"),
     output:
         page=report(
             f"{OUT}/report.html",
@@ -27,12 +26,14 @@ rule report:
         ),
     log:
         f"{OUT}/logs/report.log",
+    priority: 9
     conda:
         "../envs/embedded.yaml"
     resources:
         **needs("report"),
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("report"),
+        code=code("report"),
     shell:
         "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"
