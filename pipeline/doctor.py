@@ -37,7 +37,7 @@ _LICENCES = {
     "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
     "pygltflib": "MIT", "matplotlib": "PSF-based",
     "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
-    "packaging": "Apache-2.0 or BSD-2-Clause",
+    "packaging": "Apache-2.0 or BSD-2-Clause", "pygments": "BSD-2-Clause",
 }  # fmt: skip
 # The paper's estimators: part, stage, licence, distributions whose versions are shown.
 _PAPER_ESTIMATORS = (

@@ -105,7 +105,7 @@ class Workflow:
 
     def start(self, *arguments: str, profile: str = "--workflow-profile") -> Run:
         command = [sys.executable, "-m", "snakemake", profile, "profiles/slurm", "--configfile", "tiny.yaml"]
-        command += ["--slurm-init-seconds-before-status-checks", "3", *arguments]
+        command += ["--slurm-init-seconds-before-status-checks", "3", "--jobs", "4", *arguments]
         output = self.root / "output.txt"
         with output.open("w") as file:
             process = subprocess.Popen(command, cwd=self.root, stdout=file, stderr=subprocess.STDOUT)

@@ -4,7 +4,7 @@
 #   tests/cluster/slurm.sh install           Debian's slurm-wlm and munge, where this is root and they are not there
 #   tests/cluster/slurm.sh start FOLDER      refuses where this machine has a Slurm of its own
 #   tests/cluster/slurm.sh stop FOLDER
-# The node claims 16 processors, 64 GB and 2 GPUs, whatever the machine has, so that jobs run side by side. The GPUs are
+# The node claims 32 processors, 128 GB and 2 GPUs, whatever the machine has, so that jobs run side by side. The GPUs are
 # copies of /dev/null: Slurm counts them and sets CUDA_VISIBLE_DEVICES. A job that takes more memory than it asked for is killed.
 # There is no accounting: sacct fails, as on a site without slurmdbd.
 set -euo pipefail
@@ -70,7 +70,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 GresTypes=gpu
-NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=32 RealMemory=128000 Gres=gpu:2 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 END
   ln -sfn "$folder/slurm.conf" "$folder/gres.conf" "$SITE/"
