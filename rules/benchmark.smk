@@ -192,7 +192,8 @@ rule benchmark_fit:
     resources:
         gpu=gpus("fit"),
     params:
-        code=[code("fit"), code("branch")],
+        code=code("fit"),
+        branch=code("branch"),
         features=lambda wildcards: fingerprints.stamp(benchmark_features(wildcards)),
         source=lambda wildcards: PREPARED.format(**wildcards),
         directory=lambda wildcards: RUN.format(**wildcards),

@@ -35,7 +35,8 @@ use rule benchmark_fit as benchmark_dataset_fit with:
     log:
         f"{DATASET_RUN}/logs/fit.log",
     params:
-        code=[code("fit"), code("branch")],
+        code=code("fit"),
+        branch=code("branch"),
         files=stamp(
             lambda wildcards: body_file(wildcards) + benchmark_features(wildcards)
         ),

@@ -107,12 +107,15 @@ def folder_of(wildcards, output):
 
 def code(stage, backend=False):
     """Fingerprint of the source files that a stage runs, with those of the backend that its section chooses."""
-    if not backend:
-        return fingerprints.code(f"pipeline.stages.{stage}")
-    return lambda wildcards: fingerprints.code(
-        f"pipeline.stages.{stage}",
-        f"pipeline.estimators.{stage}_{config_of(wildcards)[stage]['backend']}",
-    )
+
+    def digest(wildcards):
+        names = [f"pipeline.stages.{stage}"]
+        if backend:
+            chosen = config_of(wildcards)[stage]["backend"]
+            names.append(f"pipeline.estimators.{stage}_{chosen}")
+        return fingerprints.code(*names)
+
+    return digest
 
 
 def stamp(files):
