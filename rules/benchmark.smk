@@ -277,7 +277,7 @@ rule benchmark_studio:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -311,6 +311,6 @@ rule benchmark_quick:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

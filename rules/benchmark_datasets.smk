@@ -88,7 +88,7 @@ rule benchmark_datasets:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=["--page", BENCHMARK.datasets_page] if BENCHMARK.datasets_page else [],
         sequences=[
             part
