@@ -192,7 +192,8 @@ rule benchmark_fit:
     resources:
         gpu=gpus("fit"),
     params:
-        code=[code("fit"), code("branch")],
+        code=code("fit"),
+        branch=code("branch"),
         features=lambda wildcards: fingerprints.stamp(benchmark_features(wildcards)),
         source=lambda wildcards: PREPARED.format(**wildcards),
         directory=lambda wildcards: RUN.format(**wildcards),
@@ -276,7 +277,7 @@ rule benchmark_studio:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -310,6 +311,6 @@ rule benchmark_quick:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

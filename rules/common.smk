@@ -109,12 +109,15 @@ def folder_of(wildcards, output):
 
 def code(stage, backend=False):
     """Fingerprint of the source files that a stage runs, with those of the backend that its section chooses."""
-    if not backend:
-        return fingerprints.code(f"pipeline.stages.{stage}")
-    return lambda wildcards: fingerprints.code(
-        f"pipeline.stages.{stage}",
-        f"pipeline.estimators.{stage}_{config_of(wildcards)[stage]['backend']}",
-    )
+
+    def digest(wildcards):
+        names = [f"pipeline.stages.{stage}"]
+        if backend:
+            chosen = config_of(wildcards)[stage]["backend"]
+            names.append(f"pipeline.estimators.{stage}_{chosen}")
+        return fingerprints.code(*names)
+
+    return digest
 
 
 def stamp(files):
@@ -128,8 +131,9 @@ def those_there(files):
 
 
 def video_file(wildcards):
-    """The video itself."""
-    return [str(FOUND.clips[wildcards.video].path)]
+    """The video itself; the benchmark's clips are made by rules."""
+    clip = FOUND.clips.get(wildcards.get("video"))
+    return [str(clip.path)] if clip else []
 
 
 def truth(wildcards):
