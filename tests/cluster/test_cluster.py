@@ -73,7 +73,7 @@ def test_nothing_is_left_to_do_but_the_bad_one(resumed: Run, workflow: Workflow)
     run = workflow.start("--dry-run", "--quiet", "rules")
     assert run.wait() == 0
     planned = set(re.findall(r"^(\w+) +\d+$", run.text, re.MULTILINE)) - {"all", "total", "aggregate"}
-    assert planned == {"decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export", "report"}
+    assert planned == {"decode", "masks", "camera", "pose", "fit", "evaluate", "render", "export", "report"}
     assert not re.search(r"wildcards: video=clip", run.text)
 
 
