@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo bench bench-gpu test test-models paper-env lint format clean
+.PHONY: install demo bench bench-gpu test test-models test-cluster paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,12 @@ $(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators
 	@PIP_TARGET=$(MODELS) PIP_UPGRADE=1 PIP_QUIET=1 UNIDEPTH=$(UNIDEPTH) HMR2=$(HMR2) PATH=$(abspath $(BIN)):$$PATH \
 	  sh envs/estimators.post-deploy.sh
 	@touch $@
+
+# The workflow on a Slurm of this machine's own: Debian, as root. Some ten minutes; docs/cluster.md tells what it found.
+test-cluster: $(VENV)/tools
+	tests/cluster/slurm.sh install
+	@$(PIP) --editable '.[dev,slurm]'
+	$(BIN)/python -m pytest tests/cluster --durations 10
 
 # All that config/paper.yaml runs, into the environment of make install; the pins are those of envs/.
 paper-env: install
