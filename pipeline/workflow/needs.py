@@ -7,14 +7,14 @@ _FRAME_BYTES = 20_000  # of a compressed video: 5 Mbit/s at 30 frames a second
 _MOST_GUESSED = 10_000  # frames: a guess is no reason to wait for a place for days
 # Megabytes at least, and for each 1000 frames; minutes at least, and for each 1000 frames. See docs/cluster.md.
 _STAGES = {
-    "decode": (1000, 0, 10, 5),
-    "masks": (2000, 100, 10, 10),
-    "depth": (2000, 100, 10, 10),
-    "pose": (2000, 150, 15, 15),
-    "fit": (4000, 500, 45, 30),
-    "evaluate": (3000, 300, 15, 20),
+    "decode": (500, 0, 10, 5),
+    "masks": (1500, 100, 10, 10),
+    "depth": (1500, 100, 10, 10),
+    "pose": (1500, 150, 15, 15),
+    "fit": (3000, 500, 45, 30),
+    "evaluate": (2000, 300, 15, 20),
     "render": (2000, 300, 15, 20),
-    "export": (2000, 300, 10, 10),
+    "export": (1500, 300, 10, 10),
     "report": (1000, 100, 5, 5),
 }
 _ESTIMATOR = (10_000, 30)  # megabytes and minutes more, where a network of the paper preset runs

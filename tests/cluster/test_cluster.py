@@ -20,7 +20,7 @@ def test_both_forms_of_the_command_ask_for_the_same(workflow: Workflow, form: st
     assert len(fits) == len(GOOD) + 1
     for threads, resources in fits:
         assert threads == "4"
-        assert {"gpu=1", "mem_mb=4000", "runtime=45"} <= set(resources.split(", "))
+        assert {"gpu=1", "mem_mb=3000", "runtime=45"} <= set(resources.split(", "))
 
 
 def test_interrupted(workflow: Workflow) -> None:
