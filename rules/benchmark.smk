@@ -163,12 +163,6 @@ use rule pose as benchmark_pose with:
         body=body_model,
 
 
-def benchmark_features(wildcards):
-    """The weights of NeuHMR's features, where a row uses them."""
-    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
-    return neuhmr_features(row)
-
-
 # One thread a fit: many fits at once do more than one fit on many threads.
 rule benchmark_fit:
     input:
