@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.video.decode import DecodeSettings
 
-_WIDTH, _HEIGHT = 64, 36  # px of the small picture
+_SIDE = 48  # px of the small picture
 _SAME_PLACE = 0.25  # distance of structures below which two frames show one scene, however its light has changed
 _FLAT = 3.0  # grey levels of standard deviation, below which a frame is of one grey: what is left is noise
 _BINS = 6  # a colour channel
@@ -30,18 +30,19 @@ _STANDS_OUT = 2.5  # times the steps nearby
 class Looks:
     """What is kept of a frame."""
 
-    structure: np.ndarray  # float32 (32 * 18,), mean 0, length 1; 0 for a frame of one grey
+    structure: np.ndarray  # float32 (24 * 24,), mean 0, length 1; 0 for a frame of one grey
     colours: np.ndarray  # float32 (6 ** 3,), square roots of shares
 
 
 def describe(frame: np.ndarray) -> Looks:
     """What cuts are found by, of a frame, uint8 (H, W, 3) RGB."""
-    small = cv2.resize(frame, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
+    coarse = max(1, min(frame.shape[:2]) // (4 * _SIDE))  # every pixel of a large one would take five times as long
+    small = cv2.resize(frame[::coarse, ::coarse], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(cv2.resize(small, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     grey = grey.astype(np.float32).ravel()
     grey -= grey.mean()
     flat = grey.std() < _FLAT
-    colours = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (_WIDTH * _HEIGHT)
+    colours = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / _SIDE**2
     return Looks(np.zeros_like(grey) if flat else grey / np.linalg.norm(grey), np.sqrt(colours))
 
 
