@@ -15,6 +15,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
 from pipeline.settings import load_settings, parse_overrides
+from pipeline.video.calibration import Undistortion, read_calibration
 from pipeline.video.decode import DecodeSettings, announce, count_frames, read_frames, selected_frames
 from pipeline.video.probe import probe
 from pipeline.video.shots import choose_shot, describe, split_shots, tell_shots
@@ -22,7 +23,7 @@ from pipeline.video.source import VideoSource, what_is_changed
 
 HELP = """Decode a video once, for every stage after: upright, at a constant frame rate.
 
-reads   VIDEO, a file of one of the usual kinds or a folder of images: docs/video.md
+reads   VIDEO, a file of one of the usual kinds or a folder of images: docs/video.md; video.calibration
 writes  DIRECTORY/frames/%06d.jpg, DIRECTORY/video.json"""
 SECTION = "video"  # of config/config.yaml
 log = logging.getLogger(__name__)
@@ -47,12 +48,17 @@ def run(args: argparse.Namespace) -> None:
     for told in what_is_changed(source):
         provenance.warn(told)
     announce(source, settings, provenance.warn)
+    calibration = None if settings.calibration is None else read_calibration(settings.calibration, settings.camera)
+    undistort = None
     directory = VideoDir(args.directory)
     looks, size = [], (0, 0)
     with atomic_directory(directory.frames) as folder:
         frames = read_frames(source, settings, provenance.warn)
         total = count_frames(source, settings)
         for index, frame in enumerate(track(frames, f"decode {source.path.name}", total, "frame")):
+            if calibration is not None:
+                undistort = undistort or Undistortion(calibration, frame.shape[1], frame.shape[0])
+                frame = undistort(frame)
             write_frame(folder / f"{index:06d}.jpg", frame)
             looks.append(describe(frame))
             size = frame.shape[1], frame.shape[0]
@@ -65,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     played = source.fps if settings.capture_fps is None else Fraction(settings.capture_fps).limit_denominator(1001)
     fps = played / settings.step
     start = first + shot.start * settings.step
-    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start)
+    K = (tuple(map(tuple, undistort.K.tolist())), calibration.source) if undistort else ()
+    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, *K)
     info.save(directory.video)
     provenance.facts = {
         "frames in the file": source.frames,
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         "seconds of gaps closed": round(source.gaps.closed, 3) if source.gaps else 0.0,
         "plays at": f"{source.fps}",
         "shots": [[first + each.start * settings.step, first + each.stop * settings.step] for each in shots],
+        "lens distortion": f"taken out, by {calibration.source}" if calibration else "not known",
         "start": start,
         "stop": first + shot.stop * settings.step,
     }

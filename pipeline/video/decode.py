@@ -34,6 +34,8 @@ class DecodeSettings:
     shot: int | str | None  # of those between hard cuts, from 1; "all" = the selection uncut; None = the longest
     image_fps: float  # frames a second of a folder of images
     capture_fps: float | None  # frames a second at which the camera filmed; None = as the video plays
+    calibration: str | None  # file of the camera's K and distortion, which is taken out; None = not known
+    camera: str | None  # its section there, where there are several
 
     def __post_init__(self) -> None:
         _check_time("start", self.start)
@@ -47,6 +49,8 @@ class DecodeSettings:
             raise UserError(f"settings video.most_frames: expected 1 or more, found {self.most_frames}")
         if not (self.shot in (None, "all") or (isinstance(self.shot, int) and self.shot >= 1)):
             raise UserError(f'settings video.shot: expected null, "all", or 1 or more, found {self.shot!r}')
+        if self.camera is not None and self.calibration is None:
+            raise UserError(f"settings video.camera: {self.camera!r} of which file? set video.calibration too")
         for name, rate in (("image_fps", self.image_fps), ("capture_fps", self.capture_fps)):
             if rate is not None and not 0 < rate < math.inf:
                 raise UserError(f"settings video.{name}: expected a number above 0, found {rate!r}")
