@@ -212,6 +212,16 @@ def test_an_interlaced_clip_has_no_combs(tmp_path: Path, top: bool, told: bool) 
     assert np.abs(frames - truth)[1:-1].mean() < 2
 
 
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+def test_an_interlaced_clip_is_turned_upright(tmp_path: Path, clockwise: int) -> None:
+    truth = interlaced(tmp_path / "stored.mp4", True, False)
+    ffmpeg("-display_rotation", -clockwise, "-i", tmp_path / "stored.mp4", "-c", "copy", tmp_path / "clip.mp4")
+    decode(tmp_path / "clip.mp4", tmp_path / "out")
+    frames = np.stack(list(FrameFolder(tmp_path / "out" / "frames"))).astype(int)
+    upright = np.rot90(truth, -clockwise // 90, axes=(1, 2))
+    assert np.abs(frames - upright)[1:-1].mean() < 2
+
+
 def test_a_progressive_clip_is_left_alone(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", moving((160, 480), 12), 25, crf=4)
     decode(tmp_path / "clip.mp4", tmp_path / "out")
@@ -267,6 +277,11 @@ def test_bursts_do_not_make_a_million_frames() -> None:
     rate, constant = frame_rate(ticks, Fraction(1, 1000))
     assert not constant
     assert rate * 90 <= 4 * len(ticks)
+
+
+def test_hours_between_frames_are_a_rate_too() -> None:
+    rate, _ = frame_rate(np.array([0, 1000, 5000, 12000]), Fraction(1))
+    assert rate > 0
 
 
 def test_a_long_video_is_announced_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

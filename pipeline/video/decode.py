@@ -18,6 +18,12 @@ from pipeline.video.rates import Gaps
 from pipeline.video.source import VideoSource
 from pipeline.video.tool import ffmpeg_binary, open_file, plain
 
+_TURNS = {  # filters that turn a picture clockwise, by degrees
+    0: (),
+    90: (("transpose", {"dir": "clock"}),),
+    180: (("hflip", {}), ("vflip", {})),
+    270: (("transpose", {"dir": "cclock"}),),
+}
 _MANY = 2000  # frames; more are announced
 _BYTES_A_PIXEL = 0.6  # of the JPEG of a frame with fine detail
 
@@ -116,7 +122,9 @@ def read_frames(
     if source.images:
         yield from read_images(source.images[first : end : settings.step], settings.longest_side)
         return
-    filtered = _filters(open_file(source.path)["V:0"], source, settings, first, end)
+    # ffmpeg turns a picture upright before all filters; one in fields is turned after they are apart.
+    turning = {"noautorotate": None} if source.fields else {}
+    filtered = _filters(open_file(source.path, **turning)["V:0"], source, settings, first, end)
     output = filtered.output("pipe:", format="image2pipe", vcodec="ppm", fps_mode="passthrough")
     command = output.global_args("-nostdin", "-v", "error").compile(ffmpeg_binary())
     count = 0
@@ -156,9 +164,11 @@ def _tell_of_damage(
 def _filters(
     video: ffmpeg.nodes.FilterableStream, source: VideoSource, settings: DecodeSettings, first: int, end: int
 ) -> ffmpeg.nodes.FilterableStream:
-    """One moment a frame, constant rate, selection, size, colours; ffmpeg has turned the picture upright before."""
+    """One moment a frame, constant rate, selection, size, then colours."""
     if source.fields:
         video = video.filter("bwdif", mode="send_frame", parity=source.fields, deint="all")
+        for turn, options in _TURNS.get(source.rotation, ()):
+            video = video.filter(turn, **options)
     if not source.constant:
         times = "PTS-STARTPTS" if source.gaps is None else _closing(source.gaps)
         video = video.filter("setpts", times).filter("fps", f"{source.fps}", round="near")

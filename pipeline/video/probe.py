@@ -79,8 +79,7 @@ def probe(path: str | Path, image_fps: Fraction = Fraction(30)) -> VideoSource:
         promised=None if seconds is None else round((seconds - Fraction(gaps.closed if gaps else 0)) * rate),
         gaps=gaps,
         rotation=turned,
-        # ffmpeg turns the picture before any filter: lines that are columns by then cannot be told apart.
-        fields=_field_order(path, stream, height, float(seconds or 0)) if turned == 0 else None,
+        fields=_field_order(path, stream, height, float(seconds or 0)),
         hdr=any(transfer in stream for transfer in _HDR_TRANSFERS),
     )
 

@@ -84,4 +84,4 @@ def frame_rate(
         # A jittering clock cannot tell 30 from 30000/1001: take the round one, unless the file claims the other.
         claims_ntsc = nominal in _NTSC and abs(float(nominal) * interval - 1) < 0.03
         return (nominal if claims_ntsc else Fraction(round(nearest))), False
-    return Fraction(1 / interval).limit_denominator(1001), False
+    return max(Fraction(1 / interval).limit_denominator(1001), Fraction(1, 1001)), False

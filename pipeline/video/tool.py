@@ -27,11 +27,11 @@ def ffmpeg_binary() -> str:
         raise UserError("ffmpeg: not found; pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE to one") from error
 
 
-def open_file(path: Path, **options: str | float) -> ffmpeg.nodes.FilterableStream:
+def open_file(path: Path, **options: str | float | None) -> ffmpeg.nodes.FilterableStream:
     """The file as ffmpeg's input: by a name that is never an option, a URL or a pattern, and reaching no other file.
 
     Args:
-        options: further options of the input.
+        options: further options of the input; None is one without a value.
     """
     return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=",".join(CONTAINERS), **options)
 
