@@ -212,6 +212,12 @@ def test_an_interlaced_clip_has_no_combs(tmp_path: Path, top: bool, told: bool) 
     assert np.abs(frames - truth)[1:-1].mean() < 2
 
 
+def test_a_raw_stream_shows_its_fields(tmp_path: Path) -> None:
+    interlaced(tmp_path / "clip.mp4", True, False)
+    ffmpeg("-i", tmp_path / "clip.mp4", *CODECS[".hevc"], tmp_path / "clip.hevc")  # cannot be sought in
+    assert probe(tmp_path / "clip.hevc").fields == "tff"
+
+
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
 def test_an_interlaced_clip_is_turned_upright(tmp_path: Path, clockwise: int) -> None:
     truth = interlaced(tmp_path / "stored.mp4", True, False)

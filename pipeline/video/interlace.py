@@ -46,7 +46,8 @@ def order_in_pictures(path: Path, height: int, seconds: float) -> FieldOrder | N
 def _count(path: Path, seconds: float) -> list[int]:
     """How many of the frames after a time look interlaced with the top field first, with the bottom first, or not."""
     # From the key frame before that time on: to decode up to it may take longer than all the rest.
-    source = open_file(path, ss=round(seconds, 3), noaccurate_seek=None, noautorotate=None)
+    seek = {"ss": round(seconds, 3), "noaccurate_seek": None} if seconds else {}  # a raw stream cannot be sought in
+    source = open_file(path, **seek, noautorotate=None)
     frames = source["V:0"].filter("idet").output("pipe:", format="null", vframes=_FRAMES)
     done = subprocess.run(
         frames.global_args("-nostdin", "-hide_banner").compile(ffmpeg_binary()), capture_output=True, check=False
