@@ -134,6 +134,12 @@ def video_file(wildcards):
     return [str(clip.path)] if clip else []
 
 
+def decode_files(wildcards):
+    """What is decoded, and with which calibration."""
+    calibration = config_of(wildcards)["video"]["calibration"]
+    return video_file(wildcards) + ([calibration] if calibration else [])
+
+
 def truth(wildcards):
     """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
     if wildcards.video in SEQUENCES:
