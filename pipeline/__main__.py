@@ -6,9 +6,11 @@ import importlib
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.formats.claim import claimed
 from pipeline.progress import setup_logging
 from pipeline.settings import has_section
 
@@ -70,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled job takes its half-written files away
     try:
         setup_logging(args.log)
-        module.run(args)
+        directory = getattr(args, "directory", None)  # of one video: there the newest run alone writes
+        with claimed(Path(directory), stage) if directory else nullcontext():
+            module.run(args)
     except UserError as error:
         return _fail(stage, str(error))
     except OSError as error:
