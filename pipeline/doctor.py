@@ -36,7 +36,7 @@ _LICENCES = {
     "numba": "BSD-2-Clause", "scipy": "BSD-3-Clause", "pandas": "BSD-3-Clause", "ffmpeg-python": "Apache-2.0",
     "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
     "pygltflib": "MIT", "matplotlib": "PSF-based",
-    "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
+    "jinja2": "BSD-3-Clause", "psutil": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
     "packaging": "Apache-2.0 or BSD-2-Clause",
 }  # fmt: skip
 # The paper's estimators: part, stage, licence, distributions whose versions are shown.

@@ -117,7 +117,7 @@ def test_a_process_that_got_the_number_of_a_dead_run_is_left_alone(tmp_path: Pat
         (tmp_path / "logs" / f".{stage}.claim").write_text(json.dumps(older))
         with claim.claimed(tmp_path, stage):
             claim.check_claim()
-        assert stranger.poll() is None
+        assert psutil.pid_exists(stranger.pid)
     finally:
         stranger.kill()
         stranger.wait()
