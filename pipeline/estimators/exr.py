@@ -91,8 +91,10 @@ def _depth_channel(path: Path, names: list[str]) -> str:
 
 
 def _unzip(block: bytes, size: int) -> np.ndarray:
-    """Undo EXR's ZIP: deflate, to no more than a byte above `size`, differences of neighbouring bytes, even bytes before odd ones."""
-    coded = np.frombuffer(zlib.decompressobj().decompress(block, size + 1), np.uint8)
+    """Undo EXR's ZIP, to `size` bytes: deflate, differences of neighbouring bytes, even bytes before odd ones."""
+    coded = np.frombuffer(zlib.decompressobj().decompress(block, size + 1), np.uint8)  # + 1: reads its checksum, too
+    if len(coded) != size:
+        raise ValueError(f"a block should unpack to {size} bytes")
     plain = (np.cumsum(coded, dtype=np.int64) - 128 * np.arange(len(coded))).astype(np.uint8)
     half = (len(plain) + 1) // 2
     out = np.empty_like(plain)
