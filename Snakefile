@@ -26,6 +26,7 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/refuse.smk"
 include: "rules/dataset.smk"
 include: "rules/decode.smk"
 include: "rules/masks.smk"
@@ -45,8 +46,54 @@ include: "rules/benchmark_datasets.smk"
 report: "pipeline/report/captions/workflow.rst"
 
 
+# Every file of every stage: what a failed job or the user took away is made again.
+FILES = [
+    "video.json",
+    "frames",
+    "masks",
+    "camera.json",
+    "pose_init.npz",
+    "landmarks.npz",
+    "fit/avatar.npz",
+    "fit/pose_refined.npz",
+    "fit/history.csv",
+    "metrics.csv",
+    "renders",
+    "exports",
+    "report.html",
+]
+STAGES = ["decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export"]
+
+
 rule all:
     default_target: True
     input:
-        expand(rules.report.output.page, video=VIDEOS),
-        rules.aggregate.output,
+        expand(f"{OUT}/{{file}}", video=VIDEOS, file=FILES),
+        expand(f"{OUT}/depth", video=filter(has_depth, VIDEOS)),
+        expand(f"{OUT}/provenance/{{stage}}.json", video=VIDEOS, stage=STAGES),
+        f"{RESULTS}/metrics.csv",
+        expand(f"{RESULTS}/logs/refused_{{n}}", n=range(len(FOUND.refused))),
+
+
+def close(log):
+    """The last words of a run: a line a video, those that failed at the end."""
+    from pipeline.workflow import closing
+
+    jobs = closing.endings(workflow.dag)
+    closing.gather(jobs, Path(RESULTS))
+    for line in [f"log: {' '.join(log)}", *closing.last_words(jobs, Path(RESULTS))]:
+        logger.info(line)
+
+
+onstart:
+    from pipeline.workflow import closing
+
+    closing.clear_logs(closing.endings(workflow.dag))
+
+
+onsuccess:
+    close(log)
+
+
+onerror:
+    close(log)

@@ -71,9 +71,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled job takes its half-written files away
     try:
-        setup_logging(args.log)
-        directory = getattr(args, "directory", None)  # of one video: there the newest run alone writes
-        with claimed(Path(directory), stage) if directory else nullcontext():
+        directory = getattr(args, "directory", None)
+        setup_logging(args.log, directory.resolve().name if args.log and directory else "")
+        with claimed(directory, stage) if directory else nullcontext():  # of one video: there the newest run writes
             module.run(args)
     except UserError as error:
         return _fail(stage, str(error))

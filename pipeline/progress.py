@@ -12,6 +12,7 @@ from tqdm import tqdm
 T = TypeVar("T")
 _LOG_EVERY_SECONDS = 5.0
 _log = logging.getLogger("pipeline.progress")
+details = logging.getLogger("pipeline.details")  # what is too long for a terminal that several jobs share
 
 
 def track(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
@@ -51,20 +52,26 @@ class _TerminalHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def setup_logging(log_file: Path | None) -> None:
+def setup_logging(log_file: Path | None, title: str = "") -> None:
     """Send log lines to the terminal and, when `log_file` is given, to that file (plain, with the time).
 
-    On a terminal the progress lines are left out, for the bar shows them.
+    On a terminal the progress lines are left out, for the bar shows them. What `details` logs goes to the file alone,
+    where there is one.
+
+    Args:
+        title: what the lines are about, where jobs of several videos share a terminal; begins each line there.
     """
     root = logging.getLogger("pipeline")
     root.setLevel(logging.INFO)
     root.propagate = False
     root.handlers.clear()
     terminal = _TerminalHandler()
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    start = f"{title} · ".replace("%", "%%") if title else ""
+    terminal.setFormatter(logging.Formatter(f"{start}%(message)s"))
     terminal.addFilter(lambda record: not (record.name == _log.name and sys.stderr.isatty()))
     root.addHandler(terminal)
     if log_file is not None:
+        terminal.addFilter(lambda record: record.name != details.name)
         log_file.parent.mkdir(parents=True, exist_ok=True)
         to_file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))

@@ -1,7 +1,6 @@
 rule aggregate:
     input:
-        metrics=expand(rules.evaluate.output.metrics, video=VIDEOS),
-        modules=modules("aggregate"),
+        metrics=[f"{RESULTS}/{video}/metrics.csv" for video in VIDEOS],
     output:
         report(
             f"{RESULTS}/metrics.csv",
@@ -14,6 +13,9 @@ rule aggregate:
     conda:
         "../envs/embedded.yaml"
     params:
-        directories=expand(OUT, video=VIDEOS),
+        directories=lambda wildcards, input: [
+            str(Path(table).parent) for table in input.metrics
+        ],
+        code=code("aggregate"),
     shell:
         "python -m pipeline aggregate {output:q} {params.directories:q} --log {log:q}"

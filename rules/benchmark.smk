@@ -27,15 +27,11 @@ PREPARED_FILES = [
     f"{PREPARED}/provenance/decode.json",
 ]
 RUN = f"{BENCHMARKS}/runs/{{estimators}}/{{split}}/{{row}}/{{sequence}}"
-if "benchmark" in VIDEOS:
-    raise WorkflowError(
-        f"{VIDEOS['benchmark']}: {BENCHMARKS}/ is taken by the benchmark; rename the video"
-    )
-if BENCHMARKING and not CLIPS and config["body_model"] != "free":
+if BENCHMARKING and not SEQUENCES and config["body_model"] != "free":
     raise WorkflowError(
         "config.body_model: the benchmark's people have the free body; leave it at 'free'"
     )
-if CLIPS and "benchmark_quick" in sys.argv:
+if SEQUENCES and "benchmark_quick" in sys.argv:
     raise WorkflowError(
         "benchmark_quick: is of studio clips alone; ask for benchmark, or leave out the config key 'datasets'"
     )
@@ -49,8 +45,6 @@ wildcard_constraints:
 
 
 rule benchmark_clip:
-    input:
-        modules=modules("studio"),
     output:
         video=f"{CLIP}.mp4",
         truth=directory(f"{CLIP}.truth"),
@@ -60,7 +54,8 @@ rule benchmark_clip:
         "../envs/embedded.yaml"
     threads: 2
     params:
-        folder=lambda wildcards: f"{BENCHMARKS}/clips",
+        folder=folder_of,
+        code=code("studio"),
         options=lambda wildcards: BENCHMARK.film_options(wildcards.sequence),
     shell:
         "python -m pipeline studio --out {params.folder:q} {params.options:q} --log {log:q}"
@@ -69,7 +64,6 @@ rule benchmark_clip:
 use rule decode as benchmark_decode with:
     input:
         video=f"{CLIP}.mp4",
-        modules=modules("decode"),
     output:
         video=f"{PREPARED}/video.json",
         frames=directory(f"{PREPARED}/frames"),
@@ -77,7 +71,8 @@ use rule decode as benchmark_decode with:
     log:
         f"{PREPARED}/logs/decode.log",
     params:
-        directory=lambda wildcards: PREPARED.format(**wildcards),
+        code=code("decode"),
+        directory=folder_of,
         settings=json.dumps(
             config["video"]
             | {"start": 0, "stop": None, "step": 1, "longest_side": None}
@@ -89,7 +84,6 @@ rule benchmark_simulate:
         video=f"{WITH_TRUTH}/video.json",
         truth=f"{CLIP}.truth",
         benchmark=ancient(BENCHMARK_FILE),
-        modules=modules("simulate"),
     output:
         masks=directory(f"{WITH_TRUTH}/masks"),
         depth=directory(f"{WITH_TRUTH}/depth"),
@@ -102,7 +96,8 @@ rule benchmark_simulate:
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=lambda wildcards: WITH_TRUTH.format(**wildcards),
+        code=code("simulate"),
+        directory=folder_of,
         reruns_when_changed=lambda wildcards: str(
             (BENCHMARK.sequences[wildcards.sequence], BENCHMARK.simulated)
         ),
@@ -115,14 +110,15 @@ use rule masks as benchmark_masks with:
     input:
         frames=f"{WITH_CONFIG}/frames",
         video=f"{WITH_CONFIG}/video.json",
-        modules=modules("masks", backend=True),
     output:
         masks=directory(f"{WITH_CONFIG}/masks"),
         provenance=f"{WITH_CONFIG}/provenance/masks.json",
     log:
         f"{WITH_CONFIG}/logs/masks.log",
     params:
-        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
+        code=code("masks", backend=True),
+        files=stamp(stage_files("masks")),
+        directory=folder_of,
         settings=settings("masks"),
 
 
@@ -130,7 +126,6 @@ use rule depth as benchmark_depth with:
     input:
         frames=f"{WITH_CONFIG}/frames",
         video=f"{WITH_CONFIG}/video.json",
-        modules=modules("depth", backend=True),
     output:
         **(
             {}
@@ -142,7 +137,9 @@ use rule depth as benchmark_depth with:
     log:
         f"{WITH_CONFIG}/logs/depth.log",
     params:
-        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
+        code=code("depth", backend=True),
+        files=stamp(stage_files("depth")),
+        directory=folder_of,
         settings=settings("depth"),
 
 
@@ -152,7 +149,6 @@ use rule pose as benchmark_pose with:
         video=f"{WITH_CONFIG}/video.json",
         masks=f"{WITH_CONFIG}/masks",
         camera=f"{WITH_CONFIG}/camera.json",
-        modules=modules("pose", backend=True),
     output:
         pose=f"{WITH_CONFIG}/pose_init.npz",
         landmarks=f"{WITH_CONFIG}/landmarks.npz",
@@ -160,9 +156,17 @@ use rule pose as benchmark_pose with:
     log:
         f"{WITH_CONFIG}/logs/pose.log",
     params:
-        directory=lambda wildcards: WITH_CONFIG.format(**wildcards),
+        code=code("pose", backend=True),
+        files=stamp(stage_files("pose")),
+        directory=folder_of,
         settings=settings("pose"),
-        body=config["body_model"],
+        body=body_model,
+
+
+def benchmark_features(wildcards):
+    """The weights of NeuHMR's features, where a row uses them."""
+    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+    return neuhmr_features(row)
 
 
 # One thread a fit: many fits at once do more than one fit on many threads.
@@ -174,11 +178,7 @@ rule benchmark_fit:
             then=[],
             otherwise=f"{PREPARED}/depth",
         ),
-        features=lambda wildcards: neuhmr_features(
-            BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
-        ),
-        modules=modules("fit"),
-        branch=modules("branch"),
+        features=those_there(benchmark_features),
     output:
         avatar=f"{RUN}/fit/avatar.npz",
         pose=f"{RUN}/fit/pose_refined.npz",
@@ -192,6 +192,8 @@ rule benchmark_fit:
     resources:
         gpu=gpus("fit"),
     params:
+        code=[code("fit"), code("branch")],
+        features=lambda wildcards: fingerprints.stamp(benchmark_features(wildcards)),
         source=lambda wildcards: PREPARED.format(**wildcards),
         directory=lambda wildcards: RUN.format(**wildcards),
         settings=lambda wildcards: json.dumps(
@@ -210,7 +212,6 @@ rule benchmark_evaluate:
         prepared=PREPARED_FILES,
         fit=rules.benchmark_fit.output,
         truth=f"{CLIP}.truth",
-        modules=modules("evaluate"),
     output:
         metrics=f"{RUN}/metrics.csv",
         provenance=f"{RUN}/provenance/evaluate.json",
@@ -220,7 +221,9 @@ rule benchmark_evaluate:
         "../envs/embedded.yaml"
     threads: 1
     params:
-        directory=lambda wildcards: RUN.format(**wildcards),
+        code=code("evaluate"),
+        files=fingerprints.stamp([config["evaluate"]["lpips_weights"]]),
+        directory=folder_of,
         settings=settings("evaluate"),
     shell:
         "OMP_NUM_THREADS={threads} python -m pipeline evaluate {params.directory:q} --truth {input.truth:q} "
@@ -232,7 +235,6 @@ rule benchmark_score:
         prepared=PREPARED_FILES,
         fit=rules.benchmark_fit.output,
         truth=f"{CLIP}.truth",
-        modules=modules("score"),
     output:
         f"{RUN}/score.csv",
     log:
@@ -241,7 +243,9 @@ rule benchmark_score:
         "../envs/embedded.yaml"
     threads: 1
     params:
-        directory=lambda wildcards: RUN.format(**wildcards),
+        code=code("score"),
+        files=fingerprints.stamp([config["evaluate"]["lpips_weights"]]),
+        directory=folder_of,
         settings=settings("evaluate"),
         view_frames=BENCHMARK.studio.view_frames,
     shell:
@@ -256,7 +260,6 @@ rule benchmark_studio:
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.all_runs()],
         benchmark=BENCHMARK_FILE,
-        modules=modules("benchmark"),
     output:
         multiext(
             f"{BENCHMARKS}/",
@@ -272,7 +275,8 @@ rule benchmark_studio:
     conda:
         "../envs/embedded.yaml"
     params:
-        folder=lambda wildcards: BENCHMARKS,
+        code=code("benchmark"),
+        folder=BENCHMARKS,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -290,7 +294,6 @@ rule benchmark_quick:
             for run in BENCHMARK.all_runs(quick=True)
         ],
         benchmark=BENCHMARK_FILE,
-        modules=modules("benchmark"),
     output:
         multiext(
             f"{BENCHMARKS}/quick/",
@@ -306,6 +309,7 @@ rule benchmark_quick:
     conda:
         "../envs/embedded.yaml"
     params:
-        folder=lambda wildcards: BENCHMARKS,
+        code=code("benchmark"),
+        folder=BENCHMARKS,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

@@ -2,9 +2,11 @@
 # each fit is a branch of results/<video>/. Path scheme:
 #   results/benchmark/runs/<dataset>/<split>/<row>/<video>/              fit, evaluate
 #   results/benchmark/datasets/*.csv, figure.png, results.md             benchmark_datasets
-DATASET_OF = {name: clip.dataset for name, clip in CLIPS.items()}
+DATASET_OF = {name: clip.dataset for name, clip in SEQUENCES.items()}
 try:
-    DATASET_RUNS = BENCHMARK.dataset_runs(DATASET_OF, BENCHMARK_FILE) if CLIPS else []
+    DATASET_RUNS = (
+        BENCHMARK.dataset_runs(DATASET_OF, BENCHMARK_FILE) if SEQUENCES else []
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 DATASET_RUN = f"{BENCHMARKS}/runs/{{dataset}}/{{split}}/{{row}}/{{video}}"
@@ -19,12 +21,12 @@ use rule benchmark_fit as benchmark_dataset_fit with:
         prepared=[
             *rules.decode.output,
             *rules.masks.output,
-            *rules.depth.output,
+            rules.depth.output.camera,
             *rules.pose.output,
         ],
-        body=body_file(),
-        modules=modules("fit"),
-        branch=modules("branch"),
+        depth=rules.fit.input.depth,
+        features=those_there(benchmark_features),
+        body=those_there(body_file),
     output:
         avatar=f"{DATASET_RUN}/fit/avatar.npz",
         pose=f"{DATASET_RUN}/fit/pose_refined.npz",
@@ -33,13 +35,17 @@ use rule benchmark_fit as benchmark_dataset_fit with:
     log:
         f"{DATASET_RUN}/logs/fit.log",
     params:
-        source=results_of,
+        code=[code("fit"), code("branch")],
+        files=stamp(
+            lambda wildcards: body_file(wildcards) + benchmark_features(wildcards)
+        ),
+        source=lambda wildcards: OUT.format(**wildcards),
         directory=lambda wildcards: DATASET_RUN.format(**wildcards),
         settings=lambda wildcards: json.dumps(
             BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row),
             sort_keys=True,
         ),
-        body=config["body_model"],
+        body=body_model,
 
 
 use rule evaluate as benchmark_dataset_evaluate with:
@@ -47,17 +53,18 @@ use rule evaluate as benchmark_dataset_evaluate with:
         prepared=rules.benchmark_dataset_fit.input.prepared,
         fit=rules.benchmark_dataset_fit.output,
         truth=truth,
-        body=body_file(),
-        modules=modules("evaluate"),
+        body=those_there(body_file),
     output:
         metrics=f"{DATASET_RUN}/metrics.csv",
         provenance=f"{DATASET_RUN}/provenance/evaluate.json",
     log:
         f"{DATASET_RUN}/logs/evaluate.log",
     params:
-        directory=lambda wildcards: DATASET_RUN.format(**wildcards),
+        code=code("evaluate"),
+        files=stamp(evaluate_files),
+        directory=folder_of,
         settings=settings("evaluate"),
-        body=config["body_model"],
+        body=body_model,
         truth=lambda wildcards, input: ["--truth", str(Path(input.truth[0]).parent)],
 
 
@@ -65,7 +72,6 @@ rule benchmark_datasets:
     input:
         metrics=[f"{run.folder(BENCHMARKS)}/metrics.csv" for run in DATASET_RUNS],
         benchmark=BENCHMARK_FILE,
-        modules=modules("benchmark"),
     output:
         multiext(
             f"{BENCHMARKS}/datasets/",
@@ -80,7 +86,8 @@ rule benchmark_datasets:
     conda:
         "../envs/embedded.yaml"
     params:
-        folder=lambda wildcards: BENCHMARKS,
+        code=code("benchmark"),
+        folder=BENCHMARKS,
         page=["--page", BENCHMARK.datasets_page] if BENCHMARK.datasets_page else [],
         sequences=[
             part
@@ -98,4 +105,4 @@ localrules:
 
 rule benchmark:
     input:
-        rules.benchmark_datasets.output if CLIPS else rules.benchmark_studio.output,
+        rules.benchmark_datasets.output if SEQUENCES else rules.benchmark_studio.output,

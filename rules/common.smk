@@ -1,17 +1,19 @@
-# What the rules share: the videos found, the settings and the source files of a stage.
+# What the rules share: the clips found, and what a job's parameters say of settings, code and the user's files.
 import json
 import os
 import re
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.errors import UserError
 from pipeline.preflight import check_backends, estimator
 from pipeline.settings import check_config
-from pipeline.sources import sources
 from pipeline.weights import needed
+from pipeline.workflow import fingerprints, terminal
+from pipeline.workflow.clips import Clips, find_clips, shown
 
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
 # after this file is read; "weights:" is how it names the job to the process that runs it.
@@ -20,28 +22,8 @@ FETCHING = bool({"weights", "weights:"} & set(sys.argv))
 BENCHMARKING = any(
     re.fullmatch(r"benchmark\w*", argument.partition(":")[0]) for argument in sys.argv
 )
-
-try:
-    check_config(config)
-    if not FETCHING:
-        methods = workflow.deployment_settings.deployment_method
-        with_conda = any(str(method) == "conda" for method in methods)
-        check_backends(config, packages=not with_conda)
-except UserError as error:
-    raise WorkflowError(str(error)) from None
-
-SUFFIXES = (
-    ".mp4",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".3gp",
-    ".wmv",
+WITH_CONDA = any(
+    str(method) == "conda" for method in workflow.deployment_settings.deployment_method
 )
 RESULTS = config["results"]
 OUT = f"{RESULTS}/{{video}}"
@@ -56,114 +38,156 @@ for name, first in (
     os.environ |= {name: os.pathsep.join(filter(None, paths))}
 
 
-def find_videos(folder):
-    """Path of each video in the folder, by its name without the suffix."""
-    found = {}
-    if not Path(folder).is_dir():
-        raise WorkflowError(
-            f"{folder}: no such folder; make it and put your videos there (config key 'videos')"
-        )
-    for path in sorted(Path(folder).iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        if re.search(r"[{}*?\[\]\n]", path.stem):
-            raise WorkflowError(
-                f"{path}: a video's name may not hold any of {{}}*?[]; rename it"
-            )
-        if path.stem in found:
-            raise WorkflowError(
-                f"{path} and {found[path.stem]} would both write {RESULTS}/{path.stem}/; rename one"
-            )
-        found[path.stem] = str(path)
-    if not found:
-        raise WorkflowError(
-            f"{folder}: no video found; put one there, with one of the suffixes {', '.join(SUFFIXES)}"
-        )
-    return found
+def check(config):
+    """Raise a UserError where no job could run with a configuration."""
+    check_config(config)
+    if not FETCHING:
+        check_backends(config, packages=not WITH_CONDA)
 
 
-# Sequences of datasets take the place of videos; looking for them loads torch, so only where they are asked for.
-CLIPS = {}
-if config.get("datasets"):
-    from pipeline.datasets.catalog import dataset_clips
+SEQUENCES = {}  # of datasets, in place of videos
+FOUND = Clips()
+try:
+    check(config)
+    if config.get("datasets"):
+        from pipeline.datasets.catalog import dataset_clips  # loads torch
 
-    try:
-        CLIPS = dataset_clips(config)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-VIDEOS = CLIPS or ({} if FETCHING or BENCHMARKING else find_videos(config["videos"]))
+        SEQUENCES = dataset_clips(config)
+    elif not (FETCHING or BENCHMARKING or "--unlock" in sys.argv):
+        FOUND = find_clips(config, check)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+VIDEOS = {**SEQUENCES, **FOUND.clips}
+
+if workflow.is_main_process:
+    output = workflow.output_settings
+    if not (output.dryrun or output.verbose or output.printshellcmds):
+        terminal.attach(logger)
+    for line in FOUND.skipped:
+        logger.warning(f"warning: {line}")
 
 
 wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
 
 
-def made_by(stage):
-    """Pattern of the videos for which a stage runs: not for a sequence that ships what the stage makes."""
-    names = [
-        name for name in VIDEOS if name not in CLIPS or stage not in CLIPS[name].stages
-    ]
-    return "|".join(map(re.escape, names)) or "-"
-
-
-def results_of(wildcards):
-    """results/<video>/ of a job."""
-    return OUT.format(**wildcards)
-
-
-def modules(stage, backend=None):
-    """Source files that a stage runs, and those of the backend that its section of the config chooses."""
-    names = [f"pipeline.stages.{stage}"]
-    if backend:
-        names.append(f"pipeline.estimators.{stage}_{config[stage]['backend']}")
-    return [os.path.relpath(path) for path in sources(*names)]
+def config_of(wildcards):
+    """The configuration of a job: that of its video, where the sheet of videos says something of it."""
+    clip = FOUND.clips.get(wildcards.get("video"))
+    return clip.config if clip else config
 
 
 def settings(section):
     """A section of the config as the text that --settings takes: a job's parameters hold no other key."""
-    return json.dumps(config[section], sort_keys=True)
+    return lambda wildcards: json.dumps(config_of(wildcards)[section], sort_keys=True)
+
+
+def has_depth(video):
+    """Whether a video gets depth maps: from a backend, or from the dataset that it is of."""
+    if video in SEQUENCES and "depth" in SEQUENCES[video].stages:
+        return "depth" in SEQUENCES[video].parts
+    clip = FOUND.clips.get(video)
+    return (clip.config if clip else config)["depth"]["backend"] != "none"
+
+
+def made_by(stage, videos=VIDEOS):
+    """Pattern of the videos for which a stage runs: not for a sequence that ships what the stage makes."""
+    names = [
+        name
+        for name in videos
+        if name not in SEQUENCES or stage not in SEQUENCES[name].stages
+    ]
+    return "|".join(map(re.escape, names)) or "-"
+
+
+def folder_of(wildcards, output):
+    """results/<video>/ of a job, wherever the storage of its outputs puts it: beside its first output."""
+    return str(Path(output[0]).parent)
+
+
+def code(stage, backend=False):
+    """Fingerprint of the source files that a stage runs, with those of the backend that its section chooses."""
+    if not backend:
+        return fingerprints.code(f"pipeline.stages.{stage}")
+    return lambda wildcards: fingerprints.code(
+        f"pipeline.stages.{stage}",
+        f"pipeline.estimators.{stage}_{config_of(wildcards)[stage]['backend']}",
+    )
+
+
+def stamp(files):
+    """Fingerprint of files of the user's that a job reads: `files` gives them for its wildcards."""
+    return lambda wildcards: fingerprints.stamp(files(wildcards))
+
+
+def those_there(files):
+    """As inputs, those files of the user's that are there: of a missing one the stage tells, and stops no other video."""
+    return lambda wildcards: [path for path in files(wildcards) if Path(path).exists()]
+
+
+def video_file(wildcards):
+    """The video itself."""
+    return [str(FOUND.clips[wildcards.video].path)]
 
 
 def truth(wildcards):
     """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
-    if wildcards.video in CLIPS:
+    if wildcards.video in SEQUENCES:
         return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
-    folder = Path(config["videos"]) / f"{wildcards.video}.truth"
+    path = FOUND.clips[wildcards.video].path
+    folder = path.with_name(f"{path.stem}.truth")
     return [str(folder / "pose.npz"), str(folder / "masks")] if folder.is_dir() else []
 
 
-def user_files(section):
-    """What the user brought for a stage's import backend: files of this video, as inputs."""
-    path = config[section]["path"] if config[section]["backend"] == "import" else None
-    return lambda wildcards: [path.format(video=wildcards.video)] if path else []
+def body_model(wildcards):
+    """The body model: "free", or the user's file."""
+    return config_of(wildcards)["body_model"]
 
 
-def body_file():
-    """The body model's file, as an input, where the user brought one."""
-    return [] if config["body_model"] == "free" else [config["body_model"]]
+def body_file(wildcards):
+    """The body model's file, where the user brought one."""
+    return [path for path in [body_model(wildcards)] if path != "free"]
 
 
-def weight_files(stage):
-    """The weights of a stage's backend, as inputs: other weights, other results."""
-    weights = needed(stage, config[stage])
-    return [str(file) for weight in weights for file in weight.files]
+def stage_files(stage):
+    """What a stage's backend reads besides its inputs: weights, and files that the user brought for this video."""
+
+    def files(wildcards):
+        section = config_of(wildcards)[stage]
+        weights = [
+            str(file) for weight in needed(stage, section) for file in weight.files
+        ]
+        brought = [section["path"]] if section["backend"] == "import" else []
+        video = wildcards.get("video", "")
+        return weights + [path.format(video=video) for path in brought if path]
+
+    return files
 
 
 def neuhmr_features(fit):
-    """The weights of NeuHMR's features, as inputs, where they are: without them it takes others."""
-    path = fit["neuhmr"]["features"]
-    return [path] if fit["refiner"] == "neuhmr" and Path(path).is_file() else []
+    """The weights of NeuHMR's features, where they are used."""
+    return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
 
 
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
-    if estimator(config, stage):
-        return "../envs/estimators.yaml"
-    gpu = stage == "fit" and config["fit"]["device"] == "cuda"
-    return "../envs/gpu.yaml" if gpu else "../envs/embedded.yaml"
+
+    def chosen(wildcards):
+        own = config_of(wildcards)
+        if estimator(own, stage):
+            return f"{workflow.basedir}/envs/estimators.yaml"
+        gpu = stage == "fit" and own["fit"]["device"] == "cuda"
+        return f"{workflow.basedir}/envs/{'gpu' if gpu else 'embedded'}.yaml"
+
+    return chosen
 
 
 def gpus(stage):
     """How many GPUs a job of a stage takes."""
-    chosen = estimator(config, stage) if stage != "fit" else config["fit"]
-    return 1 if chosen and chosen["device"] == "cuda" else 0
+
+    def number(wildcards):
+        own = config_of(wildcards)
+        chosen = estimator(own, stage) if stage != "fit" else own["fit"]
+        return 1 if chosen and chosen["device"] == "cuda" else 0
+
+    return number

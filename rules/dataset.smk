@@ -8,17 +8,16 @@ GIVEN = {
     "pose": [f"{OUT}/pose_init.npz", f"{OUT}/landmarks.npz"],
 }
 
-for parts in sorted({clip.parts for clip in CLIPS.values()}):
-    alike = {name: clip for name, clip in CLIPS.items() if clip.parts == parts}
+for parts in sorted({clip.parts for clip in SEQUENCES.values()}):
+    alike = {name: clip for name, clip in SEQUENCES.items() if clip.parts == parts}
     stages = sorted(next(iter(alike.values())).stages)
 
     rule:
         name:
             "_".join(["dataset", *parts])
         input:
-            sequence=lambda wildcards: list(map(str, CLIPS[wildcards.video].inputs)),
-            body=body_file(),
-            modules=modules("dataset"),
+            sequence=lambda wildcards: list(map(str, SEQUENCES[wildcards.video].inputs)),
+            body=those_there(body_file),
         output:
             video=f"{OUT}/video.json",
             frames=directory(f"{OUT}/frames"),
@@ -32,10 +31,17 @@ for parts in sorted({clip.parts for clip in CLIPS.values()}):
         conda:
             "../envs/embedded.yaml"
         params:
-            sequence=lambda wildcards: CLIPS[wildcards.video].arguments,
-            options=lambda wildcards: CLIPS[wildcards.video].options,
-            directory=results_of,
-            body=config["body_model"],
+            sequence=lambda wildcards: SEQUENCES[wildcards.video].arguments,
+            options=lambda wildcards: SEQUENCES[wildcards.video].options,
+            directory=folder_of,
+            body=body_model,
+            code=code("dataset"),
+            files=stamp(
+                lambda wildcards: [
+                    *SEQUENCES[wildcards.video].inputs,
+                    *body_file(wildcards),
+                ]
+            ),
         shell:
             "python -m pipeline dataset {params.sequence:q} {params.directory:q} --body-model {params.body:q} "
             "{params.options:q} --log {log:q}"

@@ -1,7 +1,6 @@
 rule decode:
     input:
-        video=lambda wildcards: VIDEOS[wildcards.video],
-        modules=modules("decode"),
+        video=video_file,
     output:
         video=f"{OUT}/video.json",
         frames=directory(f"{OUT}/frames"),
@@ -10,10 +9,13 @@ rule decode:
         f"{OUT}/logs/decode.log",
     wildcard_constraints:
         video=made_by("decode"),
+    priority: 1
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("video"),
+        code=code("decode"),
+        files=stamp(video_file),
     shell:
         "python -m pipeline decode {input.video:q} {params.directory:q} --settings {params.settings:q} --log {log:q}"

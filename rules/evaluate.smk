@@ -1,3 +1,10 @@
+def evaluate_files(wildcards):
+    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
+    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
+    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
+    return [*body_file(wildcards), *own_truth, lpips]
+
+
 rule evaluate:
     input:
         frames=rules.decode.output.frames,
@@ -11,22 +18,24 @@ rule evaluate:
         refined=rules.fit.output.pose,
         fit=rules.fit.output.provenance,
         truth=truth,
-        body=body_file(),
-        modules=modules("evaluate"),
+        body=those_there(body_file),
     output:
         metrics=f"{OUT}/metrics.csv",
         provenance=f"{OUT}/provenance/evaluate.json",
     log:
         f"{OUT}/logs/evaluate.log",
+    priority: 7
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("evaluate"),
-        body=config["body_model"],
+        body=body_model,
         truth=lambda wildcards, input: (
             ["--truth", str(Path(input.truth[0]).parent)] if input.truth else []
         ),
+        code=code("evaluate"),
+        files=stamp(evaluate_files),
     shell:
         "python -m pipeline evaluate {params.directory:q} --body-model {params.body:q} {params.truth:q} "
         "--settings {params.settings:q} --log {log:q}"

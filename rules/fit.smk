@@ -1,15 +1,22 @@
 # fit/checkpoint.pt is no declared output: Snakemake would delete it before the rerun that resumes from it.
+def fit_files(wildcards):
+    """What the fit reads of the user's files."""
+    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
+
+
 rule fit:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
         masks=rules.masks.output.masks,
-        depth=getattr(rules.depth.output, "depth", []),
+        depth=branch(
+            lambda wildcards: has_depth(wildcards.video),
+            then=rules.depth.output.depth,
+            otherwise=[],
+        ),
         camera=rules.depth.output.camera,
         pose=rules.pose.output.pose,
-        body=body_file(),
-        features=neuhmr_features(config["fit"]),
-        modules=modules("fit"),
+        files=those_there(fit_files),
     output:
         avatar=f"{OUT}/fit/avatar.npz",
         pose=f"{OUT}/fit/pose_refined.npz",
@@ -17,15 +24,18 @@ rule fit:
         provenance=f"{OUT}/provenance/fit.json",
     log:
         f"{OUT}/logs/fit.log",
+    priority: 5
     conda:
         environment("fit")
     threads: 4
     resources:
         gpu=gpus("fit"),
     params:
-        directory=results_of,
+        directory=lambda wildcards, output: str(Path(output.avatar).parent.parent),
         settings=settings("fit"),
-        body=config["body_model"],
+        body=body_model,
+        code=code("fit"),
+        files=stamp(fit_files),
     shell:
         "python -m pipeline fit {params.directory:q} --body-model {params.body:q} --threads {threads} "
         "--settings {params.settings:q} --log {log:q}"

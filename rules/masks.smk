@@ -2,9 +2,7 @@ rule masks:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
-        user_files=user_files("masks"),
-        weights=weight_files("masks"),
-        modules=modules("masks", backend=True),
+        files=those_there(stage_files("masks")),
     output:
         masks=directory(f"{OUT}/masks"),
         provenance=f"{OUT}/provenance/masks.json",
@@ -12,13 +10,16 @@ rule masks:
         f"{OUT}/logs/masks.log",
     wildcard_constraints:
         video=made_by("masks"),
+    priority: 2
     conda:
         environment("masks")
     threads: 2
     resources:
         gpu=gpus("masks"),
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("masks"),
+        code=code("masks", backend=True),
+        files=stamp(stage_files("masks")),
     shell:
         "python -m pipeline masks {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -4,10 +4,8 @@ rule pose:
         video=rules.decode.output.video,
         masks=rules.masks.output.masks,
         camera=rules.depth.output.camera,
-        body=body_file(),
-        user_files=user_files("pose"),
-        weights=weight_files("pose"),
-        modules=modules("pose", backend=True),
+        body=those_there(body_file),
+        files=those_there(stage_files("pose")),
     output:
         pose=f"{OUT}/pose_init.npz",
         landmarks=f"{OUT}/landmarks.npz",
@@ -16,15 +14,20 @@ rule pose:
         f"{OUT}/logs/pose.log",
     wildcard_constraints:
         video=made_by("pose"),
+    priority: 4
     conda:
         environment("pose")
     threads: 2
     resources:
         gpu=gpus("pose"),
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("pose"),
-        body=config["body_model"],
+        body=body_model,
+        code=code("pose", backend=True),
+        files=stamp(
+            lambda wildcards: body_file(wildcards) + stage_files("pose")(wildcards)
+        ),
     shell:
         "python -m pipeline pose {params.directory:q} --body-model {params.body:q} "
         "--settings {params.settings:q} --log {log:q}"

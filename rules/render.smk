@@ -1,3 +1,9 @@
+def render_files(wildcards):
+    """What the pictures are made of besides results: the body, and a motion of the user's."""
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+
+
 rule render:
     input:
         frames=rules.decode.output.frames,
@@ -5,8 +11,7 @@ rule render:
         initial=rules.pose.output.pose,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
-        body=body_file(),
-        modules=modules("render"),
+        files=those_there(render_files),
     output:
         renders=report(
             directory(f"{OUT}/renders"),
@@ -19,13 +24,16 @@ rule render:
         provenance=f"{OUT}/provenance/render.json",
     log:
         f"{OUT}/logs/render.log",
+    priority: 6
     conda:
         "../envs/embedded.yaml"
     threads: 2
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("render"),
-        body=config["body_model"],
+        body=body_model,
+        code=code("render"),
+        files=stamp(render_files),
     shell:
         "python -m pipeline render {params.directory:q} --body-model {params.body:q} "
         "--settings {params.settings:q} --log {log:q}"

@@ -16,7 +16,6 @@ rule report:
             rules.render.output.provenance,
             rules.export.output.provenance,
         ],
-        modules=modules("report"),
     output:
         page=report(
             f"{OUT}/report.html",
@@ -27,10 +26,12 @@ rule report:
         ),
     log:
         f"{OUT}/logs/report.log",
+    priority: 9
     conda:
         "../envs/embedded.yaml"
     params:
-        directory=results_of,
+        directory=folder_of,
         settings=settings("report"),
+        code=code("report"),
     shell:
         "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"

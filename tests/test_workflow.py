@@ -16,6 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKFLOW = ("Snakefile", "rules", "profiles", "config", "envs", "pipeline")
 NAME = "tänzer im hof"  # spaces and a non-ASCII letter
+TOO_SHORT = "pose: {min_frames: 1000}"
 DOWNSTREAM_OF_FIT = {"fit", "evaluate", "render", "export", "report", "aggregate"}
 
 
@@ -82,6 +83,28 @@ def workflow(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> Workflow:
     done = made.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
     return made
+
+
+@pytest.fixture
+def scratch(workflow: Workflow, tmp_path: Path) -> Workflow:
+    """A copy of the workflow and what it made, with all times, for a test that spoils it."""
+    root = tmp_path / "workflow"
+    shutil.copytree(workflow.root, root, symlinks=True)
+    return Workflow(root)
+
+
+def last_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What a run said, the empty lines left out."""
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+def gathered(workflow: Workflow) -> set[str]:
+    return set(pd.read_csv(workflow.root / "results" / "metrics.csv")["video"])
+
+
+def _parameters(said: str) -> list[str]:
+    """What a dry run says of changed parameters."""
+    return re.findall(r"[0-9a-f]{16}", said)
 
 
 def test_every_file_is_made(workflow: Workflow) -> None:
@@ -155,19 +178,163 @@ def test_a_second_video_runs_only_its_own_jobs(workflow: Workflow) -> None:
     assert {video for _, video in jobs} == {"second", ""}
 
 
-def test_one_bad_video_stops_no_other(workflow: Workflow) -> None:
-    bad = workflow.root / "videos" / "notes.mp4"
-    bad.write_text("this is no video")
+def test_one_bad_video_stops_no_other(scratch: Workflow) -> None:
+    (scratch.root / "videos" / "notes.mp4").write_text("this is no video")
+    done = scratch.snakemake(changed="evaluate: {image_frames: 2}")
+    assert done.returncode != 0
+    assert re.match(r"notes +failed +decode: videos/notes\.mp4: ", last_lines(done)[-1])
+    assert re.match(f"{NAME} +done +.*report.html", last_lines(done)[-2])
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (scratch.root / "results" / "notes" / "frames").exists()
+    assert gathered(scratch) == {NAME}, "the table is of those that are done"
+
+
+def test_no_table_is_left_of_figures_that_are_no_longer_true(scratch: Workflow) -> None:
+    done = scratch.snakemake(changed=TOO_SHORT)
+    assert done.returncode != 0
+    assert re.match(f"{NAME} +failed +pose: .*at least 1000 .*report.html is of an earlier run", last_lines(done)[-1])
+    assert not (scratch.root / "results" / "metrics.csv").exists()
+
+
+def test_a_stage_that_failed_in_a_rerun_runs_again(scratch: Workflow) -> None:
+    assert scratch.snakemake(changed=TOO_SHORT).returncode != 0
+    assert scratch.planned_rules(TOO_SHORT) == {"pose"} | DOWNSTREAM_OF_FIT
+    assert scratch.planned_rules() == {"pose"} | DOWNSTREAM_OF_FIT
+    again = scratch.snakemake(changed=TOO_SHORT)
+    assert again.returncode != 0
+    assert "failed" in last_lines(again)[-1]
+
+
+@pytest.mark.parametrize(
+    ("gone", "made"),
+    [
+        ("renders", {"render", "report"}),
+        ("exports", {"export", "report"}),
+        ("fit/history.csv", DOWNSTREAM_OF_FIT),
+        ("landmarks.npz", {"pose"} | DOWNSTREAM_OF_FIT),
+        ("provenance/evaluate.json", {"evaluate", "report", "aggregate"}),
+    ],
+)
+def test_what_was_taken_away_is_made_again(workflow: Workflow, gone: str, made: set[str]) -> None:
+    path, aside = workflow.results / gone, workflow.root / "aside"
+    path.rename(aside)
     try:
-        done = workflow.snakemake("--keep-going")
+        assert workflow.planned_rules() == made
     finally:
-        bad.unlink()
+        aside.rename(path)
+
+
+def test_every_file_of_every_rule_is_asked_for(scratch: Workflow) -> None:
+    """`rule all` lists files; here it is held against what the rules say that they make."""
+    summary = scratch.snakemake("--summary").stdout.splitlines()
+    files = [line.split("\t")[0] for line in summary if line.startswith("results/")]
+    assert len(files) > 20
+    shutil.rmtree(scratch.results)
+    (scratch.root / "results" / "metrics.csv").unlink()
+    done = scratch.snakemake("--dry-run", "--forcerun", "decode")
+    asked = re.search(r"rule all:\n    input: (.*)", done.stdout + done.stderr)[1].split(", ")
+    assert set(files) == set(asked)
+
+
+def test_another_video_with_an_older_time_is_noticed(workflow: Workflow) -> None:
+    video = workflow.root / "videos" / f"{NAME}.mp4"
+    content, times = video.read_bytes(), video.stat()
+    try:
+        video.write_bytes(content + b"\0")
+        os.utime(video, (1e9, 1e9))
+        assert ("decode", NAME) in workflow.planned()
+    finally:
+        video.write_bytes(content)
+        os.utime(video, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert workflow.planned() == set()
+
+
+def test_a_new_clone_reruns_nothing(workflow: Workflow) -> None:
+    """A checkout gives all sources new times."""
+    for file in (workflow.root / "pipeline").rglob("*"):
+        os.utime(file)
+    assert workflow.planned() == set()
+
+
+def test_files_of_the_users_are_watched(workflow: Workflow, tmp_path: Path) -> None:
+    """What a setting names and no rule makes: a motion to perform."""
+    motion = tmp_path / "motion.npz"
+    changed = f"render: {{novel_motion: {motion}}}"
+    assert workflow.planned_rules(changed) == {"render", "report"}
+    before = workflow.snakemake("--dry-run", changed=changed).stdout
+    motion.write_bytes(b"1")
+    os.utime(motion, (1e9, 1e9))
+    after = workflow.snakemake("--dry-run", changed=changed).stdout
+    assert _parameters(before) != _parameters(after)
+
+
+def test_snakemakes_own_report_is_made(workflow: Workflow) -> None:
+    done = workflow.snakemake("--report", "collected.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (workflow.root / "collected.html").stat().st_size > 100_000
+
+
+def test_the_terminal_tells_video_stage_and_end(scratch: Workflow) -> None:
+    done = scratch.snakemake("--forcerun", "report")
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
+    assert f"{NAME} · report: started" in lines
+    assert any(re.fullmatch(f"{NAME} · report: done in \\d+ s \\[1 of 1\\]", line) for line in lines)
+    assert len(lines) < 30, "Snakemake's head, and no list of files"
+    nothing = scratch.snakemake()
+    assert "Nothing to be done" in nothing.stdout + nothing.stderr
+
+
+def test_a_locked_folder_is_told_in_one_line(scratch: Workflow) -> None:
+    locks = scratch.root / ".snakemake" / "locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.output.lock").write_text(f"results/{NAME}/report.html\n")
+    done = scratch.snakemake("--forcerun", "report")
+    assert done.returncode != 0
+    assert re.match("error: this folder is locked: .*snakemake --unlock", last_lines(done)[-1])
+    (scratch.root / "videos").rename(scratch.root / "away")
+    assert scratch.snakemake("--unlock").returncode == 0, "without its videos, too"
+
+
+BAD_NAMES = ("a{b}.mp4", "two\nlines.mp4", "metrics.csv.mp4", "logs.mp4", "benchmark.mp4", "ha" * 40 + ".mp4")
+
+
+def test_a_bad_name_costs_its_video_alone(scratch: Workflow) -> None:
+    videos = scratch.root / "videos"
+    for name in BAD_NAMES:
+        (videos / name).write_bytes(b"x")
+    (videos / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
+    (videos / "gone.mp4").symlink_to("nowhere.mp4")
+    (videos / f"{NAME} 2.mp4").write_bytes(b"x")
+    (videos / f"{NAME} 2.mov").write_bytes(b"x")
+    (videos / "notes.txt").write_text("a diary")
+    done = scratch.snakemake("--forcerun", "report")
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert re.search(r"^error: decode: videos/notes\.mp4: ", said, re.MULTILINE)
+    assert f"{NAME} · report: done" in said
+    ends = "\n".join(last_lines(done)[-10:])
+    for shown in ("a{b}.mp4", r"two\nlines.mp4", *BAD_NAMES[2:], r"caf\xe9.mp4", "gone.mp4", "2.mp4", "2.mov"):
+        assert re.search(rf"^videos/.*{re.escape(shown)}: ", ends, re.MULTILINE), shown
+    assert re.search(r"^warning: videos/notes.txt: .*skipped", said, re.MULTILINE)
     assert "Traceback" not in said
-    assert not (workflow.root / "results" / "notes" / "frames").exists()
-    assert (workflow.results / "report.html").is_file()
+
+
+def test_a_sheet_gives_each_clip_its_own_settings(scratch: Workflow) -> None:
+    sheet = scratch.root / "videos.tsv"
+    row = f"{NAME}.mp4\t{NAME}\t\t\n"
+    head = "video\tname\trender.fps\tstart\n"
+    sheet.write_text(head + row)
+    assert scratch.planned() == set(), "a sheet that says nothing new"
+    sheet.write_text(head + row + f"{NAME}.mp4\tlate\t12\t3\n")
+    assert {video for _, video in scratch.planned()} == {"late", ""}
+    sheet.write_text(head + row.replace("\t\t\n", "\t12\t\n"))
+    assert scratch.planned() == {("render", NAME), ("report", NAME)}
+    sheet.write_text(head + row + f"{NAME}.mp4\tbad\tfast\t\n")
+    done = scratch.snakemake("--forcerun", "report")
+    assert done.returncode != 0
+    assert re.search(r"videos\.tsv.*render\.fps.*'fast' is not", last_lines(done)[-1])
+    sheet.write_text("video\tspeed\n" + f"{NAME}.mp4\t1\n")
+    done = scratch.snakemake("--dry-run")
+    assert done.returncode != 0 and "column 'speed' is no setting" in done.stdout + done.stderr
 
 
 def test_an_unknown_config_key_is_named(workflow: Workflow) -> None:

@@ -1,7 +1,6 @@
 """evaluate: what the refinement changed, in figures."""
 
 import argparse
-import logging
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from pipeline.evaluation.summary import summarise, summary_text
 from pipeline.evaluation.table import REAL, MetricTable, write_metrics
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.progress import details
 from pipeline.settings import load_settings, parse_overrides
 from pipeline.threads import get_threads, set_threads
 
@@ -31,7 +31,6 @@ ground truth the errors of the pose.
 reads   DIRECTORY/frames/, masks/, camera.json, landmarks.npz, pose_init.npz, fit/avatar.npz, fit/pose_refined.npz,
         provenance/fit.json; with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, TRUTH/masks/
 writes  DIRECTORY/metrics.csv, one row a figure, each with its split and protocol"""
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,4 +72,4 @@ def run(args: argparse.Namespace) -> None:
     }
     provenance.save(clip.paths.provenance("evaluate"))
     for line in summary_text(summarise(table.frame(), clip.paths.name)).splitlines():
-        log.info("%s", line)
+        details.info("%s", line)

@@ -1,0 +1,117 @@
+"""The end of a run: what became of each video, and the table of those that are done when some are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.evaluation.summary import aggregate, headlines, number, summarise, write_summary
+from pipeline.evaluation.table import METRICS, read_metrics
+
+_SHOWN = ("mpjpe", "pa_mpjpe", "iou_body", "psnr_crop")  # of a video's figures, in the last lines
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What became of a job, as Snakemake's graph tells."""
+
+    stage: str
+    video: str  # empty: of no one video
+    title: str  # of the job
+    logs: tuple[Path, ...]
+    needed: bool  # it had to run
+    finished: bool
+    ready: bool  # all that it waits for was there
+
+
+def endings(dag: Any) -> list[Ending]:
+    """Of all jobs of Snakemake's graph."""
+    return [
+        Ending(
+            stage=job.rule.name,
+            video=job.wildcards_dict.get("video", ""),
+            title=" · ".join([*map(str, job.wildcards_dict.values()), job.rule.name]),
+            logs=tuple(Path(str(log)) for log in job.log),
+            needed=dag.needrun(job),
+            finished=dag.finished(job),
+            ready=all(not dag.needrun(other) or dag.finished(other) for other in dag.dependencies[job]),
+        )
+        for job in dag.jobs
+    ]
+
+
+def clear_logs(jobs: Iterable[Ending]) -> None:
+    """Remove old logs of the jobs that are to run: what is there at the end is of this run."""
+    for job in jobs:
+        if job.needed:
+            for log in job.logs:
+                log.unlink(missing_ok=True)
+
+
+def reason(job: Ending) -> str:
+    """The line in which a job said why it failed, or where to look for it."""
+    there = [log for log in job.logs if log.is_file()]
+    for log in there:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        told = re.findall(r"^(?:\d\d:\d\d:\d\d )?error: (.*)$", text, re.MULTILINE)
+        if told:
+            return told[-1]
+    if there:
+        return f"{job.stage}: ended without a word (out of memory, or killed?); see {there[0]}"
+    return f"{job.stage}: did not run, or was killed before its first line; see .snakemake/log/"
+
+
+def gather(jobs: list[Ending], results: Path) -> None:
+    """Write results/metrics.csv of the videos whose figures are of this run's settings, where not all are."""
+    if not any(job.stage == "aggregate" and job.needed and not job.finished for job in jobs):
+        return
+    table = results / "metrics.csv"
+    current = [job.video for job in jobs if job.stage == "evaluate" and (job.finished or not job.needed)]
+    if current:
+        write_summary(table, aggregate([results / video for video in sorted(current)]))
+    else:
+        table.unlink(missing_ok=True)
+
+
+def last_words(jobs: list[Ending], results: Path) -> list[str]:
+    """A line for each video of which a job had to run; those that failed, and other jobs that did, at the end."""
+    done, failed, unchanged = [], [], 0
+    by_video: dict[str, list[Ending]] = {}
+    for job in jobs:
+        if job.video:
+            by_video.setdefault(job.video, []).append(job)
+    width = max(map(len, by_video), default=0)
+    for video, own in sorted(by_video.items()):
+        open_jobs = [job for job in own if job.needed and not job.finished]
+        if open_jobs:
+            stopped = [job for job in open_jobs if job.ready] or open_jobs
+            page = results / video / "report.html"
+            old = f"; {page} is of an earlier run" if page.is_file() else ""
+            failed.append(f"{video:{width}}  failed  {'; '.join(map(reason, stopped))}{old}")
+        elif any(job.needed for job in own):
+            done.append(f"{video:{width}}  done    {_figures(results / video)}")
+        else:
+            unchanged += 1
+    others = [job for job in jobs if not job.video and job.ready and job.needed and not job.finished]
+    failed += [
+        reason(job) if job.stage == "refuse" else f"{job.title}  failed  {reason(job)}" for job in others if job.logs
+    ]
+    if unchanged:
+        done.append(f"{unchanged} {'video was' if unchanged == 1 else 'videos were'} up to date")
+    return [*done, *failed]
+
+
+def _figures(folder: Path) -> str:
+    """The figures that matter most and where the report is: "IoU 0.815 -> 0.840, … · results/a/report.html"."""
+    table, page = folder / "metrics.csv", folder / "report.html"
+    parts = []
+    if table.is_file():
+        rows = headlines(summarise(read_metrics(table), folder.name))
+        for row in rows[rows["metric"].isin(_SHOWN)].itertuples():
+            metric = METRICS[row.metric]
+            values = [number(value) for value in (row.initial, row.refined, row.avatar) if number(value)]
+            parts.append(f"{metric.label} {' -> '.join(values)} {row.unit}".strip())
+    return " · ".join(filter(None, [", ".join(parts), str(page) if page.is_file() else ""]))

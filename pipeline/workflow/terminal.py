@@ -1,0 +1,108 @@
+"""What a run says on the terminal: a line a job as it starts and as it ends.
+
+Snakemake's own account, with all inputs and reasons, goes to .snakemake/log/ as ever; -n, -p and --verbose show it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+LOCKED = (
+    "error: this folder is locked: another snakemake works here, or one was killed. "
+    "If none runs: snakemake --unlock, then run it again; a killed fit goes on from its checkpoint"
+)
+# Said once a job, or at the end in other words, or of no use to a reader.
+_DROPPED = re.compile(
+    r"^(host: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute|Storing output in storage"
+    r"|Removing output files of failed job|Complete log\(s\)|Elapsed time|Exiting because a job execution failed"
+    r"|(WorkflowError:\s+)?At least one job did not complete|(localrule|rule) all)"
+)
+_SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
+
+
+@dataclass(frozen=True)
+class _Job:
+    title: str
+    started: float  # time.monotonic()
+
+
+class RunLines(logging.Formatter):
+    """Formats Snakemake's events as short lines; an empty one is not printed."""
+
+    def __init__(self, default: logging.Formatter) -> None:
+        super().__init__()
+        self._default = default
+        self._jobs: dict[int, _Job] = {}
+        self._done = 0
+        self._total = 0
+        self._formats = {
+            LogEvent.RUN_INFO: self._run_begins,
+            LogEvent.JOB_INFO: self._job_starts,
+            LogEvent.JOB_FINISHED: self._job_ends,
+            LogEvent.JOB_ERROR: self._job_fails,
+            LogEvent.GROUP_ERROR: self._group_fails,
+        }
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = getattr(record, "event", None)
+        if event in self._formats:
+            return self._formats[event](record.__dict__)
+        if event in _SILENT:
+            return ""
+        text = self._default.format(record)
+        if "Directory cannot be locked" in text:
+            return LOCKED
+        return "" if _DROPPED.search(text) else text
+
+    def _run_begins(self, told: Mapping[str, Any]) -> str:
+        stats = told["stats"]
+        self._total = stats["total"] - stats.get("all", 0)
+        return f"{self._total} jobs to run"
+
+    def _job_starts(self, told: Mapping[str, Any]) -> str:
+        title = " · ".join([*map(str, told["wildcards"].values()), told["rule_name"]])
+        self._jobs[told["jobid"]] = _Job(title, time.monotonic())
+        return "" if told["rule_name"] == "all" else f"{title}: started"
+
+    def _job_ends(self, told: Mapping[str, Any]) -> str:
+        job = self._jobs.get(told["job_id"])
+        if job is None or job.title == "all":
+            return ""
+        self._done += 1
+        return f"{job.title}: done in {time.monotonic() - job.started:.0f} s [{self._done} of {self._total}]"
+
+    def _job_fails(self, told: Mapping[str, Any]) -> str:
+        job = self._jobs.get(told["jobid"])
+        return f"{job.title if job else told['rule_name']}: failed; see {', '.join(told['log']) or '.snakemake/log'}"
+
+    def _group_fails(self, told: Mapping[str, Any]) -> str:
+        return "\n".join(map(self._job_fails, told["job_error_info"]))
+
+
+class _RunHandler(logging.StreamHandler):
+    """Prints what is not empty."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record).strip("\n")
+        if text:
+            self.stream.write(text + self.terminator)
+            self.flush()
+
+
+def attach(logger: logging.Logger) -> None:
+    """Put the short lines in the place of Snakemake's, unless a logger plugin of the user's writes to the terminal."""
+    for handler in list(logger.handlers):
+        if handler.get_name() != "DefaultStreamHandler":
+            continue
+        short = _RunHandler(handler.stream)
+        short.filters = handler.filters
+        short.setFormatter(RunLines(handler.formatter))
+        logger.removeHandler(handler)
+        logger.addHandler(short)
