@@ -643,7 +643,7 @@ def test_what_a_user_can_mend_is_one_line(
     stage.run = raising(error)
     assert main(["decode", "out", "--log", str(tmp_path / "x.log")]) == 1
     captured = capsys.readouterr()
-    assert captured.err == told
+    assert captured.err == f"out · {told}"
     assert captured.out == ""
     assert told.strip() in (tmp_path / "x.log").read_text()
 
