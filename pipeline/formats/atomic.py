@@ -25,7 +25,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _temporary(path, path.stem, path.suffix)
     try:
-        with _errors_name(path):
+        with errors_name(path):
             yield temporary
             check_claim()
             os.replace(temporary, path)
@@ -40,7 +40,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     temporary = _temporary(path, path.name)
     fresh, replaced = temporary / "new", temporary / "replaced"
     try:
-        with _errors_name(path):
+        with errors_name(path):
             fresh.mkdir(parents=True)
             yield fresh
             check_claim()
@@ -72,8 +72,8 @@ def _is_left_over(writer: str, pid: int) -> bool:
 
 
 @contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
-    """Give system errors that name no file, such as those of a full disk, the name of the output."""
+def errors_name(path: Path) -> Iterator[None]:
+    """Give system errors that name no file, such as those of a full disk, the name of what is written."""
     try:
         yield
     except OSError as error:

@@ -51,8 +51,7 @@ def claimed(directory: Path, stage: str) -> Iterator[None]:
     older, mine = _read(file), _Claim(host(), os.getpid(), psutil.Process().create_time(), uuid.uuid4().hex)
     outer = _held
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(mine)) + "\n", encoding="utf-8")
+        _write(file, mine)
         if older is not None:
             _end(older, stage)
         _held = file, mine
@@ -102,6 +101,16 @@ def _read(file: Path) -> _Claim | None:
         return _Claim(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _write(file: Path, claim: _Claim) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.write_text(json.dumps(asdict(claim)) + "\n", encoding="utf-8")
+    except OSError as error:  # a full disk, which names no file
+        file.unlink(missing_ok=True)
+        error.filename = str(file)
+        raise
 
 
 def _end(older: _Claim, stage: str) -> None:
