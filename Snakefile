@@ -75,25 +75,13 @@ rule all:
         expand(f"{RESULTS}/logs/refused_{{n}}", n=range(len(FOUND.refused))),
 
 
-def close(log):
-    """The last words of a run: a line a video, those that failed at the end."""
-    from pipeline.workflow import closing
-
-    jobs = closing.endings(workflow.dag)
-    closing.gather(jobs, Path(RESULTS))
-    for line in [f"log: {' '.join(log)}", *closing.last_words(jobs, Path(RESULTS))]:
-        logger.info(line)
-
-
 onstart:
-    from pipeline.workflow import closing
-
-    closing.clear_logs(closing.endings(workflow.dag))
+    begin()
 
 
 onsuccess:
-    close(log)
+    end(log)
 
 
 onerror:
-    close(log)
+    end(log)

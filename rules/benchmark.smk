@@ -163,12 +163,6 @@ use rule pose as benchmark_pose with:
         body=body_model,
 
 
-def benchmark_features(wildcards):
-    """The weights of NeuHMR's features, where a row uses them."""
-    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
-    return neuhmr_features(row)
-
-
 # One thread a fit: many fits at once do more than one fit on many threads.
 rule benchmark_fit:
     input:
@@ -192,7 +186,8 @@ rule benchmark_fit:
     resources:
         gpu=gpus("fit"),
     params:
-        code=[code("fit"), code("branch")],
+        code=code("fit"),
+        branch=code("branch"),
         features=lambda wildcards: fingerprints.stamp(benchmark_features(wildcards)),
         source=lambda wildcards: PREPARED.format(**wildcards),
         directory=lambda wildcards: RUN.format(**wildcards),
@@ -276,7 +271,7 @@ rule benchmark_studio:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -310,6 +305,6 @@ rule benchmark_quick:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

@@ -35,7 +35,8 @@ use rule benchmark_fit as benchmark_dataset_fit with:
     log:
         f"{DATASET_RUN}/logs/fit.log",
     params:
-        code=[code("fit"), code("branch")],
+        code=code("fit"),
+        branch=code("branch"),
         files=stamp(
             lambda wildcards: body_file(wildcards) + benchmark_features(wildcards)
         ),
@@ -87,7 +88,7 @@ rule benchmark_datasets:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=BENCHMARKS,
+        folder=lambda wildcards: BENCHMARKS,
         page=["--page", BENCHMARK.datasets_page] if BENCHMARK.datasets_page else [],
         sequences=[
             part

@@ -107,12 +107,15 @@ def folder_of(wildcards, output):
 
 def code(stage, backend=False):
     """Fingerprint of the source files that a stage runs, with those of the backend that its section chooses."""
-    if not backend:
-        return fingerprints.code(f"pipeline.stages.{stage}")
-    return lambda wildcards: fingerprints.code(
-        f"pipeline.stages.{stage}",
-        f"pipeline.estimators.{stage}_{config_of(wildcards)[stage]['backend']}",
-    )
+
+    def digest(wildcards):
+        names = [f"pipeline.stages.{stage}"]
+        if backend:
+            chosen = config_of(wildcards)[stage]["backend"]
+            names.append(f"pipeline.estimators.{stage}_{chosen}")
+        return fingerprints.code(*names)
+
+    return digest
 
 
 def stamp(files):
@@ -126,8 +129,9 @@ def those_there(files):
 
 
 def video_file(wildcards):
-    """The video itself."""
-    return [str(FOUND.clips[wildcards.video].path)]
+    """The video itself; the benchmark's clips are made by rules."""
+    clip = FOUND.clips.get(wildcards.get("video"))
+    return [str(clip.path)] if clip else []
 
 
 def truth(wildcards):
@@ -169,6 +173,30 @@ def neuhmr_features(fit):
     return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
 
 
+def fit_files(wildcards):
+    """What the fit reads of the user's files."""
+    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
+
+
+def evaluate_files(wildcards):
+    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
+    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
+    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
+    return [*body_file(wildcards), *own_truth, lpips]
+
+
+def render_files(wildcards):
+    """What the pictures are made of besides results: the body, and a motion of the user's."""
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+
+
+def benchmark_features(wildcards):
+    """The weights of NeuHMR's features, where a row uses them."""
+    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+    return neuhmr_features(row)
+
+
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
 
@@ -191,3 +219,20 @@ def gpus(stage):
         return 1 if chosen and chosen["device"] == "cuda" else 0
 
     return number
+
+
+def begin():
+    """Before the first job: logs of earlier runs go, so that those at the end are of this one."""
+    from pipeline.workflow import closing  # loads pandas
+
+    closing.clear_logs(closing.endings(workflow.dag))
+
+
+def end(logs):
+    """The last words of a run: a line a video, those that failed at the end."""
+    from pipeline.workflow import closing
+
+    jobs = closing.endings(workflow.dag)
+    closing.gather(jobs, Path(RESULTS))
+    for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, Path(RESULTS))]:
+        logger.info(line)

@@ -62,9 +62,9 @@ class RunLines(logging.Formatter):
         return "" if _DROPPED.search(text) else text
 
     def _run_begins(self, told: Mapping[str, Any]) -> str:
-        stats = told["stats"]
-        self._total = stats["total"] - stats.get("all", 0)
-        return f"{self._total} jobs to run"
+        counts = {rule: count for rule, count in told["stats"].items() if rule not in ("all", "total")}
+        self._total = sum(counts.values())
+        return f"{self._total} jobs to run: {', '.join(f'{count} {rule}' for rule, count in counts.items())}"
 
     def _job_starts(self, told: Mapping[str, Any]) -> str:
         title = " · ".join([*map(str, told["wildcards"].values()), told["rule_name"]])
