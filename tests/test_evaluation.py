@@ -202,6 +202,13 @@ def lpips_weights(folder, seed=0):
     return features, linear
 
 
+@pytest.fixture
+def any_weights(monkeypatch):
+    """Files with the names of published weights may hold others."""
+    monkeypatch.setattr("pipeline.published.PUBLISHED", {})
+
+
+@pytest.mark.usefixtures("any_weights")
 def test_lpips_is_the_published_formula(tmp_path):
     features, linear = lpips_weights(tmp_path)
     a, b = images(70, 64)
@@ -227,6 +234,7 @@ def test_without_weights_there_is_no_lpips(tmp_path):
     assert lpips.load_lpips(tmp_path / "absent") is None
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_half_of_the_lpips_weights_is_an_error(tmp_path):
     lpips_weights(tmp_path)
     (tmp_path / lpips.LINEAR_FILE).unlink()
@@ -237,6 +245,13 @@ def test_half_of_the_lpips_weights_is_an_error(tmp_path):
         lpips.load_lpips(tmp_path)
     torch.save({"lin0.model.1.weight": torch.zeros(1, 3, 1, 1)}, tmp_path / lpips.LINEAR_FILE)
     with pytest.raises(UserError, match=r"should have shape \(1, 64, 1, 1\)"):
+        lpips.load_lpips(tmp_path)
+
+
+def test_other_weights_under_the_published_name_are_told(tmp_path):
+    """They have the shapes that are asked for, so that the figure would be wrong without a word."""
+    lpips_weights(tmp_path)
+    with pytest.raises(UserError, match=r"alexnet-owt-7be5be79\.pth: expected sha256 7be5be79\.\.\., found \w{8}"):
         lpips.load_lpips(tmp_path)
 
 
@@ -374,6 +389,7 @@ def test_a_real_video_has_no_errors_of_the_pose(clip, tmp_path):
     assert {"psnr", "iou_body", "jitter"} <= set(table.metric)
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_lpips_is_measured_where_its_weights_are(tmp_path):
     directory, _ = make_clip(tmp_path, frames=5)
     lpips_weights(tmp_path / "weights")

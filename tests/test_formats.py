@@ -620,7 +620,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module = ModuleType("pipeline.stages.decode")
     module.HELP = "A stage for tests."
     module.SECTION = "video"
-    module.add_arguments = lambda parser: parser.add_argument("directory")
+    module.add_arguments = lambda parser: parser.add_argument("directory", type=Path)
     monkeypatch.setitem(sys.modules, "pipeline.stages.decode", module)
     return module
 
@@ -658,7 +658,7 @@ def test_what_a_user_can_mend_is_one_line(
     stage.run = raising(error)
     assert main(["decode", "out", "--log", str(tmp_path / "x.log")]) == 1
     captured = capsys.readouterr()
-    assert captured.err == told
+    assert captured.err == f"out · {told}"
     assert captured.out == ""
     assert told.strip() in (tmp_path / "x.log").read_text()
 
@@ -674,7 +674,7 @@ def test_a_stage_gets_its_arguments(stage: ModuleType, tmp_path: Path) -> None:
     got = []
     stage.run = got.append
     assert main(["decode", "out", "--settings", "a: 1", "--log", str(tmp_path / "logs" / "x.log")]) == 0
-    assert (got[0].directory, got[0].settings) == ("out", "a: 1")
+    assert (got[0].directory, got[0].settings) == (Path("out"), "a: 1")
     assert (tmp_path / "logs" / "x.log").read_text() == ""
 
 

@@ -215,3 +215,10 @@ def test_what_counts_as_better(name, before, after, truth, verdict):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0.4 s"), (75, "1 min 15 s"), (3700, "1 h 01 min")])
 def test_durations(seconds, text):
     assert sections.duration(seconds) == text
+
+
+def test_no_name_stands_in_a_caption_of_snakemakes_report() -> None:
+    """Captions are reStructuredText: a video called `x <javascript:alert(1)>`_ would be a link that runs it."""
+    captions = list((Path(sections.__file__).parent / "captions").glob("*.rst"))
+    assert captions
+    assert not [caption.name for caption in captions if "{{" in caption.read_text()]

@@ -29,6 +29,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
+from pipeline.published import check_published
 from pipeline.weights import needed, require
 
 PACKAGES = ("sam2", "torch", "torchvision", "mediapipe", "numpy")
@@ -100,6 +101,7 @@ def load_predictor(settings: Sam2Settings) -> Any:
     build = import_package("sam2", "sam2.build_sam")
     for name in ("sam2.sam2_video_predictor", "sam2.utils.misc"):
         import_package("sam2", name).tqdm = lambda items, **_: items  # ours shows the progress
+    check_published(Path(settings.checkpoint))
     logging.getLogger("sam2").setLevel(logging.ERROR)  # says at every start that its optional compiled part is absent
     try:
         predictor = build.build_sam2_video_predictor(
