@@ -12,8 +12,9 @@ from pipeline.errors import UserError
 from pipeline.estimators import detector, masks_mediapipe
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
+from pipeline.estimators.looks import BINS
 from pipeline.estimators.masks_mediapipe import clean
-from pipeline.estimators.people import _extend, find_subject
+from pipeline.estimators.people import Everybody, Sighting, _extend, find_everybody
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir
@@ -154,17 +155,98 @@ def test_whoever_is_expected_is_followed(pair):
     assert max(centres) < edge
 
 
-def test_one_person_is_not_two(decoded):
-    subject = find_subject(FrameFolder(decoded.frames), 6, 0.5)
-    assert (subject.seen, subject.crowded) == (6, 0)
+def test_one_person_is_not_two(masked):
+    everybody = find_everybody(FrameFolder(masked.frames), 6, 0.5)
+    subject = everybody.subject(0)
+    assert (len(everybody.people), subject.seen, subject.crowded) == (1, 6, 0)
+    assert read_provenance(masked.provenance("masks"))["facts"]["people"] == 1
+
+
+def seen(box: Box, colour: int = 0, alone: bool = True) -> Sighting:
+    look = np.zeros((2, BINS), np.float32)
+    look[:, colour] = 1
+    return Sighting(box, look, alone)
 
 
 def test_boxes_are_linked_by_place_and_size():
-    tracks: list[dict[int, Box]] = []
-    _extend(tracks, 0, [(0, 0, 40, 100), (200, 50, 220, 100)])
-    _extend(tracks, 1, [(210, 50, 230, 100), (20, 0, 60, 100)])
-    _extend(tracks, 2, [(40, 0, 80, 100)])
+    tracks: list[dict[int, Sighting]] = []
+    _extend(tracks, 0, [seen((0, 0, 40, 100)), seen((200, 50, 220, 100))])
+    _extend(tracks, 1, [seen((210, 50, 230, 100)), seen((20, 0, 60, 100))])
+    _extend(tracks, 2, [seen((40, 0, 80, 100))])
     assert [sorted(track) for track in tracks] == [[0, 1, 2], [0, 1]]
+
+
+@pytest.mark.parametrize("second", [0, 1], ids=["same clothes", "other clothes"])
+def test_boxes_of_people_who_cross_are_linked_by_heading_and_look(second):
+    """One goes right, the other left; between they are one detection, or both stop and turn back."""
+    tracks: list[dict[int, Sighting]] = []
+    for index, x in enumerate((0, 30, 60, 90, 120)):
+        there = [seen((x, 0, x + 40, 100)), seen((120 - x, 0, 160 - x, 100), second)]
+        _extend(tracks, index, there[:1] if index == 2 else there)
+    assert [track[4].box[0] for track in tracks] == [120, 0]
+    assert not tracks[0][2].alone  # the other may be behind
+
+
+def test_another_look_is_another_person():
+    tracks: list[dict[int, Sighting]] = []
+    _extend(tracks, 0, [seen((0, 0, 40, 100), 0)])
+    _extend(tracks, 1, [seen((0, 0, 40, 100), 7)])
+    assert len(tracks) == 2
+
+
+# --- Whom to follow --------------------------------------------------------------------------------------------------
+
+ROOM = Everybody(
+    sampled=[0, 10, 20],
+    people=[
+        {10: seen((300, 0, 400, 200)), 20: seen((0, 0, 100, 200))},
+        {0: seen((0, 0, 50, 100)), 10: seen((100, 0, 150, 100))},
+        {20: seen((500, 0, 520, 40))},
+    ],
+    size=(600, 200),
+)
+
+
+@pytest.mark.parametrize(
+    "person, number",
+    [("largest", 0), ("left", 1), ("right", 0), (2, 2), ("1", 1), (3, None), ("0.2,0.25", 1), ("0.6, 0.9", 0),
+     ("0.9,0.9", None)],
+)  # fmt: skip
+def test_a_person_is_chosen(person, number):
+    """Frame 10 is the first that shows two people: left, right and x,y speak of it."""
+    assert ROOM.shown == 10
+    assert ROOM.number(person) == number
+
+
+@pytest.mark.parametrize("person", ["middle", "-1", -1, "0.3", "1.5,0.5", "0.1,0.2,0.3", ""])
+def test_a_choice_that_says_nothing_is_an_error_before_any_work(person):
+    settings = load_settings("masks", {"person": person}, MasksSettings)
+    with pytest.raises(UserError, match=r"masks\.person: expected largest, left, right"):
+        masks_mediapipe.check(settings)
+
+
+def test_the_left_one_is_followed_when_asked(pair, tmp_path):
+    _, frames, edge = pair
+    directory = video_dir(tmp_path / "left", frames[:4])
+    assert main(["masks", str(directory.root), "--settings", "{person: left, samples: 3}"]) == 0
+    masks = list(MaskFolder(directory.masks))
+    assert sum(mask[:, :edge].max() > 127 for mask in masks) >= 3
+    assert all((mask[:, edge:] > 127).sum() == 0 for mask in masks)
+    with Image.open(directory.people) as sheet:
+        assert sheet.width == 960 and sheet.height > 400
+    facts = read_provenance(directory.provenance("masks"))["facts"]
+    assert facts["people"] == 2 and facts["followed"] == 1
+
+
+def test_a_choice_that_nobody_answers_names_the_sheet(pair, tmp_path, capsys):
+    _, frames, _ = pair
+    directory = video_dir(tmp_path / "nobody", frames[:3])
+    assert main(["masks", str(directory.root), "--settings", "{person: 5, samples: 2}"]) == 1
+    message = capsys.readouterr().err
+    assert "masks.person is 5" in message and "2 found (0 to 1)" in message
+    assert str(directory.people_refused) in message
+    assert directory.people_refused.is_file()
+    assert not directory.people.exists() and not directory.masks.exists()
 
 
 # --- The clean-up ----------------------------------------------------------------------------------------------------
