@@ -249,6 +249,67 @@ def test_a_choice_that_nobody_answers_names_the_sheet(pair, tmp_path, capsys):
     assert not directory.people.exists() and not directory.masks.exists()
 
 
+# --- Crossing, and far away ------------------------------------------------------------------------------------------
+
+
+def texture(height: int, width: int) -> np.ndarray:
+    """Coloured spots of several sizes, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(0)
+    spots = [Image.fromarray(rng.integers(0, 255, (height // k, width // k, 3), dtype=np.uint8)) for k in (8, 32, 128)]
+    layers = [np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), float) for image in spots]
+    return (60 + 0.4 * np.mean(layers, axis=0)).astype(np.uint8)
+
+
+def paste(canvas: np.ndarray, person: np.ndarray, mask: np.ndarray, x: int, y: int, height: int) -> np.ndarray:
+    """Put a person, cut out by their mask, into the canvas; return where they are, bool (H, W)."""
+    size = (round(person.shape[1] * height / person.shape[0]), height)
+    image, alpha = (np.asarray(Image.fromarray(part).resize(size), float) for part in (person, mask))
+    there = canvas[y : y + height, x : x + size[0]]
+    there[:] = there + (image - there) * (alpha[..., None] / 255)
+    where = np.zeros(canvas.shape[:2], bool)
+    where[y : y + height, x : x + size[0]] = alpha > 127
+    return where
+
+
+def test_two_who_cross_are_not_exchanged(decoded, studio_clip, tmp_path):
+    """One goes right; another, in other colours, goes left in front of them."""
+    images, masks = list(FrameFolder(decoded.frames)), list(MaskFolder(studio_clip.truth / "masks"))
+    frames, places = [], []
+    for k, x in enumerate(range(0, 273, 14)):
+        frame = np.repeat(texture(200, 400)[:, :1], 400, axis=1)
+        k = min(k, 26 - k) % 14  # there and back
+        behind = paste(frame, images[k], masks[k], x, 24, 160)
+        before = paste(frame, images[k][..., [2, 0, 1]], masks[k], 272 - x, 36, 160)
+        frames.append(frame)
+        places.append((behind & ~before, before))
+    directory = video_dir(tmp_path / "crossing", frames)
+    for side, mine in (("left", 0), ("right", 1)):
+        assert main(["masks", str(directory.root), "--settings", f"person: {side}"]) == 0
+        found = [mask > 127 for mask in MaskFolder(directory.masks)]
+        shares = [(mask & place[mine]).sum() - (mask & place[1 - mine]).sum() for mask, place in zip(found, places)]
+        ends = [i for i in range(len(frames)) if abs(i - len(frames) // 2) >= 5]
+        assert sum(shares[i] > 0 for i in ends) >= len(ends) - 2
+        assert all(shares[i] >= 0 for i in ends)
+
+
+def test_a_person_who_is_small_in_the_picture_is_found(decoded, studio_clip, tmp_path):
+    """A tenth of the picture's height: the detector, which looks at 224 px, sees 13 of them."""
+    images, masks = list(FrameFolder(decoded.frames)), list(MaskFolder(studio_clip.truth / "masks"))
+    frames, places = [], []
+    for k in range(8):
+        frame = texture(720, 1280)
+        places.append(paste(frame, images[k], masks[k], 700 + 6 * k, 400, 96))
+        frames.append(frame)
+    assert 60 < np.ptp(np.flatnonzero(places[0].any(1))) < 80
+    directory = video_dir(tmp_path / "far", frames)
+    assert main(["masks", str(directory.root), "--settings", "samples: 3"]) == 0
+    found = [mask > 127 for mask in MaskFolder(directory.masks)]
+    overlaps = [(mask & place).sum() / (mask | place).sum() for mask, place in zip(found, places)]
+    assert np.median(overlaps) > 0.75 and min(overlaps) > 0.5
+    warnings = read_provenance(directory.provenance("masks"))["warnings"]
+    assert any("px high" in line and "video.longest_side: " in line for line in warnings)
+
+
 # --- The clean-up ----------------------------------------------------------------------------------------------------
 
 

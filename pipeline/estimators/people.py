@@ -163,12 +163,19 @@ def small_people(detector: PoseDetector, image: np.ndarray) -> list[Detection]:
         for y in _steps(height, side):
             for x in _steps(width, side):
                 person = detector.detect(image, (x, y, x + side, y + side))
-                # Tiles are many, and so are patterns in them: whoever is taken for a person is seen well.
-                if person is None or (person.visibility > VISIBLE).mean() < 0.5:
+                if person is None:
                     continue
-                if not any(overlap(person.box, other.box) > 0.3 for other in found):
-                    found += [person] * _confirmed(detector, image, person)
+                # A tile may cut the person; and tiles are many, and so are patterns in them.
+                closer = detector.detect(image, grow(person.box, 2.0, square=True))
+                if closer is None or overlap(closer.box, person.box) < 0.5 or _poorly_seen(closer):
+                    continue
+                if not any(overlap(closer.box, other.box) > 0.3 for other in found):
+                    found.append(closer)
     return sorted(found, key=lambda person: -area(person.box))[:MOST_PEOPLE]
+
+
+def _poorly_seen(person: Detection) -> bool:
+    return (person.visibility > VISIBLE).mean() < 0.5
 
 
 def _steps(length: float, side: float) -> np.ndarray:

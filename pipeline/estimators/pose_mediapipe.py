@@ -67,7 +67,7 @@ def estimate(
         K=torch.as_tensor(camera.K, dtype=torch.float32),
         fps=float(info.fps),
     )
-    fitted = fit_pose(body, seen, settings.smplify)
+    fitted = fit_pose(body, seen, settings.smplify, settings.height)
     good = ~_outliers(fitted, xy, settings.smplify.outlier)
     pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name)
     _report(provenance, info.source, pose.valid, len(known), chosen, visibility, fitted)
