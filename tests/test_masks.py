@@ -111,6 +111,21 @@ def test_lost_frames_are_empty_and_told(decoded, tmp_path):
     assert "not found in" in record["warnings"][0]
 
 
+def test_a_person_who_is_suddenly_elsewhere_is_found_again(decoded, tmp_path):
+    """A cut: what the follower expects is nowhere, and the next sampled frame tells where the person is."""
+    frames = []
+    for index, frame in enumerate(FrameFolder(decoded.frames)):
+        canvas = np.repeat(frame[:, :1], 320, axis=1)
+        x = 0 if index < 7 else 150
+        canvas[:, x : x + frame.shape[1]] = frame
+        frames.append(canvas)
+    directory = video_dir(tmp_path / "cut", frames)
+    assert main(["masks", str(directory.root), "--settings", "samples: 5"]) == 0
+    record = read_provenance(directory.provenance("masks"))
+    assert record["facts"]["people"] == 1
+    assert len(record["facts"]["lost_frames"]) <= 4
+
+
 # --- Two people ------------------------------------------------------------------------------------------------------
 
 
