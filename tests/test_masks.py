@@ -12,9 +12,9 @@ from pipeline.errors import UserError
 from pipeline.estimators import detector, masks_mediapipe
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
+from pipeline.estimators.everybody import Everybody, Sighting, _extend, find_everybody
 from pipeline.estimators.looks import BINS
 from pipeline.estimators.masks_mediapipe import clean
-from pipeline.estimators.people import Everybody, Sighting, _extend, find_everybody
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.estimators.boxes import area, clip, grow
-from pipeline.estimators.people import Everybody
+from pipeline.estimators.everybody import Everybody
 from pipeline.formats.atomic import atomic_path
 
 _WIDTH = 960  # px, of the sheet

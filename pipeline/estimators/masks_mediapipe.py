@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.estimators.boxes import Box, clip, grow, overlap
 from pipeline.estimators.crowd import follow_among
 from pipeline.estimators.detector import Detection, check_mediapipe, follow
-from pipeline.estimators.people import Everybody, Subject, parse_person
+from pipeline.estimators.everybody import Everybody, Subject, parse_person
 from pipeline.estimators.settings import MasksSettings
 from pipeline.estimators.subject import find_subject, nobody
 from pipeline.formats.images import FrameFolder, write_mask

@@ -21,8 +21,8 @@ import torch
 from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box
 from pipeline.estimators.detector import PoseDetector, check_mediapipe
+from pipeline.estimators.everybody import Subject, parse_person
 from pipeline.estimators.networks import choose_device, import_package
-from pipeline.estimators.people import Subject, parse_person
 from pipeline.estimators.settings import MasksSettings, Sam2Settings
 from pipeline.estimators.subject import find_subject
 from pipeline.formats.images import FrameFolder, write_mask

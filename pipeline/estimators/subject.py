@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.estimators.contact_sheet import write_contact_sheet
-from pipeline.estimators.people import Everybody, Subject, find_everybody
+from pipeline.estimators.everybody import Everybody, Subject, find_everybody
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
