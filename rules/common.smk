@@ -73,10 +73,15 @@ wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
 
 
-def config_of(wildcards):
-    """The configuration of a job: that of its video, where the sheet of videos says something of it."""
-    clip = FOUND.clips.get(wildcards.get("video"))
+def settings_of(video):
+    """The configuration of a video: the sheet of videos may say something of it."""
+    clip = FOUND.clips.get(video)
     return clip.config if clip else config
+
+
+def config_of(wildcards):
+    """The configuration of a job: that of its video, where it has one."""
+    return settings_of(wildcards.get("video"))
 
 
 def settings(section):
@@ -88,8 +93,13 @@ def has_depth(video):
     """Whether a video gets depth maps: from a backend, or from the dataset that it is of."""
     if video in SEQUENCES and "depth" in SEQUENCES[video].stages:
         return "depth" in SEQUENCES[video].parts
-    clip = FOUND.clips.get(video)
-    return (clip.config if clip else config)["depth"]["backend"] != "none"
+    return settings_of(video)["depth"]["backend"] != "none"
+
+
+def looks_for_people(video):
+    """Whether the masks of a video come from a backend that shows who is in the clip."""
+    given = video in SEQUENCES and "masks" in SEQUENCES[video].stages
+    return not given and settings_of(video)["masks"]["backend"] != "import"
 
 
 def made_by(stage, videos=VIDEOS):
@@ -136,6 +146,12 @@ def video_file(wildcards):
     return [str(clip.path)] if clip else []
 
 
+def decode_files(wildcards):
+    """What is decoded, and with which calibration."""
+    calibration = config_of(wildcards)["video"]["calibration"]
+    return video_file(wildcards) + ([calibration] if calibration else [])
+
+
 def truth(wildcards):
     """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
     if wildcards.video in SEQUENCES:
@@ -175,6 +191,30 @@ def neuhmr_features(fit):
     return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
 
 
+def fit_files(wildcards):
+    """What the fit reads of the user's files."""
+    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
+
+
+def evaluate_files(wildcards):
+    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
+    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
+    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
+    return [*body_file(wildcards), *own_truth, lpips]
+
+
+def render_files(wildcards):
+    """What the pictures are made of besides results: the body, and a motion of the user's."""
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+
+
+def benchmark_features(wildcards):
+    """The weights of NeuHMR's features, where a row uses them."""
+    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+    return neuhmr_features(row)
+
+
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
 
@@ -200,6 +240,7 @@ def gpus(stage):
     return number
 
 
+<<<<<<< HEAD
 # As many jobs with a GPU run here at a time as there are GPUs. A cluster counts its own: "local" is for each job there.
 GPUS = visible_gpus()
 workflow.global_resources.setdefault("gpu", max(1, len(GPUS)))
@@ -229,3 +270,20 @@ def needs(stage):
         return number
 
     return {"mem_mb": asked(megabytes), "runtime": asked(minutes)}
+=======
+def begin():
+    """Before the first job: logs of earlier runs go, so that those at the end are of this one."""
+    from pipeline.workflow import closing  # loads pandas
+
+    closing.clear_logs(closing.endings(workflow.dag))
+
+
+def end(logs):
+    """The last words of a run: a line a video, those that failed at the end."""
+    from pipeline.workflow import closing
+
+    jobs = closing.endings(workflow.dag)
+    closing.gather(jobs, Path(RESULTS))
+    for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, Path(RESULTS))]:
+        logger.info(line)
+>>>>>>> main

@@ -8,7 +8,31 @@ from PIL import Image
 from pipeline.errors import UserError
 
 JPEG_QUALITY = 95
+MOST_PIXELS = 1 << 27  # of an image; a kilobyte of PNG can unpack to gigabytes
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limits are a warning and a traceback: read_image has the one above
+_KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # whatever the name says; to read others Pillow may run a program
 DEPTH_UNIT = 1e-3  # metres a count: 16-bit millimetres
+
+
+def read_image(path: Path, advice: str = "", mode: str | None = None) -> tuple[np.ndarray, str]:
+    """An image that may come from anywhere: its pixels (H, W) or (H, W, C), and Pillow's name of their mode.
+
+    Args:
+        path: the file.
+        advice: what to do about a bad one, for the end of the error.
+        mode: convert to this one, such as "RGB"; None: as stored.
+
+    Raises:
+        UserError: it is no image, is damaged, or has more than MOST_PIXELS.
+    """
+    try:
+        with Image.open(path, formats=_KINDS) as image:  # reads the header alone
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it says {image.width}x{image.height}, more than {MOST_PIXELS // 10**6} megapixels")
+            image = image if mode is None else image.convert(mode)
+            return np.asarray(image), image.mode
+    except Exception as error:  # Pillow raises nearly anything where a file is damaged
+        raise UserError(f"{path}: not a readable image ({error}){advice}") from error
 
 
 class ImageFolder:
@@ -29,11 +53,7 @@ class ImageFolder:
         return len(self.files)
 
     def _read(self, index: int) -> np.ndarray:
-        try:
-            with Image.open(self.files[index]) as image:
-                return np.asarray(image)
-        except OSError as error:
-            raise UserError(f"{self.files[index]}: not a readable image ({error}); delete it and rerun") from error
+        return read_image(self.files[index], "; delete it and rerun")[0]
 
 
 class FrameFolder(ImageFolder):
