@@ -36,13 +36,8 @@ _LICENCES = {
     "numba": "BSD-2-Clause", "scipy": "BSD-3-Clause", "pandas": "BSD-3-Clause", "ffmpeg-python": "Apache-2.0",
     "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
     "pygltflib": "MIT", "matplotlib": "PSF-based",
-<<<<<<< HEAD
-    "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
-    "packaging": "Apache-2.0 or BSD-2-Clause", "pygments": "BSD-2-Clause",
-=======
     "jinja2": "BSD-3-Clause", "psutil": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
-    "packaging": "Apache-2.0 or BSD-2-Clause",
->>>>>>> main
+    "packaging": "Apache-2.0 or BSD-2-Clause", "pygments": "BSD-2-Clause",
 }  # fmt: skip
 # The paper's estimators: part, stage, licence, distributions whose versions are shown.
 _PAPER_ESTIMATORS = (

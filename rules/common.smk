@@ -240,7 +240,6 @@ def gpus(stage):
     return number
 
 
-<<<<<<< HEAD
 # As many jobs with a GPU run here at a time as there are GPUs. A cluster counts its own: "local" is for each job there.
 GPUS = visible_gpus()
 workflow.global_resources.setdefault("gpu", max(1, len(GPUS)))
@@ -270,7 +269,8 @@ def needs(stage):
         return number
 
     return {"mem_mb": asked(megabytes), "runtime": asked(minutes)}
-=======
+
+
 def begin():
     """Before the first job: logs of earlier runs go, so that those at the end are of this one."""
     from pipeline.workflow import closing  # loads pandas
@@ -286,4 +286,3 @@ def end(logs):
     closing.gather(jobs, Path(RESULTS))
     for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, Path(RESULTS))]:
         logger.info(line)
->>>>>>> main
