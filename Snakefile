@@ -2,7 +2,7 @@
 #
 # Path scheme, for each video videos/<video>.<suffix>:
 #   results/<video>/video.json, frames/          decode
-#   results/<video>/masks/                       masks
+#   results/<video>/masks/, people.jpg           masks
 #   results/<video>/camera.json, depth/          depth
 #   results/<video>/pose_init.npz, landmarks.npz pose
 #   results/<video>/fit/                         fit
@@ -70,6 +70,7 @@ rule all:
     input:
         expand(f"{OUT}/{{file}}", video=VIDEOS, file=FILES),
         expand(f"{OUT}/depth", video=filter(has_depth, VIDEOS)),
+        expand(f"{OUT}/people.jpg", video=filter(looks_for_people, VIDEOS)),
         expand(f"{OUT}/provenance/{{stage}}.json", video=VIDEOS, stage=STAGES),
         f"{RESULTS}/metrics.csv",
         expand(f"{RESULTS}/logs/refused_{{n}}", n=range(len(FOUND.refused))),

@@ -72,10 +72,20 @@ use rule decode as benchmark_decode with:
         f"{PREPARED}/logs/decode.log",
     params:
         code=code("decode"),
+        files="",
         directory=folder_of,
         settings=json.dumps(
             config["video"]
-            | {"start": 0, "stop": None, "step": 1, "longest_side": None}
+            | {
+                "start": 0,
+                "stop": None,
+                "step": 1,
+                "longest_side": None,
+                "shot": "all",
+                "capture_fps": None,
+                "calibration": None,
+                "camera": None,
+            }
         ),
 
 

@@ -71,10 +71,15 @@ wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
 
 
-def config_of(wildcards):
-    """The configuration of a job: that of its video, where the sheet of videos says something of it."""
-    clip = FOUND.clips.get(wildcards.get("video"))
+def settings_of(video):
+    """The configuration of a video: the sheet of videos may say something of it."""
+    clip = FOUND.clips.get(video)
     return clip.config if clip else config
+
+
+def config_of(wildcards):
+    """The configuration of a job: that of its video, where it has one."""
+    return settings_of(wildcards.get("video"))
 
 
 def settings(section):
@@ -86,8 +91,13 @@ def has_depth(video):
     """Whether a video gets depth maps: from a backend, or from the dataset that it is of."""
     if video in SEQUENCES and "depth" in SEQUENCES[video].stages:
         return "depth" in SEQUENCES[video].parts
-    clip = FOUND.clips.get(video)
-    return (clip.config if clip else config)["depth"]["backend"] != "none"
+    return settings_of(video)["depth"]["backend"] != "none"
+
+
+def looks_for_people(video):
+    """Whether the masks of a video come from a backend that shows who is in the clip."""
+    given = video in SEQUENCES and "masks" in SEQUENCES[video].stages
+    return not given and settings_of(video)["masks"]["backend"] != "import"
 
 
 def made_by(stage, videos=VIDEOS):
@@ -132,6 +142,12 @@ def video_file(wildcards):
     """The video itself; the benchmark's clips are made by rules."""
     clip = FOUND.clips.get(wildcards.get("video"))
     return [str(clip.path)] if clip else []
+
+
+def decode_files(wildcards):
+    """What is decoded, and with which calibration."""
+    calibration = config_of(wildcards)["video"]["calibration"]
+    return video_file(wildcards) + ([calibration] if calibration else [])
 
 
 def truth(wildcards):

@@ -38,6 +38,16 @@ def test_each_video_of_the_folder_is_a_clip(tmp_path: Path) -> None:
     assert len(found.skipped) == 1 and "x.srt" in found.skipped[0]
 
 
+def test_a_folder_of_images_is_a_clip(tmp_path: Path) -> None:
+    folder = videos(tmp_path / "v", "a.mp4")
+    videos(folder / "take.2", "1.png", "2.png")
+    videos(folder / "a.truth", "1.png")
+    videos(folder / "empty")
+    found = find_clips(config_for(folder))
+    assert list(found.clips) == ["a", "take.2"]
+    assert len(found.skipped) == 1 and "empty: a folder without images" in found.skipped[0]
+
+
 def test_two_videos_of_one_name_are_both_refused(tmp_path: Path) -> None:
     found = find_clips(config_for(videos(tmp_path / "v", "a.mov", "a.mp4", "b.mp4")))
     assert set(found.clips) == {"b"}

@@ -1,5 +1,7 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,6 @@ from pipeline.__main__ import main
 from pipeline.body.load import FREE_BODY
 from pipeline.errors import UserError
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
-from pipeline.evaluation.against_truth import source_frames
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.paths import VideoDir
@@ -316,8 +317,13 @@ def test_a_wrong_table_is_an_error(tmp_path, text, message):
 
 def test_frames_of_a_cut_video():
     video = VideoInfo("v.mp4", "", 30 / 2, 8, 8, 4, 0)
-    assert source_frames(video, {"start": 3, "step": 2}).tolist() == [3, 5, 7, 9]
-    assert source_frames(video, {"start": "1.5s", "step": 2}).tolist() == [45, 47, 49, 51]
+    assert video.source_frames({"start": 3, "step": 2}).tolist() == [3, 5, 7, 9]
+    assert video.source_frames({"start": "1.5s", "step": 2}).tolist() == [45, 47, 49, 51]
+
+
+def test_frames_of_one_shot_of_a_video():
+    video = VideoInfo("v.mp4", "", Fraction(30), 8, 8, 3, 0, start=70)  # its settings began at 20; the shot, later
+    assert video.source_frames({"start": 20, "step": 4}).tolist() == [70, 74, 78]
 
 
 # The stages

@@ -15,6 +15,7 @@ from pipeline.evaluation.summary import number
 from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
 from pipeline.formats.paths import VideoDir
 from pipeline.report import figures, sections
+from pipeline.report.page import ReportSettings, _media
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -126,6 +127,15 @@ def test_pictures_and_runs_are_there(clip):
     assert "2 people; <b> & so on" in page.text  # escaped in the source, or it would be a tag
     assert "b" in page.tags and "<b> & so on" not in clip.report.read_text(encoding="utf-8")
     assert "avatar_posed_000001.ply … avatar_posed_000004.ply (2 files) 2.4 MB" in page.text
+
+
+@pytest.mark.parametrize("people, shown", [(1, False), (2, True)])
+def test_who_is_there_is_shown_where_it_is_a_question(tmp_path, people, shown):
+    paths = VideoDir(tmp_path / "a")
+    provenance(paths, "masks", {}, (), 1.0, {"people": people})
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(paths.people)
+    _, stills = _media(paths, ReportSettings(24))
+    assert [still.title for still in stills] == ["Who is in the clip"] * shown
 
 
 def test_what_is_absent_is_left_out(real):

@@ -52,8 +52,9 @@ def estimate(directory: VideoDir, settings: DepthSettings, out: Path, provenance
 
 
 def _camera(path: Path, video: VideoInfo, settings: DepthSettings, provenance: Provenance) -> Camera:
-    """The camera beside the maps, at the frames' size; else that of the settings."""
-    if not path.is_file():
+    """The calibrated camera, by which the frames were undistorted; else the one beside the maps, at the frames' size;
+    else that of the settings."""
+    if video.K is not None or not path.is_file():
         return camera_from_settings(video, settings, provenance)
     camera = Camera.load(path)
     check_aspect(path, (camera.height, camera.width), video.height, video.width)
