@@ -45,8 +45,9 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def leftovers(directory: Path) -> list[str]:
-    """Temporary files and claims."""
-    return sorted(file.relative_to(directory).as_posix() for file in directory.rglob(".*"))
+    """Temporary files and claims; Snakemake's own marks of folders are none."""
+    hidden = [file for file in directory.rglob(".*") if file.name != ".snakemake_timestamp"]
+    return sorted(file.relative_to(directory).as_posix() for file in hidden)
 
 
 def _timeless(name: str, file: Path) -> bytes:
