@@ -12,7 +12,7 @@ TINY = yaml.safe_load(Path(__file__).with_name("tiny.yaml").read_text(encoding="
 # What each stage makes in results/<video>/.
 MAKES = {
     "decode": ("video.json", "frames"),
-    "masks": ("masks",),
+    "masks": ("masks", "people.jpg"),
     "depth": ("camera.json",),
     "pose": ("pose_init.npz", "landmarks.npz"),
     "fit": ("fit",),
