@@ -295,7 +295,7 @@ def test_a_locked_folder_is_told_in_one_line(scratch: Workflow) -> None:
     assert scratch.snakemake("--unlock").returncode == 0, "without its videos, too"
 
 
-BAD_NAMES = ("a{b}.mp4", "two\nlines.mp4", "metrics.csv.mp4", "logs.mp4", "benchmark.mp4", "ha" * 40 + ".mp4")
+BAD_NAMES = ("a{b}.mp4", "<b>.mp4", "two\nlines.mp4", "metrics.csv.mp4", "logs.mp4", "benchmark.mp4", "ha" * 40 + ".mp4")
 
 
 def test_a_bad_name_costs_its_video_alone(scratch: Workflow) -> None:
