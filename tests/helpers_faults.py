@@ -12,7 +12,7 @@ TINY = yaml.safe_load(Path(__file__).with_name("tiny.yaml").read_text(encoding="
 # What each stage makes in results/<video>/.
 MAKES = {
     "decode": ("video.json", "frames"),
-    "masks": ("masks",),
+    "masks": ("masks", "people.jpg"),
     "depth": ("camera.json",),
     "pose": ("pose_init.npz", "landmarks.npz"),
     "fit": ("fit",),
@@ -45,8 +45,9 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def leftovers(directory: Path) -> list[str]:
-    """Temporary files and claims."""
-    return sorted(file.relative_to(directory).as_posix() for file in directory.rglob(".*"))
+    """Temporary files and claims; Snakemake's own marks of folders are none."""
+    hidden = [file for file in directory.rglob(".*") if file.name != ".snakemake_timestamp"]
+    return sorted(file.relative_to(directory).as_posix() for file in hidden)
 
 
 def _timeless(name: str, file: Path) -> bytes:
@@ -57,5 +58,5 @@ def _timeless(name: str, file: Path) -> bytes:
         with file.open(newline="", encoding="utf-8") as rows:
             return repr([{**row, "seconds": 0} for row in csv.DictReader(rows)]).encode()
     if name == "report.html":
-        return re.sub(r"\d+(\.\d+)? s\b", "", file.read_text(encoding="utf-8")).encode()
+        return re.sub(r"\d+(\.\d+)? (s|min)\b|width: [\d.]+%", "", file.read_text(encoding="utf-8")).encode()
     return file.read_bytes()

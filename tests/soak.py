@@ -86,7 +86,7 @@ def disturb(folder: Folder, settings: dict, chance: random.Random, usual: float)
         pass
     family = psutil.Process(run.pid).children(recursive=True)
     stages = [process for process in family if "pipeline" in _command(process)]
-    hit = {"snakemake": [run], "stage": stages[:1], "all": [run, *family]}[victim]
+    hit = {"snakemake": [run], "stage": chance.sample(stages, min(1, len(stages))), "all": [run, *family]}[victim]
     for process in hit:
         try:
             process.send_signal(sent)

@@ -65,7 +65,7 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
 def test_what_is_not_refused_can_be_a_wildcard(name: str) -> None:
     """Snakemake's patterns hold braces and stars, its file lists lines; the results a folder of that name."""
     if why_refused(name, Path("/")) is None:
-        assert not set(name) & set("{}*?[]\n\r\t")
+        assert not set(name) & set("{}*?[]<>\n\r\t")
         assert name not in ("logs", "benchmark", "metrics.csv", ".", "..")
         name.encode("utf-8")
 

@@ -218,6 +218,8 @@ def test_paths_follow_the_layout() -> None:
         "video": "video.json",
         "frames": "frames",
         "masks": "masks",
+        "people": "people.jpg",
+        "people_refused": "logs/people.jpg",
         "depth": "depth",
         "camera": "camera.json",
         "pose_init": "pose_init.npz",

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.estimators.boxes import area, clip, grow
 from pipeline.estimators.everybody import Everybody
 from pipeline.formats.atomic import atomic_path
+from pipeline.formats.images import save_image
 
 _WIDTH = 960  # px, of the sheet
 _FRAME_HEIGHT = 540  # px, at most, of a frame
@@ -54,7 +55,7 @@ def write_contact_sheet(
             sheet.paste(card, (_MARGIN + k * step, y))
         y += _CROP_HEIGHT + _MARGIN
     with atomic_path(path) as temporary:
-        sheet.save(temporary, quality=88, optimize=True)
+        save_image(sheet, temporary, quality=88, optimize=True)
 
 
 def _frames_of_all(everybody: Everybody) -> list[int]:

@@ -1,6 +1,8 @@
 """Numbered images of a clip: frames/%06d.jpg, masks/%06d.png, depth/%06d.png."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -88,18 +90,28 @@ class DepthFolder(ImageFolder):
         return depth.astype(np.float32) * np.float32(DEPTH_UNIT)
 
 
+def save_image(image: Image.Image, path: str | Path, **options: Any) -> None:
+    """Save an image in the format of the path's suffix.
+
+    By memory: Pillow itself takes a write that a full disk cut short for a whole one, and says nothing.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, format=Image.registered_extensions()[Path(path).suffix], **options)
+    Path(path).write_bytes(buffer.getvalue())
+
+
 def write_frame(path: str | Path, image: np.ndarray) -> None:
     """Write uint8 (H, W, 3) RGB as JPEG."""
-    Image.fromarray(image).save(path, quality=JPEG_QUALITY, subsampling=0)
+    save_image(Image.fromarray(image), path, quality=JPEG_QUALITY, subsampling=0)
 
 
 def write_mask(path: str | Path, mask: np.ndarray) -> None:
     """Write uint8 (H, W) as PNG."""
-    Image.fromarray(mask).save(path, compress_level=3)
+    save_image(Image.fromarray(mask), path, compress_level=3)
 
 
 def write_depth(path: str | Path, depth: np.ndarray) -> None:
     """Write float metres (H, W), 0 or NaN = unknown, as 16-bit millimetres; beyond 65.5 m is unknown too."""
     counts = np.round(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) / DEPTH_UNIT)
     counts[(counts < 0) | (counts > 65535)] = 0
-    Image.fromarray(counts.astype(np.uint16)).save(path, compress_level=3)
+    save_image(Image.fromarray(counts.astype(np.uint16)), path, compress_level=3)

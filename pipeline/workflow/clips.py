@@ -92,8 +92,8 @@ def why_refused(name: str, path: Path) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return "its name is not UTF-8; rename it"
-    if re.search(r"[{}*?\[\]/\x00-\x1f\x7f]", name):
-        return "a name may not hold any of {}*?[]/ nor a line break or another control character; rename it"
+    if re.search(r"[{}*?\[\]<>/\x00-\x1f\x7f]", name):  # Snakemake takes <word> for a variable of a path
+        return "a name may not hold any of {}*?[]<>/ nor a line break or another control character; rename it"
     if name in RESERVED or name.startswith("."):
         return f"the name {name} is taken in the folder of the results; rename it"
     if _periodic.is_periodic(name) is not None:

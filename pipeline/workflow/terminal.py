@@ -20,9 +20,10 @@ LOCKED = (
 )
 # Said once a job, or at the end in other words, or of no use to a reader.
 _DROPPED = re.compile(
-    r"^(host: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute|Storing output in storage"
-    r"|Removing output files of failed job|Complete log\(s\)|Elapsed time|Exiting because a job execution failed"
-    r"|(WorkflowError:\s+)?At least one job did not complete|(localrule|rule) all)"
+    r"^(host: |Conda environments: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute"
+    r"|Storing output in storage|Removing output files of failed job|Complete log\(s\)|Elapsed time"
+    r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
+    r"|(localrule|rule) all)"
 )
 _SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
 
