@@ -13,8 +13,8 @@ import torch
 from benchmarks import floor, launches, losses, machine, rasterizers, rendering, scale, stages, steps, targets
 from benchmarks.rows import Row, table
 from pipeline.formats.records import write_json
-from pipeline.progress import setup_logging
-from pipeline.threads import get_threads, set_threads
+from pipeline.runtime.progress import setup_logging
+from pipeline.runtime.threads import get_threads, set_threads
 
 SECTIONS = ("rasterizer", "losses", "step", "launches", "rendering", "scale", "stages")
 

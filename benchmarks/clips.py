@@ -14,7 +14,7 @@ from pipeline.avatar import render_avatar
 from pipeline.fit.data import LEVELS, Clip, View
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
-from pipeline.settings import load_settings
+from pipeline.runtime.settings import load_settings
 
 _DISTINCT = 12  # frames that are rendered; longer clips repeat them, each with memory of its own
 _FPS = 30.0

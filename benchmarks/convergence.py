@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.errors import UserError
 from pipeline.evaluation.against_truth import source_frames
 from pipeline.evaluation.clip import joints_of
 from pipeline.evaluation.pose_metrics import joint_errors
@@ -30,9 +29,10 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
-from pipeline.settings import build
-from pipeline.threads import get_threads, set_threads
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
+from pipeline.runtime.settings import build
+from pipeline.runtime.threads import get_threads, set_threads
 
 _SMOOTH = 5  # rows of the history whose mean is drawn
 _EVERY = 25  # steps between two measurements of the pose

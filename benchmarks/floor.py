@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from pipeline.threads import get_threads, run_parallel, split
+from pipeline.runtime.threads import get_threads, run_parallel, split
 
 f4 = np.float32
 
@@ -49,7 +49,7 @@ class Machine:
 
 
 def measure() -> Machine:
-    """Measure with as many threads as kernels use (`pipeline.threads`); takes a second."""
+    """Measure with as many threads as kernels use (`pipeline.runtime.threads`); takes a second."""
     return Machine(get_threads(), _peak(), _bandwidth())
 
 

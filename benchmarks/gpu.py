@@ -35,8 +35,8 @@ from pipeline.losses.depth import back_project, depth_2d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import robust
 from pipeline.losses.silhouette import silhouette
-from pipeline.progress import setup_logging
 from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix
+from pipeline.runtime.progress import setup_logging
 from pipeline.splatting import rasterization
 
 SECTION = "GPU"

@@ -10,7 +10,7 @@ from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.avatar import render_avatar
-from pipeline.threads import set_threads
+from pipeline.runtime.threads import set_threads
 
 SECTION = "rendering"
 _POSES = 8

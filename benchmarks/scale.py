@@ -19,7 +19,7 @@ import torch
 from benchmarks.rows import Row, timed
 from benchmarks.steps import fit_of
 from benchmarks.timing import interleave
-from pipeline.threads import set_threads
+from pipeline.runtime.threads import set_threads
 
 SECTION = "scale"
 _FEW_FRAMES = 12  # where pixels are varied

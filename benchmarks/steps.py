@@ -16,7 +16,7 @@ from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.body import load_body
 from pipeline.fit.optimise import JointFit
-from pipeline.threads import set_threads
+from pipeline.runtime.threads import set_threads
 
 SECTION = "step"
 _FRAMES = 24

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.progress import track
+from pipeline.runtime.progress import track
 
 _LEAST_ROUNDS = 3
 

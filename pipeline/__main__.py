@@ -9,10 +9,10 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.formats.claim import claimed
-from pipeline.progress import setup_logging
-from pipeline.settings import has_section
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import setup_logging
+from pipeline.runtime.settings import has_section
 
 STAGES = {
     "studio": "render a synthetic clip with its ground truth",

@@ -21,7 +21,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from pipeline.preflight import ESTIMATORS
-from pipeline.settings import default_config, merged
+from pipeline.runtime.settings import default_config, merged
 from pipeline.weights import SMPL_ADDRESS, Weight, needed
 
 ROOT = Path(__file__).resolve().parent.parent

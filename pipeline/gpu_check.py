@@ -24,7 +24,7 @@ from pipeline.formats.images import write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.rotations import axis_angle_to_matrix
-from pipeline.settings import load_settings
+from pipeline.runtime.settings import load_settings
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.video.decode import DecodeSettings, read_frames
 from pipeline.video.probe import probe

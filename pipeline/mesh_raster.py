@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
 from pipeline.raycast import Hits, check_mesh
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 NEAR = 1e-6  # metres: a triangle with a corner nearer than this is looked for in the whole image

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.errors import UserError
 from pipeline.formats.arrays import read_npz
+from pipeline.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.weights import needed, require, require_smpl
 
 # The paper preset's estimators: stage, backend, and the packages that its code imports.

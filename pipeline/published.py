@@ -6,7 +6,7 @@ The checksums stand here as far as their owners, or several independent users, s
 import hashlib
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 # sha256 by the file's name, or its first digits where a name carries those and no more is known.
 PUBLISHED = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.constant import constant
+from pipeline.runtime.constant import constant
 
 # Below this squared angle the series are used. Their truncation error there is under 1e-15.
 _SMALL_ANGLE_SQUARED = 1e-4

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
-from pipeline.progress import track
 from pipeline.published import PUBLISHED, sha256, wrong
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.gpus import visible_gpus
 from pipeline.preflight import check_backends, estimator
-from pipeline.settings import check_config
+from pipeline.runtime.settings import check_config
 from pipeline.weights import needed
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, shown

@@ -13,9 +13,9 @@ import pytest
 import torch
 from helpers_fit import prepare
 
-from pipeline import threads
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.paths import VideoDir
+from pipeline.runtime import threads
 from pipeline.sources import sources
 from pipeline.studio.clip import ClipRequest, make_clip
 

@@ -16,7 +16,7 @@ from pipeline.body.load import FREE_BODY
 from pipeline.datasets.smpl import Bodies
 from pipeline.formats.images import DepthFolder, MaskFolder
 from pipeline.formats.pose import Pose
-from pipeline.settings import load_settings
+from pipeline.runtime.settings import load_settings
 from pipeline.video.decode import DecodeSettings, read_frames
 from pipeline.video.probe import probe
 

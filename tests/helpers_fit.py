@@ -17,7 +17,7 @@ from pipeline.body import BodyModel
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.settings import load_settings
+from pipeline.runtime.settings import load_settings
 
 if TYPE_CHECKING:
     from conftest import StudioClip

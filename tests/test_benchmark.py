@@ -28,7 +28,6 @@ from pipeline.benchmark.simulate_masks import simulate_masks
 from pipeline.benchmark.simulate_pose import simulate_pose, smooth_noise
 from pipeline.benchmark.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.evaluation.pose_metrics import PELVIS, aligned_joint_errors, joint_errors
 from pipeline.fit.data import load_clip
 from pipeline.fit.settings import FitSettings
@@ -38,7 +37,8 @@ from pipeline.formats.images import DepthFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.settings import default_config, load_settings, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import default_config, load_settings, merged
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = REPOSITORY / "config" / "benchmark.yaml"

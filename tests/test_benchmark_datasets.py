@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 
 from pipeline.benchmark.datasets import DatasetSequence, write_dataset_page
 from pipeline.benchmark.settings import Run, load_benchmark
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = REPOSITORY / "config" / "benchmark.yaml"

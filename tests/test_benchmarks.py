@@ -17,8 +17,8 @@ from benchmarks.rows import Row
 from benchmarks.scene import person
 from benchmarks.steps import fit_of, torch_operations
 from pipeline.losses import image
+from pipeline.runtime.threads import set_threads
 from pipeline.splatting import rasterization, reference
-from pipeline.threads import set_threads
 
 
 @pytest.fixture(autouse=True)

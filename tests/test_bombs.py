@@ -17,13 +17,13 @@ from PIL import Image
 
 from pipeline.body import load_body
 from pipeline.datasets import files
-from pipeline.errors import UserError
 from pipeline.estimators.depth_import import _read as read_depth
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.masks_import import read_pixels
 from pipeline.estimators.motion_readers.content import arrays_of, read_content
 from pipeline.formats.arrays import MOST_BYTES, read_npz
 from pipeline.formats.images import MaskFolder
+from pipeline.runtime.errors import UserError
 
 HUGE = 10**7  # of a side
 

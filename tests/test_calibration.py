@@ -10,11 +10,11 @@ import pytest
 from video_files import decode, pattern, record
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
+from pipeline.runtime.errors import UserError
 from pipeline.video.calibration import read_calibration
 from pipeline.video.encode import write_video
 

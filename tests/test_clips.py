@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
-from pipeline.settings import default_config
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import default_config
 from pipeline.workflow.clips import find_clips, shown, why_refused
 from pipeline.workflow.fingerprints import stamp
 

@@ -23,7 +23,6 @@ from pipeline.datasets import READERS
 from pipeline.datasets.catalog import dataset_clips, video_name
 from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.smpl import Annotation, in_camera, neutral_shape, pelvis
-from pipeline.errors import UserError
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -32,7 +31,8 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.rotations import axis_angle_to_matrix
-from pipeline.settings import check_config, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import check_config, merged
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FRAMES = 5

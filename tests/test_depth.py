@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.estimators import load_backend, masks_import
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.settings import MasksSettings
@@ -23,7 +22,8 @@ from pipeline.formats.images import DepthFolder, MaskFolder, write_depth, write_
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 
 FRAMES, HEIGHT, WIDTH = 3, 30, 40
 

@@ -13,7 +13,7 @@ from pipeline import doctor
 from pipeline.__main__ import main
 from pipeline.doctor import EMBEDDED, MISSING, OK, OPTIONAL, PAPER, Part, examine, table
 from pipeline.preflight import ESTIMATORS
-from pipeline.settings import default_config
+from pipeline.runtime.settings import default_config
 from pipeline.weights import wanted
 
 REAL_IMPORT = importlib.import_module

@@ -14,13 +14,13 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.__main__ import main
 from pipeline.body.load import FREE_BODY
-from pipeline.errors import UserError
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
+from pipeline.runtime.errors import UserError
 
 RNG = np.random.default_rng(3)
 seeds = st.integers(0, 2**32 - 1)

@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.launches import as_on_gpu
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
@@ -31,6 +30,7 @@ from pipeline.formats.pose import Pose
 from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.priors import Neighbours, breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
+from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten

@@ -19,7 +19,7 @@ from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
 from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
-from pipeline.threads import set_threads
+from pipeline.runtime.threads import set_threads
 
 COUNT = 1300  # not a multiple of what kernels work through at once
 NO_MARGIN = Factors(

@@ -19,7 +19,6 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from pipeline.__main__ import STAGES, main
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays, read_npz, write_npz
 from pipeline.formats.atomic import atomic_directory, atomic_path
 from pipeline.formats.avatar import AvatarFile
@@ -31,8 +30,9 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.records import read_json, write_json
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import setup_logging, track
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import setup_logging, track
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 
@@ -519,7 +519,7 @@ GOOD = {"count": 3, "on": True, "size": "full", "inner": {"rate": 0.5, "name": N
 
 @pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.settings.default_config", lambda: {"demo": GOOD, "deep": {"demo": GOOD}})
+    monkeypatch.setattr("pipeline.runtime.settings.default_config", lambda: {"demo": GOOD, "deep": {"demo": GOOD}})
 
 
 @pytest.mark.usefixtures("config")
@@ -555,7 +555,7 @@ def test_wrong_settings_are_told(overrides: dict, told: str) -> None:
 
 
 def test_a_missing_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.settings.default_config", lambda: {"demo": {"rate": 1.0}})
+    monkeypatch.setattr("pipeline.runtime.settings.default_config", lambda: {"demo": {"rate": 1.0}})
     with pytest.raises(UserError, match=r"settings demo: key 'name' is missing; see config/config\.yaml"):
         load_settings("demo", {}, Inner)
 
@@ -604,7 +604,7 @@ def test_track_gives_every_item_and_logs_the_rate(tmp_path: Path) -> None:
 
 
 def test_long_steps_log_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipeline.progress._LOG_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.runtime.progress._LOG_EVERY_SECONDS", 0.0)
     setup_logging(tmp_path / "x.log")
     list(track(range(3), "fit", unit="step"))
     lines = (tmp_path / "x.log").read_text().splitlines()

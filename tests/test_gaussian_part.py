@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.steps import torch_operations
-from pipeline.errors import UserError
 from pipeline.fit.data import load_clip
 from pipeline.fit.optimise import JointFit
 from pipeline.formats.pose import Pose
+from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten

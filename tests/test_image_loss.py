@@ -5,9 +5,9 @@ import torch
 from kernel_code import share_of_packed
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from pipeline import threads
 from pipeline.losses import ssim_kernels
 from pipeline.losses.image import Target, photometric
+from pipeline.runtime import threads
 
 
 @pytest.fixture(autouse=True)

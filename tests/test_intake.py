@@ -11,7 +11,7 @@ from video_files import counting_clip, decode, ffmpeg, numbers, pattern, record,
 
 from pipeline.__main__ import main
 from pipeline.formats.images import FrameFolder
-from pipeline.settings import load_settings
+from pipeline.runtime.settings import load_settings
 from pipeline.video.decode import DecodeSettings, read_frames
 from pipeline.video.encode import write_video
 from pipeline.video.probe import probe

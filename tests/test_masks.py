@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.estimators import detector, masks_mediapipe
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
@@ -20,7 +19,8 @@ from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 
 
 def video_dir(folder: Path, frames: list[np.ndarray]) -> VideoDir:

@@ -6,9 +6,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
-from pipeline.errors import UserError
 from pipeline.motions import Motion, motion
 from pipeline.moves import MOTIONS
+from pipeline.runtime.errors import UserError
 
 FPS = 30
 FRAMES = 60

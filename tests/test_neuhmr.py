@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.motion_field import MotionField, radial_basis
@@ -25,7 +24,8 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.losses.silhouette import jaccard
-from pipeline.settings import DEFAULT_CONFIG, default_config, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import DEFAULT_CONFIG, default_config, merged
 from pipeline.weights import wanted
 
 CPU = torch.device("cpu")

@@ -8,7 +8,6 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.errors import UserError
 from pipeline.estimators import load_backend, pose_mediapipe
 from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection
@@ -22,7 +21,8 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 
 SETTINGS = load_settings("pose", {}, PoseSettings)
 LOST = (5, 6, 7)

@@ -24,7 +24,6 @@ from scipy.spatial.transform import Rotation
 from pipeline.__main__ import main
 from pipeline.body import BodyModel, load_body
 from pipeline.body.load import FREE_BODY
-from pipeline.errors import UserError
 from pipeline.estimators import load_backend
 from pipeline.estimators.motion_readers.content import as_array, read_content
 from pipeline.estimators.motion_readers.people import reanchored
@@ -39,7 +38,8 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 128
 K = np.array([[150.0, 0, 45], [0, 150, 70], [0, 0, 1]])

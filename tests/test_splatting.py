@@ -13,7 +13,7 @@ import torch
 from kernel_code import share_of_packed
 
 from pipeline import jit, threads
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.splatting import compositing, rasterization, reference
 
 PARAMETERS = ("means", "quats", "scales", "opacities", "colors")

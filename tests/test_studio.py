@@ -10,12 +10,12 @@ from scipy.ndimage import maximum_filter
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.errors import UserError
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
 from pipeline.mesh_raster import rasterize
+from pipeline.runtime.errors import UserError
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.subject import dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS

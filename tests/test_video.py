@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from video_files import counting_clip, decode, ffmpeg, numbers, pattern, warnings
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.formats.images import FrameFolder
+from pipeline.runtime.errors import UserError
 from pipeline.video.encode import VideoWriter, write_video
 from pipeline.video.probe import probe
 from pipeline.video.rates import STANDARD_RATES, frame_rate

@@ -7,8 +7,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from pipeline.avatar import posing_kernels as kernels
-from pipeline.jit import array_of
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.jit import array_of
+from pipeline.runtime.threads import run_parallel, split
 
 _MICROSECONDS = 0.02  # a Gaussian
 

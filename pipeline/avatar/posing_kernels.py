@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 

@@ -12,12 +12,12 @@ import pandas as pd
 from pipeline.benchmark.score import COLUMNS as SCORE_COLUMNS
 from pipeline.benchmark.score import HELD_OUT, INITIAL, REFINED, SIDE
 from pipeline.benchmark.settings import ESTIMATORS, Run
-from pipeline.errors import UserError
 from pipeline.evaluation.table import ALL, REAL, STUDIO, read_metrics
 from pipeline.evaluation.table import HELD_OUT as HELD_OUT_SPLIT
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
+from pipeline.runtime.errors import UserError
 
 KEYS = ("estimators", "split", "row", "sequence")
 INITIAL_ROW = "initial"

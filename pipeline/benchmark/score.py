@@ -13,7 +13,6 @@ from torch import Tensor
 from pipeline.avatar import Avatar, render_avatar
 from pipeline.benchmark.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.evaluation.clip import posed, spread
 from pipeline.evaluation.image_metrics import crop, over_white, person_box, psnr, ssim
 from pipeline.evaluation.lpips import MIN_SIDE as LPIPS_MIN_SIDE
@@ -23,7 +22,8 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 COLUMNS = ("metric", "where", "frames", "value")
 HELD_OUT, SIDE, INITIAL, REFINED = "held-out frames", "side cameras", "initial", "refined"

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.settings import build, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import build, merged
 
 SIMULATED, CONFIGURED = ESTIMATORS = ("simulated", "configured")
 

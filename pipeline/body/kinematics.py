@@ -7,7 +7,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from pipeline.body import kinematics_kernels as kernels
-from pipeline.jit import array_of
+from pipeline.runtime.jit import array_of
 
 
 class Motions(torch.autograd.Function):

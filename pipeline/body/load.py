@@ -10,8 +10,8 @@ import torch
 
 from pipeline.body.model import BETAS, JOINTS, PARENTS, BodyModel
 from pipeline.body.unpickle import load_smpl_pickle
-from pipeline.errors import UserError
 from pipeline.formats.arrays import read_npz
+from pipeline.runtime.errors import UserError
 
 FREE_BODY = Path(__file__).parent / "data" / "free_body.npz"
 SMPL_VERTICES = 6890

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from pipeline.body.kinematics import Motions
-from pipeline.constant import constant
-from pipeline.jit import has_kernels
 from pipeline.rotations import axis_angle_to_matrix
+from pipeline.runtime.constant import constant
+from pipeline.runtime.jit import has_kernels
 
 JOINT_NAMES = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",

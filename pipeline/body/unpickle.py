@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from pipeline.errors import UserError
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
+from pipeline.runtime.errors import UserError
 
 
 class _Record:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.datasets import emdb, human36m, neuman, people_snapshot, pw3d, zju_mocap
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 READERS: dict[str, ModuleType] = {
     "neuman": neuman,

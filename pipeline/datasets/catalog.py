@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.datasets import reader_of
 from pipeline.datasets.sequence import PARTS
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _SELECTION = ("start", "stop", "step", "longest_side")
 _GENDERS = ("female", "male")

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.datasets.files import require
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 # Positions of fx, fy, cx, cy among a model's parameters; the lens distortion of the last two is left out, as by all
 # code that reads NeuMan: its images were undistorted by COLMAP.

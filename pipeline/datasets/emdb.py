@@ -18,8 +18,8 @@ import numpy as np
 from pipeline.datasets.files import entry, listed, read_pickle, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays
+from pipeline.runtime.errors import UserError
 
 TITLE = "EMDB"
 WHERE = "https://emdb.ait.ethz.ch (fill in its form)"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats import images as formats
 from pipeline.formats.arrays import read_npy
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
+from pipeline.runtime.errors import UserError
 
 _PHOTOS = (".jpg", ".jpeg", ".png")
 _ADVICE = "; unpack the dataset again"

@@ -21,9 +21,9 @@ import numpy as np
 from pipeline.datasets.files import entry, listed, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays
 from pipeline.formats.records import read_json
+from pipeline.runtime.errors import UserError
 
 TITLE = "Human3.6M"
 WHERE = "http://vision.imar.ro/human3.6m (registration), parsed as linked from https://github.com/mks0601/NeuralAnnot_RELEASE"

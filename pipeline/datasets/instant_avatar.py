@@ -20,8 +20,8 @@ import numpy as np
 from pipeline.datasets.files import listed, read_grey, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays, read_npz
+from pipeline.runtime.errors import UserError
 
 # First frame, last frame (included) and step of each split that poses/ holds (InstantAvatar's
 # confs/dataset/peoplesnapshot; GART's START_END).

@@ -13,7 +13,7 @@ from pipeline.datasets import instant_avatar
 from pipeline.datasets.files import require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Bodies
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 TITLE = "PeopleSnapshot"
 _PREPARATION = "scripts/peoplesnapshot of https://github.com/tijiang13/InstantAvatar"

@@ -19,8 +19,8 @@ import numpy as np
 from pipeline.datasets.files import entry, listed, read_pickle, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays
+from pipeline.runtime.errors import UserError
 
 TITLE = "3DPW"
 WHERE = "https://virtualhumans.mpi-inf.mpg.de/3DPW (accept its licence there)"

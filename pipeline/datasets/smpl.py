@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel, load_body
 from pipeline.datasets.sequence import Motion
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _MM = 1000.0
 _SAME_SHAPE = 1e-3  # standard deviations of a beta

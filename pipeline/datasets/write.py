@@ -14,7 +14,6 @@ from pipeline.body import BodyModel
 from pipeline.datasets.files import read_image
 from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.sequence import Motion, Sequence
-from pipeline.errors import UserError
 from pipeline.estimators.user_files import check_aspect, resize_nearest
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
@@ -24,8 +23,9 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
 from pipeline.rotations import axis_angle_to_matrix
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 from pipeline.video.decode import DecodeSettings
 
 _BOX_MARGIN = 0.15  # share of its longer side added around the joints: head, hands and feet reach beyond them

@@ -24,8 +24,8 @@ from scipy.spatial.transform import Rotation
 from pipeline.datasets.files import entry, read_grey, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera, pelvis
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.content import arrays_of, read_content
+from pipeline.runtime.errors import UserError
 
 TITLE = "ZJU-MoCap"
 WHERE = "https://github.com/zju3dv/neuralbody/blob/master/INSTALL.md#zju-mocap-dataset (fill in its form)"

@@ -12,7 +12,7 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 def load_backend(stage: str, name: str) -> ModuleType:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
 from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, resize_nearest, user_path
@@ -18,7 +17,8 @@ from pipeline.formats.images import DEPTH_UNIT, read_image, write_depth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 FARTHEST = 65.535  # metres that a 16-bit count of millimetres can tell
 NOTHING = 1e6  # metres: renderers write 1e10 where nothing was hit

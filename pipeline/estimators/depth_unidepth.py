@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
 from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings, intrinsics_from_rays
 from pipeline.estimators.networks import choose_device, import_package
 from pipeline.formats.camera import Camera
@@ -22,7 +21,8 @@ from pipeline.formats.images import FrameFolder, write_depth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 from pipeline.weights import needed, require
 
 PACKAGES = ("unidepth", "torch", "torchvision", "timm", "numpy")

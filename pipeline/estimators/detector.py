@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, area, clip, grow, intersection
+from pipeline.runtime.errors import UserError
 
 LANDMARK_NAMES = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",

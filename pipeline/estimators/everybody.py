@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, area, clip, grow, overlap, union
 from pipeline.estimators.detector import Detection, PoseDetector
 from pipeline.estimators.looks import Look, look, unlike
 from pipeline.estimators.people import people, small_people, uncovered
+from pipeline.runtime.errors import UserError
 
 _SELDOM = 0.25  # share of the sampled frames: where fewer show somebody, people are looked for in tiles, too
 _NEW = 20.0  # cost of taking somebody for a new person: more than of any known one who is near enough

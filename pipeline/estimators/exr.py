@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.images import MOST_PIXELS
+from pipeline.runtime.errors import UserError
 
 _MAGIC = 20000630
 _KINDS = {0: np.dtype("<u4"), 1: np.dtype("<f2"), 2: np.dtype("<f4")}

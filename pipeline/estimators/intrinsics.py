@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.camera import Camera
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

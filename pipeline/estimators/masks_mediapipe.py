@@ -18,7 +18,7 @@ from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
+from pipeline.runtime.progress import track
 
 # Pairs of landmarks whose connecting lines, with the torso's quadrilateral, lie inside the person.
 _BONES = (

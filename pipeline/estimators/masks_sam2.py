@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box
 from pipeline.estimators.detector import PoseDetector, check_mediapipe
 from pipeline.estimators.everybody import Subject, parse_person
@@ -29,8 +28,9 @@ from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
 from pipeline.published import check_published
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 from pipeline.weights import needed, require
 
 PACKAGES = ("sam2", "torch", "torchvision", "mediapipe", "numpy")

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import UserError
 from pipeline.gpus import take_gpu
 from pipeline.preflight import INSTALL
+from pipeline.runtime.errors import UserError
 
 
 def import_package(backend: str, module: str, unused: Iterable[str] = ()) -> ModuleType:

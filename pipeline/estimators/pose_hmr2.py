@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.estimators.body_scale import ClipScale, betas_of_size, clip_scale, depth_quotient
 from pipeline.estimators.boxes import Box, clip, mask_box
 from pipeline.estimators.hmr2_network import Prediction, import_models, load_model, predict
@@ -30,6 +29,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.rotations import matrix_to_axis_angle
+from pipeline.runtime.errors import UserError
 from pipeline.weights import needed, require, require_smpl
 
 PACKAGES = ("hmr2", "torch", "torchvision", "timm", "smplx", "numpy", "opencv-contrib-python")

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.estimators.settings import PoseSettings
@@ -22,7 +21,8 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 _SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
 _HIPS = tuple(LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip"))

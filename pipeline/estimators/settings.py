@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import UserError
 from pipeline.estimators.smplify.settings import SmplifySettings
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

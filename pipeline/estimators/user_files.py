@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 def check_path(key: str, path: str | None) -> None:

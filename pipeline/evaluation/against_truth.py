@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body import JOINT_NAMES, BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.evaluation.clip import Clip, joints_of, posed
 from pipeline.evaluation.observed import Outlines, add_overlaps, add_smoothness, overlap
 from pipeline.evaluation.pose_metrics import (
@@ -21,7 +20,8 @@ from pipeline.evaluation.pose_metrics import (
 from pipeline.evaluation.table import REAL, STUDIO, MetricTable
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.pose import Pose
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 log = logging.getLogger(__name__)
 _MM = 1000.0

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from pipeline.body import BodyModel, BodyOutput, load_body
-from pipeline.errors import UserError
 from pipeline.evaluation.table import HELD_OUT, TRAIN, UNSEEN
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
@@ -18,7 +17,8 @@ from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.mesh_raster import rasterize
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 _BATCH = 32  # frames posed at once
 

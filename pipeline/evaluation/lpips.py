@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.errors import UserError
 from pipeline.published import check_published
+from pipeline.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ and float32 leaves an error of some 3e-5 there that the loss (`pipeline.losses.s
 
 import numpy as np
 
-from pipeline.jit import kernel
+from pipeline.runtime.jit import kernel
 
 CHANNELS = 3
 WINDOW = 11  # px a side

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.errors import UserError
 from pipeline.evaluation.table import ALL, HELD_OUT, METRICS, REAL, STUDIO, TRAIN, UNSEEN, read_metrics
 from pipeline.formats.atomic import atomic_path
+from pipeline.runtime.errors import UserError
 
 WHENS = ("initial", "refined", "avatar", "input", "truth")
 KEYS = ["footage", "video", "metric", "unit", "split", "protocol"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
+from pipeline.runtime.errors import UserError
 
 COLUMNS = ("metric", "unit", "when", "scope", "key", "split", "protocol", "value", "footage")
 STUDIO, REAL = "studio (synthetic)", "real video"

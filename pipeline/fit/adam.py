@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.fit.adam_kernel import adam, adam_of_rows
-from pipeline.jit import has_kernels
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.jit import has_kernels
+from pipeline.runtime.threads import run_parallel, split
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-15
 _MICROSECONDS = 1e-3  # a value

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import kernel
+from pipeline.runtime.jit import kernel
 
 f4, u8 = np.float32, np.uint64
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 ONE, TWO = f4(1), f4(2)

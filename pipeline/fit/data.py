@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.errors import UserError
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.progress import track
-from pipeline.threads import map_parallel
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
+from pipeline.runtime.threads import map_parallel
 
 COARSE, MIDDLE, FULL = LEVELS = ("coarse", "middle", "full")
 Levels = dict[str, tuple[np.ndarray, list[np.ndarray]]]  # for each of LEVELS K [3, 3], and the crops

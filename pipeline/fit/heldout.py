@@ -13,8 +13,8 @@ from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
 from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
-from pipeline.progress import track
-from pipeline.threads import map_parallel
+from pipeline.runtime.progress import track
+from pipeline.runtime.threads import map_parallel
 
 _COARSE_PART = 0.5  # of the steps, with middling crops
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from pipeline.avatar import pose_gaussians
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.constant import constant
 from pipeline.fit.data import View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
 from pipeline.losses.depth import depth_3d, in_sight
 from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import robust
+from pipeline.runtime.constant import constant
 from pipeline.splatting import rasterization
 
 _VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible

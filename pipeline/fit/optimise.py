@@ -45,7 +45,7 @@ from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.spread import bone_axes, colour_evidence, spread
 from pipeline.formats.pose import Pose
-from pipeline.progress import track
+from pipeline.runtime.progress import track
 
 log = logging.getLogger(__name__)
 _COLOURS = "sh0", "sh_rest"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS
-from pipeline.errors import UserError
 from pipeline.losses.silhouette import SILHOUETTES
+from pipeline.runtime.errors import UserError
 
 REFINERS = ("joint", "neuhmr")
 CORRECTIONS = ("rows", "motion_field")

@@ -8,8 +8,8 @@ from typing import IO
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
+from pipeline.runtime.errors import UserError
 
 Shape = tuple[int | str, ...]
 MOST_BYTES = 4_000_000_000  # that a file may hold when it is unpacked; a few kilobytes of zip can unpack to petabytes

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _SAME_START = 2.0  # seconds: a clock that is set meanwhile moves the start of a process by as much
 _PATIENCE = 10.0  # seconds that an older run gets to take its half-written files away

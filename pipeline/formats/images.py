@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 JPEG_QUALITY = 95
 MOST_PIXELS = 1 << 27  # of an image; a kilobyte of PNG can unpack to gigabytes

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays, read_npz, write_npz
+from pipeline.runtime.errors import UserError
 
 _SHAPES = {"xy": ("T", "L", 2), "visibility": ("T", "L"), "world": ("T", "L", 3)}
 

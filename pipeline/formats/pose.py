@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.runtime.errors import UserError
 
 _SHAPES = {
     "global_orient": ("T", 3),

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
+from pipeline.runtime.errors import UserError
 
 
 def write_json(path: str | Path, values: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.formats.arrays import check_arrays
 from pipeline.formats.records import check_types, read_json, write_json
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

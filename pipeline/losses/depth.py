@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.jit import array_of, has_kernels
 from pipeline.losses import depth_kernels
 from pipeline.losses.depth_kernels import CHUNK
 from pipeline.losses.known import with_gradients
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.jit import array_of, has_kernels
+from pipeline.runtime.threads import run_parallel, split
 
 _FAR = 1e6  # metres
 _MICROSECONDS = 0.06  # a point

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import kernel
+from pipeline.runtime.jit import kernel
 
 f4 = np.float32
 CHUNK = 256  # points a partial sum: sums do not depend on the number of threads

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 ZERO, ONE, TWO, FOUR = f4(0), f4(1), f4(2), f4(4)

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.constant import constant
-from pipeline.jit import array_of, has_kernels
 from pipeline.losses import ssim_kernels
 from pipeline.losses.known import with_gradients
 from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.constant import constant
+from pipeline.runtime.jit import array_of, has_kernels
+from pipeline.runtime.threads import run_parallel, split
 
 f4 = np.float32
 

@@ -5,7 +5,7 @@ Rows of images are independent, and sums are kept for each row, so that no resul
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 ZERO, ONE = f4(0), f4(1)

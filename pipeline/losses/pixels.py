@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.jit import array_of, has_kernels
 from pipeline.losses import pixel_kernels
 from pipeline.losses.depth import depth_2d
 from pipeline.losses.image import colour_gradient, photometric, window_statistics
 from pipeline.losses.pixel_kernels import ALPHA, AREA, BOTH, COLOUR, DEPTHS, KNOWN, MASK, OPAQUE, SUMS
 from pipeline.losses.silhouette import SILHOUETTES
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.jit import array_of, has_kernels
+from pipeline.runtime.threads import run_parallel, split
 
 _MICROSECONDS = 0.005  # a pixel
 f4 = np.float32

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.jit import array_of, has_kernels
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK
 from pipeline.losses.known import with_gradients
-from pipeline.threads import run_parallel, split
+from pipeline.runtime.jit import array_of, has_kernels
+from pipeline.runtime.threads import run_parallel, split
 
 _MICROSECONDS = 1.5e-3  # a value
 f4 = np.float32

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from pipeline.threads import get_threads
+from pipeline.runtime.threads import get_threads
 
 _PAIRS = 2**25  # distances held at once: 128 MiB
 

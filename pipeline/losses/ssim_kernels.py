@@ -15,7 +15,7 @@ that read and write several arrays (hence the copies to and from scratch).
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4, u8 = np.float32, np.uint64
 ZERO, ONE, TWO = f4(0), f4(1), f4(2)

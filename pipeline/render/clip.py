@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 ZERO, HALF, ONE = f4(0), f4(0.5), f4(1)

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.motions import Motion, motion
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
-from pipeline.threads import map_parallel
+from pipeline.runtime.threads import map_parallel
 
 
 def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:

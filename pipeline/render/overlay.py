@@ -11,7 +11,7 @@ from pipeline.formats.pose import Pose
 from pipeline.mesh_raster import rasterize
 from pipeline.render import draw, kernels
 from pipeline.render.crop import Crop, clip_crop, person_boxes, posed_vertices
-from pipeline.threads import map_parallel
+from pipeline.runtime.threads import map_parallel
 
 GAP = 2  # px between the panels
 _SAMPLES = 60  # frames over the clip at which is looked where the person is

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.body import JOINT_NAMES
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
-from pipeline.threads import map_parallel
+from pipeline.runtime.threads import map_parallel
 
 # Axis-angle in degrees (pipeline.motions tells the signs) of the left side; the right side mirrors y and z. The arms
 # hang clear of the hips, so that they are seen apart from them.

@@ -8,7 +8,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.errors import UserError
 from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.table import METRICS, STUDIO, read_metrics
 from pipeline.formats.camera import Camera
@@ -16,6 +15,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
 from pipeline.report.media import Medium, picture, video
+from pipeline.runtime.errors import UserError
 
 _FRAME_CHARTS = ("mpjpe", "v2v", "translation_error", "iou_body", "reprojection", "jitter")
 _POINT_CHARTS = ("mpjpe", "reprojection")

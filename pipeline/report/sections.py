@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.errors import UserError
 from pipeline.evaluation.summary import change_text, number
 from pipeline.evaluation.table import ALL, HELD_OUT, METRICS, TRAIN
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
+from pipeline.runtime.errors import UserError
 
 STAGES = ("decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export")
 CARDS = ("mpjpe", "pa_mpjpe", "v2v", "iou_body", "reprojection", "jitter", "psnr_crop", "ssim_crop")

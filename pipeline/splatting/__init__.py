@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.splatting import cpu
 
 __all__ = ["rasterization"]

@@ -6,7 +6,7 @@ than the one sort of all (tile, depth) pairs of 3D Gaussian Splatting (Kerbl et 
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4, i4, u4 = np.float32, np.int32, np.uint32
 

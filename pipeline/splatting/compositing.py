@@ -27,7 +27,7 @@ import math
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4, u8, i4 = np.float32, np.uint64, np.int32
 ZERO, HALF, ONE, TWO, THREE, FOUR = f4(0), f4(0.5), f4(1), f4(2), f4(3), f4(4)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.jit import array_of
+from pipeline.runtime.jit import array_of
+from pipeline.runtime.threads import run_parallel, split
 from pipeline.splatting import binning, compositing, projection
 from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
-from pipeline.threads import run_parallel, split
 
 RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 _MICROSECONDS = 0.05  # to project a Gaussian

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32  # a bare Python float would turn the arithmetic into float64
 ZERO, HALF, ONE, TWO = f4(0), f4(0.5), f4(1), f4(2)

@@ -4,9 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.evaluation.summary import aggregate, read_summary, summary_text, write_summary
 from pipeline.formats.paths import VideoDir
+from pipeline.runtime.errors import UserError
 
 HELP = """Gather the figures of all videos, one row a video, metric and split; studio clips and real videos stay apart.
 

@@ -5,8 +5,8 @@ import logging
 import os
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.formats.paths import VideoDir
+from pipeline.runtime.errors import UserError
 
 HELP = """Give another fit of a clip a folder of its own, so that fits can be compared: what the stages before the fit
 wrote is linked there, nothing is copied.

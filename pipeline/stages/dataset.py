@@ -12,9 +12,9 @@ from pipeline.datasets import READERS, reader_of
 from pipeline.datasets.sequence import PARTS
 from pipeline.datasets.smpl import Bodies
 from pipeline.datasets.write import Given, write_sequence
-from pipeline.errors import UserError
 from pipeline.formats.paths import VideoDir
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 from pipeline.video.decode import DecodeSettings
 
 HELP = f"""Turn a sequence of a public dataset into the files of our stages: {", ".join(READERS)}.

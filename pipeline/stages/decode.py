@@ -13,8 +13,8 @@ from pipeline.formats.images import write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.progress import track
+from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.video.calibration import Undistortion, read_calibration
 from pipeline.video.decode import DecodeSettings, announce, count_frames, read_frames, selected_frames
 from pipeline.video.probe import probe

@@ -4,14 +4,14 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.estimators import load_backend
 from pipeline.estimators.intrinsics import DepthSettings
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Find the camera, and the depth of each frame where a backend gives it.
 

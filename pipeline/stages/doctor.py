@@ -5,7 +5,7 @@ import sys
 
 from pipeline.doctor import EMBEDDED, MISSING, examine, table
 from pipeline.doctor_slurm import examine_slurm
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 HELP = """Say for each preset, and for a cluster, what is there, what is not, and the command or address that mends it.
 

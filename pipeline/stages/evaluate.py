@@ -21,9 +21,9 @@ from pipeline.evaluation.summary import summarise, summary_text
 from pipeline.evaluation.table import REAL, MetricTable, write_metrics
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import details
-from pipeline.settings import load_settings, parse_overrides
-from pipeline.threads import get_threads, set_threads
+from pipeline.runtime.progress import details
+from pipeline.runtime.settings import load_settings, parse_overrides
+from pipeline.runtime.threads import get_threads, set_threads
 
 HELP = """Measure what the refinement changed: pictures of held-out frames, outlines, landmarks, smoothness, and with
 ground truth the errors of the pose.

@@ -9,7 +9,6 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import write_bvh
 from pipeline.exports.colors import vertex_colors
@@ -22,9 +21,10 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
-from pipeline.progress import track
 from pipeline.rotations import axis_angle_to_matrix, quaternion_multiply
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Write the motion and the avatar as files that other tools open.
 

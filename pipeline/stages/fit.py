@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.errors import UserError
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
@@ -20,8 +19,9 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.gpus import take_gpu
-from pipeline.settings import load_settings, parse_overrides
-from pipeline.threads import get_threads, set_threads
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings, parse_overrides
+from pipeline.runtime.threads import get_threads, set_threads
 
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     device = choose_device(settings.device)
     threads = args.threads or get_threads()
-    torch.set_num_threads(1)  # torch's spinning threads starve the rasterizer's (pipeline.threads)
+    torch.set_num_threads(1)  # torch's spinning threads starve the rasterizer's (pipeline.runtime.threads)
     set_threads(threads)
 
     pose = Pose.load(directory.pose_init)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from pipeline.errors import UserError
 from pipeline.gpu_check import (
     LARGEST_ERROR,
     LEAST_COSINE,
@@ -19,6 +18,7 @@ from pipeline.gpu_check import (
     short_fit,
     time_rendering,
 )
+from pipeline.runtime.errors import UserError
 from pipeline.splatting import cpu, rasterization
 
 HELP = """Compare gsplat on the GPU with the CPU rasterizer: a small scene's image and every gradient, then a short fit.

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.estimators import load_backend
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Find the person in each frame.
 

@@ -7,7 +7,7 @@ from pipeline.estimators import load_backend
 from pipeline.estimators.settings import PoseSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Estimate the initial motion of the person.
 

@@ -14,7 +14,6 @@ from pipeline.formats.images import save_image
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.motions import Motion
-from pipeline.progress import track
 from pipeline.render import stills
 from pipeline.render.clip import FittedClip, load_fitted_clip
 from pipeline.render.novel_pose import novel_motion, novel_pose_frames
@@ -22,8 +21,9 @@ from pipeline.render.overlay import overlay_frames
 from pipeline.render.performer import Performer
 from pipeline.render.settings import RenderSettings
 from pipeline.render.turntable import turntable_frames
-from pipeline.settings import load_settings, parse_overrides
-from pipeline.threads import get_threads, map_parallel, set_threads
+from pipeline.runtime.progress import track
+from pipeline.runtime.settings import load_settings, parse_overrides
+from pipeline.runtime.threads import get_threads, map_parallel, set_threads
 from pipeline.video.encode import write_video
 
 HELP = """Draw the motion over the video before and after the refinement, and the avatar on its own.

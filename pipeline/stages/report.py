@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.report.page import ReportSettings, build_page
-from pipeline.settings import load_settings, parse_overrides
+from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Put everything about a video on one page that needs no other file and no network.
 

@@ -11,8 +11,8 @@ from pipeline.evaluation.lpips import load_lpips
 from pipeline.evaluation.observed import EvaluateSettings
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
-from pipeline.settings import load_settings, parse_overrides
-from pipeline.threads import get_threads, set_threads
+from pipeline.runtime.settings import load_settings, parse_overrides
+from pipeline.runtime.threads import get_threads, set_threads
 
 HELP = """Score the fit of a studio clip where only the studio can: pictures of held-out frames against the true masks;
 pictures of side cameras, that no stage saw, in the true poses; V2V by surface.

@@ -14,7 +14,6 @@ from pipeline.benchmark.simulate_masks import simulate_masks
 from pipeline.benchmark.simulate_pose import SOURCE, simulate_pose
 from pipeline.benchmark.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.estimators.boxes import mask_box
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
@@ -24,7 +23,8 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.progress import track
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 
 HELP = """Disturb the truth of a studio clip as estimators would: ragged masks, wrong depth and focal length, and wrong
 poses whose mean errors are those asked for. Everything it writes says "simulated".

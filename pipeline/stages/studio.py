@@ -6,8 +6,8 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.moves import MOTIONS
+from pipeline.runtime.errors import UserError
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.wardrobe import OUTFITS
 

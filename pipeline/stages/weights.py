@@ -4,8 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.settings import default_config, merged, parse_overrides
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import default_config, merged, parse_overrides
 from pipeline.weights import SMPL_ADDRESS, fetch_all, wanted
 
 HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0, LPIPS and ConvNeXt-tiny into the paths that the config gives

@@ -26,15 +26,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel, load_body
-from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.motions import motion
-from pipeline.progress import track
 from pipeline.rotations import axis_angle_to_matrix
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
 from pipeline.studio.cameras import ClipCamera, place_cameras
 from pipeline.studio.render import Renderer
 from pipeline.studio.room import build_scene

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import yaml
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 _MATRIX = ("matrix", "camera_matrix", "K", "mtx", "intrinsics", "cameraMatrix")
 _DISTORTION = ("distortions", "distortion_coefficients", "dist_coeffs", "dist_coeff", "dist", "distCoeffs")

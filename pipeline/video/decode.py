@@ -12,7 +12,7 @@ from typing import IO
 import ffmpeg
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.video.images import read_images
 from pipeline.video.rates import Gaps
 from pipeline.video.source import VideoSource

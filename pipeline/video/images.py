@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.video.source import VideoSource
 from pipeline.video.suffixes import image_files
 

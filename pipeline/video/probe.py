@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.video.images import probe_images
 from pipeline.video.interlace import FieldOrder, order_in_header, order_in_pictures
 from pipeline.video.rates import STANDARD_RATES, close_gaps, frame_rate

@@ -14,7 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 from pipeline.video.decode import DecodeSettings
 
 _SIDE = 48  # px of the small picture

@@ -8,7 +8,7 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 # Demuxers of files that hold a video themselves. All others are refused: some open what a file names (concat, hls,
 # dash, imf, sdp), and some make pictures of any text (tty).

@@ -11,8 +11,8 @@ from typing import Any
 
 from snakemake.io import PeriodicityDetector
 
-from pipeline.errors import UserError
-from pipeline.settings import check_config, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import check_config, merged
 from pipeline.video.suffixes import VIDEO_SUFFIXES, is_image_folder
 from pipeline.workflow.sheet import Row, read_sheet
 

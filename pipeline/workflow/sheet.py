@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.settings import default_config, merged
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import default_config, merged
 
 # Short names of columns, and the settings that they stand for. Any other column is a setting by its full name.
 COLUMNS = {

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.errors import UserError
 from pipeline.estimators import depth_unidepth, hmr2_network, masks_sam2, networks, pose_hmr2
 from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.intrinsics import intrinsics_from_rays
@@ -21,7 +20,8 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.settings import load_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.settings import load_settings
 from pipeline.weights import HMR2_CHECKPOINT, HMR2_REGRESSOR
 
 FRAMES, HEIGHT, WIDTH = 14, 160, 128

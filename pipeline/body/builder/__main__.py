@@ -12,7 +12,7 @@ from pipeline.body.builder import makehuman, shape, skeleton, tpose
 from pipeline.body.load import FREE_BODY
 from pipeline.body.model import JOINT_NAMES, JOINTS, PARENTS
 from pipeline.formats.arrays import write_npz
-from pipeline.progress import track
+from pipeline.runtime.progress import track
 
 CLOTHES = Path("pipeline/studio/data/clothes.npz")
 # The pelvis of SMPL's template lies here; the free body's is put at the same place.

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.content import arrays_of
 from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
 from pipeline.formats.arrays import read_text
+from pipeline.runtime.errors import UserError
 
 LAYOUT = "an AMASS npz (poses, trans)"
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")

@@ -13,9 +13,9 @@ from typing import IO, Any, Protocol
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
 from pipeline.formats.arrays import MOST_BYTES, Shape, check_arrays, check_unpacked
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
+from pipeline.runtime.errors import UserError
 
 _PICKLE = 0x80  # first byte of pickle protocols 2 and later
 _OTHERS = {b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x5d\x00\x00": "lzma", b"\x04\x22\x4d\x18": "lz4", b"\x89HDF": "HDF5"}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.motion import Clip, SourceMotion
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.runtime.errors import UserError
 
 
 def decoded_clip(directory: VideoDir, video: VideoInfo) -> Clip:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.content import arrays_of
 from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
+from pipeline.runtime.errors import UserError
 
 LAYOUT = "GVHMR's hmr4d_results.pt"
 _SHAPES = {"global_orient": ("F", 3), "body_pose": ("F", 63), "betas": ("F", 10), "transl": ("F", 3)}

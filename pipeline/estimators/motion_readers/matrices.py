@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
 
 def to_axis_angle(where: str, rotmats: np.ndarray) -> np.ndarray:

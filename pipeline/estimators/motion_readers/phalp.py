@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.content import arrays_of
 from pipeline.estimators.motion_readers.matrices import to_axis_angle
 from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track, centred_camera
+from pipeline.runtime.errors import UserError
 
 LAYOUT = "PHALP's or 4D-Humans' demo_<video>.pkl"
 _FOCAL, _SIDE = 5000.0, 256  # px, of the image padded to a square and shrunk to this side (EXTRA.FOCAL_LENGTH)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.estimators.motion_readers.content import arrays_of, as_array, read_content
 from pipeline.estimators.motion_readers.matrices import to_axis_angle
 from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track, centred_camera
+from pipeline.runtime.errors import UserError
 
 LAYOUT = "TRAM's hps/hps_track_<k>.npy or its folder"
 TRACKS = "hps_track_*.npy"

@@ -28,8 +28,8 @@ from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import Align
-from pipeline.progress import track
-from pipeline.threads import run_parallel
+from pipeline.runtime.progress import track
+from pipeline.runtime.threads import run_parallel
 
 PLANE = 3  # unknowns of a depth map's relative error: constant, and slopes across and down the image
 _LONGEST = 0.3  # of a step, radians a joint

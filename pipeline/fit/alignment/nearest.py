@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.jit import has_kernels, kernel
+from pipeline.runtime.jit import has_kernels, kernel
 
 f4, u8 = np.float32, np.uint64
 

@@ -9,7 +9,7 @@ from pipeline.fit.alignment import normal_kernels
 from pipeline.fit.alignment.evidence import Evidence
 from pipeline.fit.alignment.normal_kernels import AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
 from pipeline.fit.alignment.surface import Posed, Surface
-from pipeline.jit import has_kernels
+from pipeline.runtime.jit import has_kernels
 
 
 def normal_equations(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ the depth plane come after the last joint's. One column a group is empty: eight 
 
 import numpy as np
 
-from pipeline.jit import inline, kernel
+from pipeline.runtime.jit import inline, kernel
 
 f4, u8 = np.float32, np.uint64
 ZERO = f4(0)

@@ -28,7 +28,7 @@ from pipeline.fit.optimise import FitResult, JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.losses.silhouette import jaccard
-from pipeline.progress import track
+from pipeline.runtime.progress import track
 
 log = logging.getLogger(__name__)
 _LEVEL = MIDDLE  # of the crops; NeuHMR shrinks its videos to a quarter or an eighth

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 _LOG_EVERY_SECONDS = 5.0
-_log = logging.getLogger("pipeline.progress")
+_log = logging.getLogger("pipeline.runtime.progress")
 details = logging.getLogger("pipeline.details")  # what is too long for a terminal that several jobs share
 
 

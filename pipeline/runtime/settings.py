@@ -11,9 +11,9 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import jsonschema
 import yaml
 
-from pipeline.errors import UserError
+from pipeline.runtime.errors import UserError
 
-DEFAULT_CONFIG = Path(__file__).resolve().parent.parent / "config" / "config.yaml"
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 SCHEMA = DEFAULT_CONFIG.parent / "schemas" / "config.schema.yaml"
 S = TypeVar("S")
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads ten times as fast
