@@ -9,10 +9,10 @@ from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.runtime.errors import UserError
-from pipeline.gpus import visible_gpus
-from pipeline.preflight import check_backends, estimator
+from pipeline.setup.gpus import visible_gpus
+from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
-from pipeline.weights import needed
+from pipeline.setup.weights import needed
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, shown
 from pipeline.workflow.needs import frames_of, megabytes, minutes

@@ -16,7 +16,7 @@ from helpers_fit import prepare
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.paths import VideoDir
 from pipeline.runtime import threads
-from pipeline.sources import sources
+from pipeline.setup.sources import sources
 from pipeline.studio.clip import ClipRequest, make_clip
 
 torch.set_num_threads(1)  # tests run side by side, and the threads of torch spin while they wait

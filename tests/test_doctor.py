@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from pipeline import doctor
 from pipeline.__main__ import main
-from pipeline.doctor import EMBEDDED, MISSING, OK, OPTIONAL, PAPER, Part, examine, table
-from pipeline.preflight import ESTIMATORS
 from pipeline.runtime.settings import default_config
-from pipeline.weights import wanted
+from pipeline.setup import doctor
+from pipeline.setup.doctor import EMBEDDED, MISSING, OK, OPTIONAL, PAPER, Part, examine, table
+from pipeline.setup.preflight import ESTIMATORS
+from pipeline.setup.weights import wanted
 
 REAL_IMPORT = importlib.import_module
 
@@ -131,7 +131,7 @@ def test_the_paper_preset_tells_all_that_it_needs(healthy, monkeypatch, tmp_path
         wrong.found
         == f"{default_config()['masks']['sam2']['checkpoint']}: expected sha256 2647878d..., found d29751f2..."
     )
-    monkeypatch.setattr("pipeline.published.PUBLISHED", {})
+    monkeypatch.setattr("pipeline.setup.published.PUBLISHED", {})
     healthy |= {"gsplat": "1.5.3", "sam2": "1.1.0"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: real("json") if name in absent else real(name))
     by_name = {part.name: part for part in examine() if part.preset == PAPER}
@@ -157,7 +157,7 @@ def test_every_dependency_has_a_licence():
     names = {part.name: part.licence for part in examine() if part.preset == EMBEDDED}
     for line in tomllib.loads((doctor.ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
         name = Requirement(line).name
-        assert names[name] not in ("", "see its page"), f"say the licence of {name} in pipeline/doctor.py"
+        assert names[name] not in ("", "see its page"), f"say the licence of {name} in pipeline/setup/doctor.py"
 
 
 def test_versions_are_the_installed_ones():

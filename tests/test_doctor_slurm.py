@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import doctor, doctor_slurm
-from pipeline.doctor import MISSING, OK, OPTIONAL, Part
-from pipeline.doctor_slurm import examine_slurm
+from pipeline.setup.doctor import MISSING, OK, OPTIONAL, Part
+from pipeline.setup.doctor_slurm import examine_slurm
 
 PLUGIN = "snakemake-executor-plugin-slurm"
 SAYS = {

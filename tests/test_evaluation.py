@@ -205,7 +205,7 @@ def lpips_weights(folder, seed=0):
 @pytest.fixture
 def any_weights(monkeypatch):
     """Files with the names of published weights may hold others."""
-    monkeypatch.setattr("pipeline.published.PUBLISHED", {})
+    monkeypatch.setattr("pipeline.setup.published.PUBLISHED", {})
 
 
 @pytest.mark.usefixtures("any_weights")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import gpus
+from pipeline.setup import gpus
 
 TAKE = """import os, sys
-from pipeline.gpus import take_gpu
+from pipeline.setup.gpus import take_gpu
 take_gpu()
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.read()"""

@@ -26,7 +26,7 @@ from pipeline.formats.pose import Pose
 from pipeline.losses.silhouette import jaccard
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import DEFAULT_CONFIG, default_config, merged
-from pipeline.weights import wanted
+from pipeline.setup.weights import wanted
 
 CPU = torch.device("cpu")
 NEUHMR = {"candidate_steps": 10, "anchor_steps": 10, "epochs": 2, "samples": 16}

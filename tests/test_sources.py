@@ -1,6 +1,6 @@
 """Which files a rule lists as its input."""
 
-from pipeline.sources import PACKAGE, sources
+from pipeline.setup.sources import PACKAGE, sources
 
 
 def names(*modules: str) -> set[str]:

@@ -14,11 +14,21 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
-from pipeline.preflight import check_backends, estimator
-from pipeline.published import check_published
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import DEFAULT_CONFIG, check_config, default_config, merged
-from pipeline.weights import HMR2_FILES, UNIDEPTH_FILES, Weight, fetch, fetch_all, needed, require, require_smpl, wanted
+from pipeline.setup.preflight import check_backends, estimator
+from pipeline.setup.published import check_published
+from pipeline.setup.weights import (
+    HMR2_FILES,
+    UNIDEPTH_FILES,
+    Weight,
+    fetch,
+    fetch_all,
+    needed,
+    require,
+    require_smpl,
+    wanted,
+)
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
 PAPER = DEFAULT_CONFIG.with_name("paper.yaml")

@@ -23,7 +23,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.weights import needed, require
+from pipeline.setup.weights import needed, require
 
 PACKAGES = ("unidepth", "torch", "torchvision", "timm", "numpy")
 _UNSTEADY = 0.15  # spread of the frames' focal lengths, as a share of the median, above which the user is warned

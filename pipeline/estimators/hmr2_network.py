@@ -20,7 +20,7 @@ from pipeline.formats.images import FrameFolder
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.weights import HMR2_CHECKPOINT, HMR2_CONFIG, HMR2_MEAN, HMR2_REGRESSOR
+from pipeline.setup.weights import HMR2_CHECKPOINT, HMR2_CONFIG, HMR2_MEAN, HMR2_REGRESSOR
 
 CROP = 256  # px a side, of which the network sees the middle 192 columns
 _ASPECT = 192 / 256

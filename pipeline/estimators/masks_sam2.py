@@ -28,10 +28,10 @@ from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.published import check_published
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.weights import needed, require
+from pipeline.setup.published import check_published
+from pipeline.setup.weights import needed, require
 
 PACKAGES = ("sam2", "torch", "torchvision", "mediapipe", "numpy")
 _SAME = 0.5  # overlap of two boxes of one person

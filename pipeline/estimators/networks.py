@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from pipeline.gpus import take_gpu
-from pipeline.preflight import INSTALL
 from pipeline.runtime.errors import UserError
+from pipeline.setup.gpus import take_gpu
+from pipeline.setup.preflight import INSTALL
 
 
 def import_package(backend: str, module: str, unused: Iterable[str] = ()) -> ModuleType:

@@ -30,7 +30,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.rotations import matrix_to_axis_angle
 from pipeline.runtime.errors import UserError
-from pipeline.weights import needed, require, require_smpl
+from pipeline.setup.weights import needed, require, require_smpl
 
 PACKAGES = ("hmr2", "torch", "torchvision", "timm", "smplx", "numpy", "opencv-contrib-python")
 _NEAR, _FAR = 0.3, 100.0  # metres between which a person is believed to be

@@ -21,7 +21,7 @@ class Sam2Settings:
 class Hmr2Settings:
     """Subsection `pose.hmr2`."""
 
-    weights: str  # folder with the four files of HMR2_FILES in pipeline/weights.py
+    weights: str  # folder with the four files of HMR2_FILES in pipeline/setup/weights.py
     device: str  # auto | cpu | cuda
     batch: int  # crops
     scale_tolerance: float  # see pipeline/estimators/body_scale.py

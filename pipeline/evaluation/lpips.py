@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.published import check_published
 from pipeline.runtime.errors import UserError
+from pipeline.setup.published import check_published
 
 log = logging.getLogger(__name__)
 

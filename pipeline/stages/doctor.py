@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from pipeline.doctor import EMBEDDED, MISSING, examine, table
-from pipeline.doctor_slurm import examine_slurm
 from pipeline.runtime.errors import UserError
+from pipeline.setup.doctor import EMBEDDED, MISSING, examine, table
+from pipeline.setup.doctor_slurm import examine_slurm
 
 HELP = """Say for each preset, and for a cluster, what is there, what is not, and the command or address that mends it.
 

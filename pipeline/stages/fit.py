@@ -18,10 +18,10 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
-from pipeline.gpus import take_gpu
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, set_threads
+from pipeline.setup.gpus import take_gpu
 
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 

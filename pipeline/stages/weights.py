@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import default_config, merged, parse_overrides
-from pipeline.weights import SMPL_ADDRESS, fetch_all, wanted
+from pipeline.setup.weights import SMPL_ADDRESS, fetch_all, wanted
 
 HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0, LPIPS and ConvNeXt-tiny into the paths that the config gives
 (models/).

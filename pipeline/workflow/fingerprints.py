@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from pipeline.sources import PACKAGE, sources
+from pipeline.setup.sources import PACKAGE, sources
 
 _DIGITS = 16  # of a digest
 

@@ -14,9 +14,9 @@ import torch
 import yaml
 from torchvision_on_cpu import declare_operators
 
-from pipeline import weights
 from pipeline.__main__ import main
 from pipeline.estimators.networks import import_package
+from pipeline.setup import weights
 
 PACKAGES = ("torchvision", "sam2", "unidepth", "hmr2", "smplx", "timm")
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

@@ -22,7 +22,7 @@ from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
-from pipeline.weights import HMR2_CHECKPOINT, HMR2_REGRESSOR
+from pipeline.setup.weights import HMR2_CHECKPOINT, HMR2_REGRESSOR
 
 FRAMES, HEIGHT, WIDTH = 14, 160, 128
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.published import check_published
 from pipeline.runtime.errors import UserError
+from pipeline.setup.published import check_published
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 _BLOCKS = 3  # of the first stage

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import yaml
 from packaging.requirements import Requirement
 
-from pipeline.doctor import MISSING, OK, OPTIONAL, ROOT, SLURM, Part, package
+from pipeline.setup.doctor import MISSING, OK, OPTIONAL, ROOT, SLURM, Part, package
 
 PROFILE = "profiles/slurm/config.yaml"
 # Snakemake asks after its jobs every 20 to 180 seconds; Slurm must not have forgotten one by then.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.runtime.errors import UserError
-from pipeline.weights import needed, require, require_smpl
+from pipeline.setup.weights import needed, require, require_smpl
 
 # The paper preset's estimators: stage, backend, and the packages that its code imports.
 ESTIMATORS = {

@@ -20,11 +20,11 @@ from types import ModuleType
 import yaml
 from packaging.requirements import Requirement
 
-from pipeline.preflight import ESTIMATORS
 from pipeline.runtime.settings import default_config, merged
-from pipeline.weights import SMPL_ADDRESS, Weight, needed
+from pipeline.setup.preflight import ESTIMATORS
+from pipeline.setup.weights import SMPL_ADDRESS, Weight, needed
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED, PAPER, SLURM = "embedded", "paper", "slurm"
 OK, MISSING, OPTIONAL = "ok", "missing", "optional"
 

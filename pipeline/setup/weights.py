@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.formats.atomic import atomic_path
-from pipeline.published import PUBLISHED, sha256, wrong
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
+from pipeline.setup.published import PUBLISHED, sha256, wrong
 
 log = logging.getLogger(__name__)
 
