@@ -30,12 +30,17 @@ from pipeline.fit.data import COARSE, FULL, Clip
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
+from pipeline.geometry.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_quaternion,
+    quaternion_multiply,
+    quaternion_to_matrix,
+)
 from pipeline.losses.camel import coverage, flatness, point_to_mesh, protrusion, surface_alignment, tips
 from pipeline.losses.depth import back_project, depth_2d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import robust
 from pipeline.losses.silhouette import silhouette
-from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix
 from pipeline.runtime.progress import setup_logging
 from pipeline.splatting import rasterization
 

@@ -12,13 +12,13 @@ from benchmarks.scene import Scene, person, seeded
 from benchmarks.steps import torch_operations
 from benchmarks.timing import interleave
 from pipeline.body import skin, vertex_normals
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.depth import depth_2d, depth_3d
 from pipeline.losses.image import photometric
 from pipeline.losses.priors import Neighbours, robust, roughness
 from pipeline.losses.search import Searchable
 from pipeline.losses.silhouette import silhouette
-from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.splatting import rasterization
 
 SECTION = "losses"

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmarks.scene import Scene
 from pipeline.avatar import pose_gaussians
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.losses.image import Target, photometric
-from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
 
 _PADDING = 16  # px around the person

@@ -15,7 +15,7 @@ from pipeline.avatar.binding import Anchors, anchor
 from pipeline.avatar.gaussians import Gaussians
 from pipeline.avatar.seeding import seed_surface
 from pipeline.body import JOINT_NAMES, BodyModel, load_body
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 
 FOCAL = 1.5  # focal length over the image's side
 _DISTANCE = 2.3  # metres; with the stance below the body covers a quarter of the image

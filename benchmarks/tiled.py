@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.rotations import quaternion_to_matrix
+from pipeline.geometry.rotations import quaternion_to_matrix
 from pipeline.splatting.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
 
 TILE = 16

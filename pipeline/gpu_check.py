@@ -23,7 +23,7 @@ from pipeline.fit.settings import FitSettings
 from pipeline.formats.images import write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.settings import load_settings
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.video.decode import DecodeSettings, read_frames

@@ -17,7 +17,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 
 FPS = Fraction(30)
 DISTANCE = 3.0  # metres

@@ -6,7 +6,7 @@ import torch
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, vertex_normals
 from pipeline.formats.avatar import AvatarFile
-from pipeline.rotations import matrix_to_quaternion
+from pipeline.geometry.rotations import matrix_to_quaternion
 
 _DC = 0.28209479177387814  # the spherical harmonic of degree 0
 SKIN, SHIRT, TROUSERS = (0.85, 0.65, 0.52), (0.75, 0.22, 0.18), (0.20, 0.30, 0.55)

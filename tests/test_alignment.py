@@ -19,7 +19,7 @@ from pipeline.fit.alignment.surface import Posed, right_jacobian
 from pipeline.fit.data import load_clip
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.formats.pose import Pose
-from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.runtime.threads import set_threads
 
 CPU = torch.device("cpu")

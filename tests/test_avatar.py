@@ -15,7 +15,7 @@ from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import load_body, skin
 from pipeline.formats.avatar import AvatarFile
-from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_to_matrix
 
 COUNT = 400
 

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel, load_body, skin, vertex_normals
 from pipeline.body.load import FREE_BODY, SMPL_VERTEX_IDS, body_from_arrays
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.errors import UserError
 
 ELBOW = JOINT_NAMES.index("left_elbow")

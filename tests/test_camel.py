@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.losses import search
 from pipeline.losses.camel import coverage, flatness, point_to_mesh, protrusion, surface_alignment, tips
 from pipeline.losses.search import Searchable, by_distances
-from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 
 MARGIN = 0.03
 

@@ -30,7 +30,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import check_config, merged
 

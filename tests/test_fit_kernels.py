@@ -13,12 +13,12 @@ from pipeline.avatar.posing import Free
 from pipeline.body import load_body
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.depth import by_operations, depth_3d, in_sight
 from pipeline.losses.pixels import pixel_terms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
-from pipeline.rotations import axis_angle_to_matrix, quaternion_to_matrix
 from pipeline.runtime.threads import set_threads
 
 COUNT = 1300  # not a multiple of what kernels work through at once

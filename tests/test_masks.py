@@ -9,7 +9,6 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.estimators import detector, masks_mediapipe
-from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
 from pipeline.estimators.everybody import Everybody, Sighting, _extend, find_everybody
 from pipeline.estimators.looks import BINS
@@ -19,6 +18,7 @@ from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 

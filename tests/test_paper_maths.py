@@ -14,7 +14,7 @@ from pipeline.estimators.depth_unidepth import keep_certain
 from pipeline.estimators.hmr2_network import CROP, crop_image, crop_place
 from pipeline.estimators.intrinsics import intrinsics_from_rays
 from pipeline.estimators.masks_sam2 import soft_mask
-from pipeline.estimators.weak_perspective import (
+from pipeline.geometry.weak_perspective import (
     CROP_FOCAL,
     crop_pixels,
     place_points,

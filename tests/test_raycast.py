@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from pipeline import raycast
 from pipeline.body import load_body
-from pipeline.mesh_raster import rasterize
+from pipeline.geometry import raycast
+from pipeline.geometry.mesh_raster import rasterize
 
 K = np.array([[90.0, 0, 33.3], [0, 85.0, 22.1], [0, 0, 1]])
 WIDTH, HEIGHT = 64, 48

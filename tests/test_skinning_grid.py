@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from pipeline.avatar.avatar import pose_gaussians
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import load_body
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 
 BOX_VOXELS = 64 * 64 * 16
 

@@ -16,7 +16,7 @@ from pipeline.estimators.smplify.landmark_map import landmark_map
 from pipeline.estimators.smplify.priors import beyond_limits, pose_prior
 from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
 from pipeline.estimators.smplify.swaps import find_swaps, mirror_order, swapped
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.settings import load_settings
 
 BODY = load_body("free")

@@ -14,7 +14,7 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
-from pipeline.mesh_raster import rasterize
+from pipeline.geometry.mesh_raster import rasterize
 from pipeline.runtime.errors import UserError
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.subject import dress, random_shape

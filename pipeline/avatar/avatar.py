@@ -12,7 +12,7 @@ from pipeline.avatar.posing import Pose
 from pipeline.body import PARENTS, BodyModel
 from pipeline.body.kinematics import Quaternions
 from pipeline.formats.avatar import AvatarFile
-from pipeline.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
+from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion, quaternion_multiply
 from pipeline.runtime.constant import constant
 from pipeline.runtime.jit import has_kernels
 from pipeline.splatting import rasterization

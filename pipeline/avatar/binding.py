@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body import BodyModel, vertex_normals
-from pipeline.rotations import matrix_to_quaternion
+from pipeline.geometry.rotations import matrix_to_quaternion
 
 BINDINGS = ("camel", "lsw", "gom", "none")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar.gaussians import Gaussians
-from pipeline.rotations import quaternion_to_matrix
+from pipeline.geometry.rotations import quaternion_to_matrix
 
 _SPLIT_SHRINKS = 1.6  # 3DGS
 

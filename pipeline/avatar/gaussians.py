@@ -12,7 +12,7 @@ from pipeline.avatar.avatar import Avatar
 from pipeline.avatar.binding import BINDINGS, Anchors
 from pipeline.avatar.posing import Free
 from pipeline.avatar.skinning_grid import SkinningGrid
-from pipeline.rotations import quaternion_multiply
+from pipeline.geometry.rotations import quaternion_multiply
 from pipeline.runtime.jit import has_kernels
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))

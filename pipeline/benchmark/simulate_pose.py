@@ -30,7 +30,7 @@ from pipeline.evaluation.pose_metrics import (
 )
 from pipeline.formats.camera import Camera
 from pipeline.formats.pose import Pose
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 
 SOURCE = "simulated estimator"
 _MM = 1000.0

@@ -1,6 +1,6 @@
 """Compiled kernels of one pose's joints: their motions from the rest pose, and quaternions; values and gradients.
 
-The formulas are those of `BodyModel.transforms` and of `pipeline.rotations.matrix_to_quaternion`, which are the
+The formulas are those of `BodyModel.transforms` and of `pipeline.geometry.rotations.matrix_to_quaternion`, which are the
 reference.
 """
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body.kinematics import Motions
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.constant import constant
 from pipeline.runtime.jit import has_kernels
 

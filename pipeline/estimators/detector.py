@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.estimators.boxes import Box, area, clip, grow, intersection
+from pipeline.geometry.boxes import Box, area, clip, grow, intersection
 from pipeline.runtime.errors import UserError
 
 LANDMARK_NAMES = (

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from pipeline.body import BodyModel
-from pipeline.estimators.boxes import Box
 from pipeline.estimators.networks import import_package, load_tensors
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
+from pipeline.geometry.boxes import Box
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.setup.weights import HMR2_CHECKPOINT, HMR2_CONFIG, HMR2_MEAN, HMR2_REGRESSOR

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.estimators.boxes import Box, clip, grow, overlap
 from pipeline.estimators.crowd import follow_among
 from pipeline.estimators.detector import Detection, check_mediapipe, follow
 from pipeline.estimators.everybody import Everybody, Subject, parse_person
@@ -18,6 +17,7 @@ from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import Box, clip, grow, overlap
 from pipeline.runtime.progress import track
 
 # Pairs of landmarks whose connecting lines, with the torso's quadrilateral, lie inside the person.

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box
 from pipeline.estimators.detector import PoseDetector, check_mediapipe
 from pipeline.estimators.everybody import Subject, parse_person
 from pipeline.estimators.networks import choose_device, import_package
@@ -28,6 +27,7 @@ from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.setup.published import check_published

@@ -15,12 +15,10 @@ from torch import Tensor
 
 from pipeline.body import BodyModel, load_body
 from pipeline.estimators.body_scale import ClipScale, betas_of_size, clip_scale, depth_quotient
-from pipeline.estimators.boxes import Box, clip, mask_box
 from pipeline.estimators.hmr2_network import Prediction, import_models, load_model, predict
 from pipeline.estimators.networks import choose_device
 from pipeline.estimators.settings import Hmr2Settings, PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.estimators.weak_perspective import crop_pixels, place_points
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -28,7 +26,9 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.rotations import matrix_to_axis_angle
+from pipeline.geometry.boxes import Box, clip, mask_box
+from pipeline.geometry.rotations import matrix_to_axis_angle
+from pipeline.geometry.weak_perspective import crop_pixels, place_points
 from pipeline.runtime.errors import UserError
 from pipeline.setup.weights import needed, require, require_smpl
 

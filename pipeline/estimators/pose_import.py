@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body import BodyModel, load_body
-from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.motion_readers import read_motion
 from pipeline.estimators.motion_readers.frames import decoded_clip, frame_numbers
 from pipeline.estimators.motion_readers.motion import SourceMotion
@@ -23,6 +22,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import mask_box
 from pipeline.runtime.errors import UserError
 
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned

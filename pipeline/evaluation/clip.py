@@ -16,7 +16,7 @@ from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.mesh_raster import rasterize
+from pipeline.geometry.mesh_raster import rasterize
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 

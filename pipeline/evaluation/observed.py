@@ -14,7 +14,7 @@ from pipeline.evaluation.lpips import Lpips
 from pipeline.evaluation.pose_metrics import PELVIS, accelerations, jitter
 from pipeline.evaluation.table import HELD_OUT, TRAIN, MetricTable
 from pipeline.formats.pose import Pose
-from pipeline.rotations import axis_angle_to_matrix
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.progress import track
 
 _POSES_FITTED = {

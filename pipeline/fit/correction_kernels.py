@@ -8,7 +8,7 @@ from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
 ONE, TWO = f4(1), f4(2)
-SMALL = f4(1e-4)  # squared angle below which series are used, as in `pipeline.rotations`
+SMALL = f4(1e-4)  # squared angle below which series are used, as in `pipeline.geometry.rotations`
 
 
 @inline

@@ -12,10 +12,10 @@ from pipeline.avatar.binding import Anchors
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
+from pipeline.geometry.rotations import quaternion_to_matrix
 from pipeline.losses.camel import Factors, Surface, camel, tips
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
-from pipeline.rotations import quaternion_to_matrix
 
 _NEIGHBOURS = 4
 Found = TypeVar("Found", Surface, Neighbours)

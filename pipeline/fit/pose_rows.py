@@ -20,7 +20,7 @@ from pipeline.fit import correction_kernels
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.settings import Rates
 from pipeline.formats.pose import Pose
-from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.runtime.jit import array_of, has_kernels
 
 _JOINTS = len(JOINT_NAMES)

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.geometry.rotations import quaternion_to_matrix
 from pipeline.losses import embedding_kernels
 from pipeline.losses.embedding_kernels import CHUNK, TERMS, TIPS_AT
 from pipeline.losses.known import with_gradients
-from pipeline.rotations import quaternion_to_matrix
 from pipeline.runtime.jit import array_of, has_kernels
 from pipeline.runtime.threads import run_parallel, split
 

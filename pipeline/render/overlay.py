@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.body import BodyModel
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.pose import Pose
-from pipeline.mesh_raster import rasterize
+from pipeline.geometry.mesh_raster import rasterize
 from pipeline.render import draw, kernels
 from pipeline.render.crop import Crop, clip_crop, person_boxes, posed_vertices
 from pipeline.runtime.threads import map_parallel

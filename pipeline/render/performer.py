@@ -12,9 +12,9 @@ from pipeline.avatar import Avatar
 from pipeline.body import BodyModel
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.render import kernels
 from pipeline.render.scene import Scene
-from pipeline.rotations import axis_angle_to_matrix
 from pipeline.splatting import rasterization
 
 # px^2: rasterization widens each Gaussian by this in the image (eps2d), and a fit learns Gaussians that are thinner

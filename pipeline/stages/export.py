@@ -21,7 +21,7 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
-from pipeline.rotations import axis_angle_to_matrix, quaternion_multiply
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_multiply
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.runtime.settings import load_settings, parse_overrides

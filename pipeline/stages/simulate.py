@@ -14,7 +14,6 @@ from pipeline.benchmark.simulate_masks import simulate_masks
 from pipeline.benchmark.simulate_pose import SOURCE, simulate_pose
 from pipeline.benchmark.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
-from pipeline.estimators.boxes import mask_box
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, MaskFolder, write_depth, write_mask
@@ -23,6 +22,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import mask_box
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 

@@ -31,8 +31,8 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.motions import motion
-from pipeline.rotations import axis_angle_to_matrix
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.studio.cameras import ClipCamera, place_cameras

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import raycast
+from pipeline.geometry import raycast
 from pipeline.studio.cameras import ClipCamera
 from pipeline.studio.patterns import smoothstep
 from pipeline.studio.scene import FLOOR, Scene

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.raycast import MeshCaster
+from pipeline.geometry.raycast import MeshCaster
 from pipeline.studio import patterns as paint
 
 FLOOR = 0  # index of the ground's rectangle

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial import ConvexHull, cKDTree
 
-from pipeline.raycast import smooth_normals
+from pipeline.geometry.raycast import smooth_normals
 
 Field = Callable[[np.ndarray], np.ndarray]  # (N, 3) template points -> (N,) metres
 

@@ -11,7 +11,6 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.estimators import depth_unidepth, hmr2_network, masks_sam2, networks, pose_hmr2
-from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.intrinsics import intrinsics_from_rays
 from pipeline.estimators.settings import MasksSettings, PoseSettings
 from pipeline.formats.camera import Camera
@@ -20,6 +19,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import mask_box
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 from pipeline.setup.weights import HMR2_CHECKPOINT, HMR2_REGRESSOR
@@ -197,7 +197,7 @@ def test_pose(paper_settings: dict, directory: Path, studio_clip, smpl_file: Pat
 def test_the_networks_keypoints_are_our_bodys_joints_in_our_crops_pixels(hmr2_folder, smpl_file, decoded) -> None:
     """Its own 2D keypoints (OpenPose order) agree with crop_pixels of our joints: one body, one camera, one unit."""
     from pipeline.body import load_body
-    from pipeline.estimators.weak_perspective import crop_pixels
+    from pipeline.geometry.weak_perspective import crop_pixels
 
     body = load_body(smpl_file)
     model = hmr2_network.load_model(hmr2_folder, body, torch.device("cpu"))

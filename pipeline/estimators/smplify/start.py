@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.body import JOINT_NAMES
-from pipeline.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 _J = {name: k for k, name in enumerate(JOINT_NAMES)}
 # mediapipe's landmarks of a limb, its two joints, the rest direction of its bones, the axis about which the second

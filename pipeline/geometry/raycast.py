@@ -46,7 +46,7 @@ def check_mesh(vertices: np.ndarray, faces: np.ndarray) -> None:
 class MeshCaster:
     """One triangle mesh made ready for rays; build once, then cast from as many cameras and points as wanted.
 
-    A mesh that one camera sees once is drawn faster by `pipeline.mesh_raster`."""
+    A mesh that one camera sees once is drawn faster by `pipeline.geometry.mesh_raster`."""
 
     def __init__(
         self,

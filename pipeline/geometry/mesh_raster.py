@@ -1,7 +1,7 @@
 """Rasterization of triangle meshes: what a pinhole camera sees of a mesh that is drawn once.
 
 A ray caster first sorts a mesh into a tree, which only pays for many views or many rays; a body that moves is a new
-mesh in each frame. Conventions and results are those of `pipeline.raycast`.
+mesh in each frame. Conventions and results are those of `pipeline.geometry.raycast`.
 
 How: homogeneous rasterization (Olano and Greer 1997, "Triangle scan conversion using 2D homogeneous coordinates").
 With corners a, b, c in the camera frame and the ray d = (x, y, 1) through a pixel's centre, the weight of a over the
@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from pipeline.raycast import Hits, check_mesh
+from pipeline.geometry.raycast import Hits, check_mesh
 from pipeline.runtime.jit import inline, kernel
 
 f4 = np.float32
