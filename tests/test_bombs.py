@@ -20,9 +20,9 @@ from pipeline.datasets import files
 from pipeline.estimators.depth_import import _read as read_depth
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.masks_import import read_pixels
-from pipeline.estimators.motion_readers.content import arrays_of, read_content
 from pipeline.formats.arrays import MOST_BYTES, read_npz
 from pipeline.formats.images import MaskFolder
+from pipeline.motion.readers.content import arrays_of, read_content
 from pipeline.runtime.errors import UserError
 
 HUGE = 10**7  # of a side
@@ -153,7 +153,7 @@ def test_a_bomb_is_one_line(tmp_path: Path, name: str, content: bytes, read: Cal
 
 @pytest.mark.parametrize("packed", [zlib.compress, gzip.compress], ids=["zlib", "gzip"])
 def test_a_stream_is_inflated_up_to_a_limit(tmp_path: Path, monkeypatch, packed: Callable[[bytes], bytes]) -> None:
-    monkeypatch.setattr("pipeline.estimators.motion_readers.content.MOST_BYTES", 10_000_000)
+    monkeypatch.setattr("pipeline.motion.readers.content.MOST_BYTES", 10_000_000)
     file = tmp_path / "a.pkl"
     file.write_bytes(packed(pickle.dumps(bytes(20_000_000))))
     with pytest.raises(UserError, match="it unpacks to more than 0 GB"):

@@ -27,7 +27,7 @@ from pipeline.exports.ply import write_ply
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, to_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
-from pipeline.motion_files import load_motion_file
+from pipeline.motion.files import load_motion_file
 from pipeline.splatting import rasterization
 
 FRAMES, FPS = 9, 25.0

@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
-from pipeline.motions import Motion, motion
-from pipeline.moves import MOTIONS
+from pipeline.motion.library import Motion, motion
+from pipeline.motion.moves import MOTIONS
 from pipeline.runtime.errors import UserError
 
 FPS = 30

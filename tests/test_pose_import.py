@@ -25,8 +25,6 @@ from pipeline.__main__ import main
 from pipeline.body import BodyModel, load_body
 from pipeline.body.load import FREE_BODY
 from pipeline.estimators import load_backend
-from pipeline.estimators.motion_readers.content import as_array, read_content
-from pipeline.estimators.motion_readers.people import reanchored
 from pipeline.estimators.settings import PoseSettings
 from pipeline.exports.amass import write_amass
 from pipeline.exports.world import CAMERA_TO_Z_UP, to_world
@@ -38,6 +36,8 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
+from pipeline.motion.readers.content import as_array, read_content
+from pipeline.motion.readers.people import reanchored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 

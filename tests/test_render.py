@@ -20,7 +20,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.motions import motion
+from pipeline.motion.library import motion
 from pipeline.render import draw, stills
 from pipeline.render.crop import clip_crop, person_boxes, posed_vertices, tiles_of
 from pipeline.render.novel_pose import novel_motion, novel_pose_scene

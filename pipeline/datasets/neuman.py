@@ -29,8 +29,8 @@ from pipeline.datasets.colmap import Reconstruction, View, read_reconstruction
 from pipeline.datasets.files import listed, read_grey, require
 from pipeline.datasets.sequence import Located, Motion, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera
-from pipeline.estimators.motion_readers.content import arrays_of, read_content
 from pipeline.formats.arrays import check_arrays, read_npz
+from pipeline.motion.readers.content import arrays_of, read_content
 from pipeline.runtime.errors import UserError
 
 TITLE = "NeuMan"

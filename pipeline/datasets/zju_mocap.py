@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.datasets.files import entry, read_grey, require
 from pipeline.datasets.sequence import Located, Sequence
 from pipeline.datasets.smpl import Annotation, Bodies, in_camera, pelvis
-from pipeline.estimators.motion_readers.content import arrays_of, read_content
+from pipeline.motion.readers.content import arrays_of, read_content
 from pipeline.runtime.errors import UserError
 
 TITLE = "ZJU-MoCap"

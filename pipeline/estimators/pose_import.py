@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body import BodyModel, load_body
-from pipeline.estimators.motion_readers import read_motion
-from pipeline.estimators.motion_readers.frames import decoded_clip, frame_numbers
-from pipeline.estimators.motion_readers.motion import SourceMotion
-from pipeline.estimators.motion_readers.people import Person, betas_for, in_camera, root_offset
 from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.user_files import check_path, user_path
@@ -23,6 +19,10 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import mask_box
+from pipeline.motion.readers import read_motion
+from pipeline.motion.readers.frames import decoded_clip, frame_numbers
+from pipeline.motion.readers.motion import SourceMotion
+from pipeline.motion.readers.people import Person, betas_for, in_camera, root_offset
 from pipeline.runtime.errors import UserError
 
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned

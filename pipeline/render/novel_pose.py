@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.motions import Motion, motion
+from pipeline.motion.library import Motion, motion
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
 from pipeline.runtime.threads import map_parallel
 
 
 def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:
-    """A motion of pipeline.motions (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
+    """A motion of pipeline.motion.library (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
     betas = performer.avatar.betas.numpy()
     return motion(name, max(1, round(seconds * fps)), fps, seed, performer.body, betas)
 

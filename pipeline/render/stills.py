@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.body import BodyModel
 from pipeline.formats.images import FrameFolder
 from pipeline.formats.pose import Pose
-from pipeline.motions import Motion
+from pipeline.motion.library import Motion
 from pipeline.render import draw
 from pipeline.render.crop import Crop, person_boxes, posed_vertices, tiles_of
 from pipeline.render.novel_pose import novel_pose_scene

@@ -13,7 +13,7 @@ from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.images import save_image
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
-from pipeline.motions import Motion
+from pipeline.motion.library import Motion
 from pipeline.render import stills
 from pipeline.render.clip import FittedClip, load_fitted_clip
 from pipeline.render.novel_pose import novel_motion, novel_pose_frames

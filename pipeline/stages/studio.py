@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.moves import MOTIONS
+from pipeline.motion.moves import MOTIONS
 from pipeline.runtime.errors import UserError
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.wardrobe import OUTFITS

@@ -32,7 +32,7 @@ from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.geometry.rotations import axis_angle_to_matrix
-from pipeline.motions import motion
+from pipeline.motion.library import motion
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.studio.cameras import ClipCamera, place_cameras
@@ -56,7 +56,7 @@ class ClipRequest:
     fps: Fraction
     width: int
     height: int
-    motion: str  # name or file, see pipeline.motions.motion
+    motion: str  # name or file, see pipeline.motion.library.motion
     outfit: str  # one of OUTFITS
     moving: bool  # a camera held by hand
     views: int  # cameras besides the main one

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.motion.readers.motion import Clip, SourceMotion
 from pipeline.runtime.errors import UserError
 
 

@@ -10,11 +10,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel, load_body
-from pipeline.estimators.motion_readers.level_camera import find_level_camera
-from pipeline.estimators.motion_readers.motion import Track
 from pipeline.estimators.user_files import check_aspect
 from pipeline.formats.camera import Camera
 from pipeline.formats.provenance import Provenance
+from pipeline.motion.readers.level_camera import find_level_camera
+from pipeline.motion.readers.motion import Track
 from pipeline.runtime.errors import UserError
 
 # Rest pelvis of the neutral mean shapes, J_regressor @ v_template, metres, as other projects' source tells it.

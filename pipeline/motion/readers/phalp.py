@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.estimators.motion_readers.content import arrays_of
-from pipeline.estimators.motion_readers.matrices import to_axis_angle
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track, centred_camera
+from pipeline.motion.readers.content import arrays_of
+from pipeline.motion.readers.matrices import to_axis_angle
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track, centred_camera
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "PHALP's or 4D-Humans' demo_<video>.pkl"

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline.estimators.motion_readers.content import arrays_of
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track, centred_camera
+from pipeline.motion.readers.content import arrays_of
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track, centred_camera
 
 LAYOUT = "WHAM's wham_output.pkl"
 _SHAPES = {"pose": ("N", 72), "trans": ("N", 3), "betas": ("N", 10), "frame_ids": ("N",)}

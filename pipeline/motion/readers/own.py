@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
 from pipeline.formats.pose import Pose
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track
 
 LAYOUT = "a pose file of this project (.npz)"
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.motion_files import load_motion_file
-from pipeline.moves import MOTIONS, Rig
+from pipeline.motion.files import load_motion_file
+from pipeline.motion.moves import MOTIONS, Rig
 
 _CONTACTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 _CONTACT_SOFTNESS = 0.004  # metres of height over which a foot point takes over the contact

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.estimators.motion_readers.content import arrays_of
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
+from pipeline.motion.readers.content import arrays_of
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "GVHMR's hmr4d_results.pt"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.estimators.motion_readers.content import arrays_of
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track
 from pipeline.formats.arrays import read_text
+from pipeline.motion.readers.content import arrays_of
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "an AMASS npz (poses, trans)"

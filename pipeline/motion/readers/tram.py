@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.estimators.motion_readers.content import arrays_of, as_array, read_content
-from pipeline.estimators.motion_readers.matrices import to_axis_angle
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion, Track, centred_camera
+from pipeline.motion.readers.content import arrays_of, as_array, read_content
+from pipeline.motion.readers.matrices import to_axis_angle
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track, centred_camera
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "TRAM's hps/hps_track_<k>.npy or its folder"

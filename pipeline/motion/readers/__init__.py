@@ -6,9 +6,9 @@ Each has `LAYOUT`, what it is called; `matches(content)`, whether an object read
 
 from pathlib import Path
 
-from pipeline.estimators.motion_readers import amass, gvhmr, own, phalp, tram, wham
-from pipeline.estimators.motion_readers.content import read_content
-from pipeline.estimators.motion_readers.motion import Clip, SourceMotion
+from pipeline.motion.readers import amass, gvhmr, own, phalp, tram, wham
+from pipeline.motion.readers.content import read_content
+from pipeline.motion.readers.motion import Clip, SourceMotion
 from pipeline.runtime.errors import UserError
 
 _READERS = (phalp, wham, tram, gvhmr, amass, own)
