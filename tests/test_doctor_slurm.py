@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import doctor, doctor_slurm
+from pipeline.setup import doctor, doctor_slurm
 from pipeline.setup.doctor import MISSING, OK, OPTIONAL, Part
 from pipeline.setup.doctor_slurm import examine_slurm
 

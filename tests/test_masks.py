@@ -8,10 +8,6 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.estimators import detector, masks_mediapipe
-from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
-from pipeline.estimators.everybody import Everybody, Sighting, _extend, find_everybody
-from pipeline.estimators.looks import BINS
 from pipeline.estimators.masks_mediapipe import clean
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
@@ -19,6 +15,10 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box, union
+from pipeline.landmarks import detector, masks_mediapipe
+from pipeline.landmarks.detector import LANDMARK_NAMES, Detection, follow
+from pipeline.people.in_clip import Everybody, Sighting, _extend, find_everybody
+from pipeline.people.looks import BINS
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 

@@ -9,7 +9,6 @@ import torch
 from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.estimators import load_backend, pose_mediapipe
-from pipeline.estimators.detector import LANDMARK_NAMES, Detection
 from pipeline.estimators.pose_mediapipe import _check_enough, _outliers, estimate
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import FittedPose
@@ -21,6 +20,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import mask_box
+from pipeline.landmarks.detector import LANDMARK_NAMES, Detection
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 

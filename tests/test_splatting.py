@@ -12,7 +12,7 @@ import pytest
 import torch
 from kernel_code import share_of_packed
 
-from pipeline import jit, threads
+from pipeline.runtime import jit, threads
 from pipeline.runtime.errors import UserError
 from pipeline.splatting import compositing, rasterization, reference
 

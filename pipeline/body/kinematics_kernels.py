@@ -1,7 +1,7 @@
 """Compiled kernels of one pose's joints: their motions from the rest pose, and quaternions; values and gradients.
 
-The formulas are those of `BodyModel.transforms` and of `pipeline.geometry.rotations.matrix_to_quaternion`, which are the
-reference.
+The formulas are those of `BodyModel.transforms` and of `matrix_to_quaternion` in pipeline/geometry/rotations.py, which
+are the reference.
 """
 
 import math

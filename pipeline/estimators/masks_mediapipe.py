@@ -8,9 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.estimators.crowd import follow_among
-from pipeline.estimators.detector import Detection, check_mediapipe, follow
-from pipeline.estimators.everybody import Everybody, Subject, parse_person
 from pipeline.estimators.settings import MasksSettings
 from pipeline.estimators.subject import find_subject, nobody
 from pipeline.formats.images import FrameFolder, write_mask
@@ -18,6 +15,9 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, overlap
+from pipeline.landmarks.detector import Detection, check_mediapipe, follow
+from pipeline.people.crowd import follow_among
+from pipeline.people.in_clip import Everybody, Subject, parse_person
 from pipeline.runtime.progress import track
 
 # Pairs of landmarks whose connecting lines, with the torso's quadrilateral, lie inside the person.

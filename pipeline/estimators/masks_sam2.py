@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.estimators.detector import PoseDetector, check_mediapipe
-from pipeline.estimators.everybody import Subject, parse_person
 from pipeline.estimators.networks import choose_device, import_package
 from pipeline.estimators.settings import MasksSettings, Sam2Settings
 from pipeline.estimators.subject import find_subject
@@ -28,6 +26,8 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box
+from pipeline.landmarks.detector import PoseDetector, check_mediapipe
+from pipeline.people.in_clip import Subject, parse_person
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.setup.published import check_published

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.estimators.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
@@ -21,6 +20,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box, union
+from pipeline.landmarks.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 

@@ -31,7 +31,7 @@ class Hmr2Settings:
 class MasksSettings:
     backend: str  # name of a module pipeline/estimators/masks_<backend>.py
     path: str | None  # backend import: folder of masks, "{video}" stands for the name
-    person: str | int  # who is followed, see pipeline/estimators/everybody.py
+    person: str | int  # who is followed, see pipeline/people/in_clip.py
     min_confidence: float  # of the person detector, mediapipe
     samples: int
     reach: float

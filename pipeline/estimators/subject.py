@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.estimators.contact_sheet import write_contact_sheet
-from pipeline.estimators.everybody import Everybody, Subject, find_everybody
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.people.contact_sheet import write_contact_sheet
+from pipeline.people.in_clip import Everybody, Subject, find_everybody
 from pipeline.runtime.errors import UserError
 
 _FEW = 100  # px: less height than this gives too little to see limbs by

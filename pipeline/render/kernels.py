@@ -59,7 +59,7 @@ def _at(values, a, b, c, weights):
 def shade_mesh(face, bary, vertices, faces, normals, tints, light, opacity, factor, colour, alpha):
     """Add to colour [h, w, 3] and alpha [h, w], zero before, the mean over factor x factor samples of the mesh.
 
-    face, bary: hits [h * factor, w * factor], of `pipeline.geometry.raycast.Hits`. vertices, normals, tints: [V, 3]. light [3].
+    face, bary: hits [h * factor, w * factor], of `geometry.raycast.Hits`. vertices, normals, tints: [V, 3]. light [3].
     """
     share = ONE / f4(factor * factor)
     for row in range(face.shape[0]):

@@ -11,7 +11,7 @@ from pipeline.runtime.threads import map_parallel
 
 
 def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:
-    """A motion of pipeline.motion.library (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
+    """A motion of motion/library.py (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
     betas = performer.avatar.betas.numpy()
     return motion(name, max(1, round(seconds * fps)), fps, seed, performer.body, betas)
 

@@ -10,7 +10,7 @@ from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
 from pipeline.runtime.threads import map_parallel
 
-# Axis-angle in degrees (pipeline.motion.library tells the signs) of the left side; the right side mirrors y and z. The arms
+# Axis-angle in degrees (motion/library.py tells the signs) of the left side; the right side mirrors y and z. The arms
 # hang clear of the hips, so that they are seen apart from them.
 _AT_EASE = {
     "left_hip": (0, 0, 4),

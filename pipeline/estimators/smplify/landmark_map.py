@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.estimators.detector import LANDMARK_NAMES
+from pipeline.landmarks.detector import LANDMARK_NAMES
 
 # Landmark: joint it moves with; the points whose weighted mean it is (joints, or the body's landmark vertices);
 # further offset in metres of the rest pose (x to the person's left, y up, z forward); how far it is to be trusted.

@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from pipeline.estimators.detector import LANDMARK_NAMES
+from pipeline.landmarks.detector import LANDMARK_NAMES
 
 _HEAD, _ARMS, _LEGS = range(11), range(11, 23), range(23, 33)
 _GROUPS = (_HEAD, _ARMS, _LEGS)

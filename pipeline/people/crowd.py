@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.estimators.detector import Detection, PoseDetector
-from pipeline.estimators.everybody import Everybody, Subject, clear
-from pipeline.estimators.looks import Look, look, unlike
-from pipeline.estimators.people import paint_out, people, uncovered
 from pipeline.geometry.boxes import Box, grow, iou, overlap
+from pipeline.landmarks.detector import Detection, PoseDetector
+from pipeline.people.in_clip import Everybody, Subject, clear
+from pipeline.people.in_image import paint_out, people, uncovered
+from pipeline.people.looks import Look, look, unlike
 
 _LOOKS = 4.0  # cost of wholly different looks; one person's cost 0.4 to 1.2
 _STRANGER = 2.2  # cost of taking somebody for a person not known

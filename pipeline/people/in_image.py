@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.estimators.detector import VISIBLE, Detection, PoseDetector
 from pipeline.geometry.boxes import area, grow, iou, overlap
+from pipeline.landmarks.detector import VISIBLE, Detection, PoseDetector
 
 MOST_PEOPLE = 3  # an image is searched for
 _PAINT_SIDE = 320  # px, longest side of the image that people are painted out of: more than the detector's 224

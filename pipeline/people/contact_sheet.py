@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.estimators.everybody import Everybody
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.images import save_image
 from pipeline.geometry.boxes import area, clip, grow
+from pipeline.people.in_clip import Everybody
 
 _WIDTH = 960  # px, of the sheet
 _FRAME_HEIGHT = 540  # px, at most, of a frame

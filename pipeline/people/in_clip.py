@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.estimators.detector import Detection, PoseDetector
-from pipeline.estimators.looks import Look, look, unlike
-from pipeline.estimators.people import people, small_people, uncovered
 from pipeline.geometry.boxes import Box, area, clip, grow, overlap, union
+from pipeline.landmarks.detector import Detection, PoseDetector
+from pipeline.people.in_image import people, small_people, uncovered
+from pipeline.people.looks import Look, look, unlike
 from pipeline.runtime.errors import UserError
 
 _SELDOM = 0.25  # share of the sampled frames: where fewer show somebody, people are looked for in tiles, too

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.estimators.detector import LANDMARK_NAMES, Detection
 from pipeline.geometry.boxes import clip
+from pipeline.landmarks.detector import LANDMARK_NAMES, Detection
 
 Look = np.ndarray  # (2, BINS) float32: histograms of colour of the upper and the lower body, each sums to 1
 
