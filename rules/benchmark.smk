@@ -4,7 +4,7 @@
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, depth and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
-from pipeline.benchmark.settings import CONFIGURED, SIMULATED, load_benchmark
+from pipeline.accuracy.settings import CONFIGURED, SIMULATED, load_benchmark
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]
 try:

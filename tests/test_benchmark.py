@@ -19,14 +19,14 @@ from clip_files import make_clip, noisy, provenance
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.__main__ import main
-from pipeline.benchmark.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, orderings, worse_sequences
-from pipeline.benchmark.gather import MEAN, mean_of, wide
-from pipeline.benchmark.score import HELD_OUT, SIDE, in_body_of
-from pipeline.benchmark.settings import Benchmark, Errors, Run, load_benchmark
-from pipeline.benchmark.simulate_depth import simulate_camera, simulate_depth
-from pipeline.benchmark.simulate_masks import simulate_masks
-from pipeline.benchmark.simulate_pose import simulate_pose, smooth_noise
-from pipeline.benchmark.surface import vertex_shares
+from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, orderings, worse_sequences
+from pipeline.accuracy.gather import MEAN, mean_of, wide
+from pipeline.accuracy.score import HELD_OUT, SIDE, in_body_of
+from pipeline.accuracy.settings import Benchmark, Errors, Run, load_benchmark
+from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
+from pipeline.accuracy.simulate_masks import simulate_masks
+from pipeline.accuracy.simulate_pose import simulate_pose, smooth_noise
+from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
 from pipeline.evaluation.pose_metrics import PELVIS, aligned_joint_errors, joint_errors
 from pipeline.fit.data import load_clip
@@ -59,7 +59,7 @@ def body() -> BodyModel:
 
 
 def test_the_errors_asked_for_are_those_of_the_papers_table_2(benchmark: Benchmark) -> None:
-    from pipeline.benchmark.paper import NEUMAN, TABLE_2
+    from pipeline.accuracy.paper import NEUMAN, TABLE_2
 
     theirs = dict(zip(NEUMAN, TABLE_2["HMR2.0"]))
     asked = {s.errors.like: (s.errors.mpjpe, s.errors.pa_mpjpe, s.errors.v2v) for s in benchmark.sequences.values()}

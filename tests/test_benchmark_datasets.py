@@ -14,8 +14,8 @@ import pytest
 import yaml
 from numpy.testing import assert_allclose
 
-from pipeline.benchmark.datasets import DatasetSequence, write_dataset_page
-from pipeline.benchmark.settings import Run, load_benchmark
+from pipeline.accuracy.datasets import DatasetSequence, write_dataset_page
+from pipeline.accuracy.settings import Run, load_benchmark
 from pipeline.runtime.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent

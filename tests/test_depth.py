@@ -16,11 +16,11 @@ from pipeline.__main__ import main
 from pipeline.estimators import load_backend, masks_import
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.settings import MasksSettings
-from pipeline.estimators.user_files import numbered_files, resize_nearest
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, MaskFolder, write_depth, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
+from pipeline.formats.user_files import numbered_files, resize_nearest
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import gpu_check
 from pipeline.__main__ import main
-from pipeline.gpu_check import compare, fit_difference, make_results, make_scene, render_with_gradients, short_fit
+from pipeline.accuracy import gpu_check
+from pipeline.accuracy.gpu_check import (
+    compare,
+    fit_difference,
+    make_results,
+    make_scene,
+    render_with_gradients,
+    short_fit,
+)
 from pipeline.splatting import rasterization, reference
 
 CPU = torch.device("cpu")

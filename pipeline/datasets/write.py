@@ -14,7 +14,6 @@ from pipeline.body import BodyModel
 from pipeline.datasets.files import read_image
 from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.sequence import Motion, Sequence
-from pipeline.estimators.user_files import check_aspect, resize_nearest
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_depth, write_frame, write_mask
@@ -22,6 +21,7 @@ from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
+from pipeline.formats.user_files import check_aspect, resize_nearest
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.errors import UserError

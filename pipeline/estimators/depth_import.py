@@ -10,12 +10,12 @@ import numpy as np
 
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
-from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, resize_nearest, user_path
 from pipeline.formats.arrays import read_npy
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DEPTH_UNIT, read_image, write_depth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
+from pipeline.formats.user_files import check_aspect, check_path, numbered_files, resize_nearest, user_path
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track

@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.estimators.settings import MasksSettings
-from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, user_path
 from pipeline.formats.images import read_image, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
+from pipeline.formats.user_files import check_aspect, check_path, numbered_files, user_path
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track

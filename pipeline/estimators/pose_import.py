@@ -10,13 +10,13 @@ import numpy as np
 from pipeline.body import BodyModel, load_body
 from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.estimators.user_files import check_path, user_path
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
+from pipeline.formats.user_files import check_path, user_path
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import mask_box
 from pipeline.motion.readers import read_motion

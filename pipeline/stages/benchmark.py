@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.benchmark.datasets import describe, write_dataset_page
-from pipeline.benchmark.figure import draw_figure
-from pipeline.benchmark.gains import gains
-from pipeline.benchmark.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
-from pipeline.benchmark.page import write_page
-from pipeline.benchmark.settings import SIMULATED, Benchmark, Run, load_benchmark
+from pipeline.accuracy.datasets import describe, write_dataset_page
+from pipeline.accuracy.figure import draw_figure
+from pipeline.accuracy.gains import gains
+from pipeline.accuracy.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
+from pipeline.accuracy.page import write_page
+from pipeline.accuracy.settings import SIMULATED, Benchmark, Run, load_benchmark
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.gpu_check import (
+from pipeline.accuracy.gpu_check import (
     LARGEST_ERROR,
     LEAST_COSINE,
     compare,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.gpu_check import make_results, short_fit
+from pipeline.accuracy.gpu_check import make_results, short_fit
 from pipeline.runtime.threads import get_threads, set_threads
 
 HELP = """Compile the kernels of the fit now, in about a minute, instead of at the first video. `make install` does so.

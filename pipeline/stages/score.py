@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.benchmark.score import score
+from pipeline.accuracy.score import score
 from pipeline.evaluation.lpips import load_lpips
 from pipeline.evaluation.observed import EvaluateSettings
 from pipeline.formats.atomic import atomic_path

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.benchmark.settings import Errors, Simulated, load_benchmark
-from pipeline.benchmark.simulate_depth import simulate_camera, simulate_depth
-from pipeline.benchmark.simulate_masks import simulate_masks
-from pipeline.benchmark.simulate_pose import SOURCE, simulate_pose
-from pipeline.benchmark.surface import vertex_shares
+from pipeline.accuracy.settings import Errors, Simulated, load_benchmark
+from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
+from pipeline.accuracy.simulate_masks import simulate_masks
+from pipeline.accuracy.simulate_pose import SOURCE, simulate_pose
+from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera

@@ -10,9 +10,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel, load_body
-from pipeline.estimators.user_files import check_aspect
 from pipeline.formats.camera import Camera
 from pipeline.formats.provenance import Provenance
+from pipeline.formats.user_files import check_aspect
 from pipeline.motion.readers.level_camera import find_level_camera
 from pipeline.motion.readers.motion import Track
 from pipeline.runtime.errors import UserError

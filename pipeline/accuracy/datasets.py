@@ -9,11 +9,11 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from pipeline.benchmark import paper
-from pipeline.benchmark.gains import FULL
-from pipeline.benchmark.gather import COLUMNS, INITIAL_ROW, KEYS, MOTION, TIME, mean_of
-from pipeline.benchmark.settings import Benchmark, Run
-from pipeline.benchmark.tables import (
+from pipeline.accuracy import paper
+from pipeline.accuracy.gains import FULL
+from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, KEYS, MOTION, TIME, mean_of
+from pipeline.accuracy.settings import Benchmark, Run
+from pipeline.accuracy.tables import (
     INITIAL_LABEL,
     PAPER,
     PICTURE,

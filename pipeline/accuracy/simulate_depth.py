@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from pipeline.benchmark.settings import DepthErrors
-from pipeline.benchmark.simulate_pose import SOURCE, smooth_noise
+from pipeline.accuracy.settings import DepthErrors
+from pipeline.accuracy.simulate_pose import SOURCE, smooth_noise
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder
 

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.benchmark.gather import INITIAL_ROW, by_sequence, mean_of
-from pipeline.benchmark.settings import Benchmark
+from pipeline.accuracy.gather import INITIAL_ROW, by_sequence, mean_of
+from pipeline.accuracy.settings import Benchmark
 from pipeline.formats.atomic import atomic_path
 
 _INK, _GREY, _LINE = "#22272e", "#8a929c", "#d8dde3"

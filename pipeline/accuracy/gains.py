@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.benchmark.gather import INITIAL_ROW, by_sequence, mean_of
-from pipeline.benchmark.settings import SIMULATED
+from pipeline.accuracy.gather import INITIAL_ROW, by_sequence, mean_of
+from pipeline.accuracy.settings import SIMULATED
 
 FULL = "full"
 # Rows that differ in the binding alone: CAMEL, Gaussians on mesh, learnable skinning weights

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.accuracy.surface import vertex_shares
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.benchmark.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
 from pipeline.evaluation.clip import posed, spread
 from pipeline.evaluation.image_metrics import crop, over_white, person_box, psnr, ssim

@@ -9,11 +9,11 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from pipeline.benchmark import paper
-from pipeline.benchmark.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, gains, orderings, worse_sequences
-from pipeline.benchmark.gather import COLUMNS, INITIAL_ROW, MOTION, SIDE_PICTURES, TIME, mean_of
-from pipeline.benchmark.settings import CONFIGURED, SIMULATED, Benchmark
-from pipeline.benchmark.tables import (
+from pipeline.accuracy import paper
+from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, gains, orderings, worse_sequences
+from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, MOTION, SIDE_PICTURES, TIME, mean_of
+from pipeline.accuracy.settings import CONFIGURED, SIMULATED, Benchmark
+from pipeline.accuracy.tables import (
     INITIAL_LABEL,
     PICTURE,
     POSE,

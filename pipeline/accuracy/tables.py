@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.benchmark.gains import FULL
-from pipeline.benchmark.gather import COLUMNS, by_sequence, mean_of
-from pipeline.benchmark.settings import Benchmark
+from pipeline.accuracy.gains import FULL
+from pipeline.accuracy.gather import COLUMNS, by_sequence, mean_of
+from pipeline.accuracy.settings import Benchmark
 
 POSE = ("mpjpe", "pa_mpjpe", "v2v_surface")
 PICTURE = ("psnr", "ssim", "lpips")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.benchmark.score import COLUMNS as SCORE_COLUMNS
-from pipeline.benchmark.score import HELD_OUT, INITIAL, REFINED, SIDE
-from pipeline.benchmark.settings import ESTIMATORS, Run
+from pipeline.accuracy.score import COLUMNS as SCORE_COLUMNS
+from pipeline.accuracy.score import HELD_OUT, INITIAL, REFINED, SIDE
+from pipeline.accuracy.settings import ESTIMATORS, Run
 from pipeline.evaluation.table import ALL, REAL, STUDIO, read_metrics
 from pipeline.evaluation.table import HELD_OUT as HELD_OUT_SPLIT
 from pipeline.formats.paths import VideoDir

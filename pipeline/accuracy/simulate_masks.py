@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from pipeline.benchmark.settings import MaskErrors
-from pipeline.benchmark.simulate_pose import smooth_noise
+from pipeline.accuracy.settings import MaskErrors
+from pipeline.accuracy.simulate_pose import smooth_noise
 from pipeline.formats.images import MaskFolder
 
 _HAND = 0.11  # metres: radius of what is lost with a hand

@@ -17,8 +17,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from pipeline.benchmark.settings import Errors, PoseErrors
-from pipeline.benchmark.surface import vertex_shares
+from pipeline.accuracy.settings import Errors, PoseErrors
+from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.body.model import PARENTS
 from pipeline.evaluation.pose_metrics import (

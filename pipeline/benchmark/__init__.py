@@ -1,1 +1,0 @@
-"""The benchmark: studio clips and simulated estimators, sequences of datasets, rows of ablations, and their tables."""
