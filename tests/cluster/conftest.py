@@ -22,10 +22,14 @@ if os.geteuid() != 0:
     MISSING.append("root")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only where asked for by their path: `make test` runs two processes, and there is one Slurm."""
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    asked = any(path.is_relative_to(HERE) for path in paths)
+    reason = f"make test-cluster installs or needs {', '.join(MISSING)}" if asked else "make test-cluster runs it"
     for item in items:
-        if MISSING and HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason=f"make test-cluster installs or needs {', '.join(MISSING)}"))
+        if (MISSING or not asked) and HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
