@@ -64,7 +64,7 @@ VIDEOS = {**SEQUENCES, **FOUND.clips}
 if workflow.is_main_process:
     output = workflow.output_settings
     if not (output.dryrun or output.verbose or output.printshellcmds):
-        terminal.attach(logger)
+        terminal.attach(logger, workflow)
     for line in FOUND.skipped:
         logger.warning(f"warning: {line}")
 

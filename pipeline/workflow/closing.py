@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.evaluation.summary import aggregate, headlines, number, summarise, write_summary
 from pipeline.evaluation.table import METRICS, read_metrics
+from pipeline.workflow.terminal import title
 
 _SHOWN = ("mpjpe", "pa_mpjpe", "iou_body", "psnr_crop")  # of a video's figures, in the last lines
 
@@ -33,7 +34,7 @@ def endings(dag: Any) -> list[Ending]:
         Ending(
             stage=job.rule.name,
             video=job.wildcards_dict.get("video", ""),
-            title=" · ".join([*map(str, job.wildcards_dict.values()), job.rule.name]),
+            title=title(job),
             logs=tuple(Path(str(log)) for log in job.log),
             needed=dag.needrun(job),
             finished=dag.finished(job),

@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -28,19 +27,15 @@ _DROPPED = re.compile(
 _SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
 
 
-@dataclass(frozen=True)
-class _Job:
-    title: str
-    started: float  # time.monotonic()
-
-
 class RunLines(logging.Formatter):
     """Formats Snakemake's events as short lines; an empty one is not printed."""
 
-    def __init__(self, default: logging.Formatter) -> None:
+    def __init__(self, default: logging.Formatter, workflow: Any) -> None:
         super().__init__()
         self._default = default
-        self._jobs: dict[int, _Job] = {}
+        self._workflow = workflow
+        self._started: dict[int, float] = {}  # time.monotonic() by job; not all executors tell of it
+        self._titles: dict[int, str] = {}
         self._done = 0
         self._total = 0
         self._formats = {
@@ -68,20 +63,26 @@ class RunLines(logging.Formatter):
         return f"{self._total} jobs to run: {', '.join(f'{count} {rule}' for rule, count in counts.items())}"
 
     def _job_starts(self, told: Mapping[str, Any]) -> str:
-        title = " · ".join([*map(str, told["wildcards"].values()), told["rule_name"]])
-        self._jobs[told["jobid"]] = _Job(title, time.monotonic())
-        return "" if told["rule_name"] == "all" else f"{title}: started"
+        self._started[told["jobid"]] = time.monotonic()
+        return "" if told["rule_name"] == "all" else f"{self._title(told['jobid'])}: started"
 
     def _job_ends(self, told: Mapping[str, Any]) -> str:
-        job = self._jobs.get(told["job_id"])
-        if job is None or job.title == "all":
+        name = self._title(told["job_id"])
+        if name == "all":
             return ""
         self._done += 1
-        return f"{job.title}: done in {time.monotonic() - job.started:.0f} s [{self._done} of {self._total}]"
+        started = self._started.get(told["job_id"])
+        took = "" if started is None else f" in {time.monotonic() - started:.0f} s"
+        return f"{name}: done{took} [{self._done} of {self._total}]"
 
     def _job_fails(self, told: Mapping[str, Any]) -> str:
-        job = self._jobs.get(told["jobid"])
-        return f"{job.title if job else told['rule_name']}: failed; see {', '.join(told['log']) or '.snakemake/log'}"
+        return f"{self._title(told['jobid'])}: failed; see {', '.join(told['log']) or '.snakemake/log'}"
+
+    def _title(self, jobid: int) -> str:
+        if jobid not in self._titles:
+            dag = self._workflow.dag
+            self._titles |= {dag.jobid(job): title(job) for job in dag.jobs}
+        return self._titles.get(jobid, "a job")
 
     def _group_fails(self, told: Mapping[str, Any]) -> str:
         return "\n".join(map(self._job_fails, told["job_error_info"]))
@@ -97,13 +98,18 @@ class _RunHandler(logging.StreamHandler):
             self.flush()
 
 
-def attach(logger: logging.Logger) -> None:
+def title(job: Any) -> str:
+    """What a job of Snakemake's is about: "juggle · fit"."""
+    return " · ".join([*map(str, job.wildcards_dict.values()), job.rule.name])
+
+
+def attach(logger: logging.Logger, workflow: Any) -> None:
     """Put the short lines in the place of Snakemake's, unless a logger plugin of the user's writes to the terminal."""
     for handler in list(logger.handlers):
         if handler.get_name() != "DefaultStreamHandler":
             continue
         short = _RunHandler(handler.stream)
         short.filters = handler.filters
-        short.setFormatter(RunLines(handler.formatter))
+        short.setFormatter(RunLines(handler.formatter, workflow))
         logger.removeHandler(handler)
         logger.addHandler(short)
