@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.evaluation.against_truth import source_frames
 from pipeline.evaluation.clip import joints_of
 from pipeline.evaluation.pose_metrics import joint_errors
 from pipeline.fit.data import load_clip
@@ -78,7 +77,7 @@ def refit(folder: Path, truth: Path) -> Curve:
     decode = read_provenance(directory.provenance("decode"))["settings"]
     clip = load_clip(directory, pose, settings, torch.device("cpu"))
     frames = np.flatnonzero(clip.train)
-    true_joints = joints_of(body, true, source_frames(VideoInfo.load(directory.video), decode)[frames])
+    true_joints = joints_of(body, true, VideoInfo.load(directory.video).source_frames(decode)[frames])
     threads = get_threads()
     torch.set_num_threads(1)
     set_threads(threads)

@@ -19,7 +19,7 @@ threads.
 Traps, each worth a factor of 5 to 10 where it undoes vectorisation: scratch arrays are slices at constant offsets of
 one array, so that the compiler can tell them apart; `lanes` is an argument and always 16, because a loop with a small
 constant count gets unrolled into scalars; indices are unsigned, because negative ones cost a branch; no min/max over
-lanes. `tests/test_splatting.py` has a speed check.
+lanes. `tests/splatting/test_splatting.py` has a speed check.
 """
 
 import math

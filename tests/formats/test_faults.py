@@ -19,7 +19,7 @@ from helpers_faults import MAKES, arguments, contents, leftovers
 
 from pipeline.__main__ import main
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("KILL_SEED", "0"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.workflow.needs import frames_of, megabytes, minutes
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_frames_are_counted_once_decoded_and_guessed_before(tmp_path: Path) -> None:

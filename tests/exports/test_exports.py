@@ -433,7 +433,7 @@ def test_the_stage_records_what_it_wrote(results: Path) -> None:
 
 
 def test_the_stage_refuses_another_body(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with np.load(Path(__file__).parent.parent / "pipeline/body/data/free_body.npz") as data:
+    with np.load(Path(__file__).parents[2] / "pipeline/body/data/free_body.npz") as data:
         np.savez(tmp_path / "other.npz", **dict(data) | {"name": np.array("smpl")})
     before = {path: path.stat().st_mtime_ns for path in (results / "exports").iterdir()}
     assert main(["export", str(results), "--body-model", str(tmp_path / "other.npz")]) == 1

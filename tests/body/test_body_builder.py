@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from pipeline.body import JOINT_NAMES, load_body, vertex_normals
 from pipeline.body.builder import shape, skeleton, tpose
 
-CLOTHES = Path(__file__).parent.parent / "pipeline" / "studio" / "data" / "clothes.npz"
+CLOTHES = Path(__file__).parents[2] / "pipeline" / "studio" / "data" / "clothes.npz"
 
 
 def samples(count: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
+from pipeline.estimators import masks_mediapipe
 from pipeline.estimators.masks_mediapipe import clean
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
@@ -15,7 +16,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box, union
-from pipeline.landmarks import detector, masks_mediapipe
+from pipeline.landmarks import detector
 from pipeline.landmarks.detector import LANDMARK_NAMES, Detection, follow
 from pipeline.people.in_clip import Everybody, Sighting, _extend, find_everybody
 from pipeline.people.looks import BINS

@@ -18,7 +18,7 @@ from pipeline.accuracy.datasets import DatasetSequence, write_dataset_page
 from pipeline.accuracy.settings import Run, load_benchmark
 from pipeline.runtime.errors import UserError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "config" / "benchmark.yaml"
 FRAMES = 10
 NOISE = 0.1  # radians that the pose estimate in NeuMan's layout is off

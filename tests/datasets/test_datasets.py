@@ -34,7 +34,7 @@ from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import check_config, merged
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 FRAMES = 5
 NOISE = 0.02  # radians, of an estimate that a dataset ships
 LOST = 2  # a frame whose person is absent

@@ -16,7 +16,7 @@ from pipeline.__main__ import main
 from pipeline.formats import claim
 from pipeline.formats.atomic import atomic_directory, atomic_path
 
-SLOW = Path(__file__).with_name("slow_stage.py")
+SLOW = Path(__file__).parents[1] / "helpers" / "slow_stage.py"
 
 
 def start(directory: Path, text: str, host: str = "here", parent: bool = False) -> subprocess.Popen[str]:
@@ -24,7 +24,7 @@ def start(directory: Path, text: str, host: str = "here", parent: bool = False) 
     command = [sys.executable, str(SLOW), host, "decode", str(directory), text, str(directory / f"{text}.go")]
     if parent:
         command = ["bash", "-c", '"$@"; true', "bash", *command]
-    environment = os.environ | {"PYTHONPATH": str(SLOW.parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(SLOW.parents[2])}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     wait_for((directory / f"{text}.waits").exists)
     return process

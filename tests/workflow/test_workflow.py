@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 WORKFLOW = ("Snakefile", "rules", "profiles", "config", "envs", "pipeline")
 NAME = "tänzer im hof"  # spaces and a non-ASCII letter
 TOO_SHORT = "pose: {min_frames: 1000}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-TINY = yaml.safe_load(Path(__file__).with_name("tiny.yaml").read_text(encoding="utf-8"))
+TINY = yaml.safe_load(Path(__file__).parents[1].joinpath("tiny.yaml").read_text(encoding="utf-8"))
 # What each stage makes in results/<video>/.
 MAKES = {
     "decode": ("video.json", "frames"),

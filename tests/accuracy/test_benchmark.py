@@ -40,7 +40,7 @@ from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import default_config, load_settings, merged
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "config" / "benchmark.yaml"
 TARGET = Errors("Bike", 77.2, 58.2, 70.8)
 
