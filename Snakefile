@@ -26,6 +26,11 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "rules/common.smk"
+
+
+container: config["container"]
+
+
 include: "rules/refuse.smk"
 include: "rules/dataset.smk"
 include: "rules/decode.smk"
@@ -77,12 +82,14 @@ rule all:
 
 def close(log):
     """The last words of a run: a line a video, those that failed at the end."""
-    from pipeline.workflow import closing
+    from pipeline.workflow import closing, results
 
     jobs = closing.endings(workflow.dag)
-    closing.gather(jobs, Path(RESULTS))
-    for line in [f"log: {' '.join(log)}", *closing.last_words(jobs, Path(RESULTS))]:
+    there = results.Results(RESULTS, workflow.inputfile)
+    closing.gather(jobs, there)
+    for line in [f"log: {' '.join(log)}", *closing.last_words(jobs, there)]:
         logger.info(line)
+    there.close()
 
 
 onstart:

@@ -4,6 +4,11 @@ def fit_files(wildcards):
     return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
 
 
+def fitted_folder(wildcards, output):
+    """results/<video>/ of a fit, whose first output is one folder deeper than those of other stages."""
+    return str(Path(output.avatar).parent.parent)
+
+
 rule fit:
     input:
         frames=rules.decode.output.frames,
@@ -31,7 +36,7 @@ rule fit:
     resources:
         gpu=gpus("fit"),
     params:
-        directory=lambda wildcards, output: str(Path(output.avatar).parent.parent),
+        directory=fitted_folder,
         settings=settings("fit"),
         body=body_model,
         code=code("fit"),

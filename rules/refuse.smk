@@ -10,6 +10,8 @@ rule refuse:
         f"{RESULTS}/logs/refused_{{number}}.log",
     wildcard_constraints:
         number=r"\d+",
+    container:
+        None
     params:
         line=lambda wildcards: f"error: {FOUND.refused[int(wildcards.number)]}",
     shell:
