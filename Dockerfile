@@ -5,8 +5,8 @@ FROM ${BASE}
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY . /opt/humansplat
 RUN TORCH_INDEX="${TORCH_INDEX}" sh /opt/humansplat/envs/container.sh
-# A user without an entry in /etc/passwd has no home, and Snakemake and matplotlib keep files in it.
-ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp LANG=C.UTF-8
+# Whoever runs it has no entry in /etc/passwd: no home, where Snakemake and matplotlib keep files, and no name.
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp USER=user LANG=C.UTF-8
 WORKDIR /work
 USER 1000:1000
 ENTRYPOINT ["snakemake", "--snakefile", "/opt/humansplat/Snakefile"]

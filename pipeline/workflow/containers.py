@@ -38,9 +38,11 @@ def enter(image: str | None, workflow: str, files: Iterable[Path], results: str)
         *(path.parent for path in files),
         *(path.resolve().parent for path in files),
     ]
-    given = os.environ.get("APPTAINER_BIND")
-    binds = ",".join([*([given] if given else []), *to_bind(folders)])
+    given = filter(None, os.environ.get("APPTAINER_BIND", "").split(","))
+    binds = ",".join(dict.fromkeys([*given, *to_bind(folders)]))  # a job on a cluster comes by here again
     os.environ |= {"APPTAINER_BIND": binds, "SINGULARITY_BIND": binds, "PYTHONPATH": str(Path(workflow).resolve())}
+    # A job's home is the working directory: matplotlib would put its folders beside the videos.
+    os.environ.setdefault("MPLCONFIGDIR", str(Path(".snakemake", "matplotlib").absolute()))
 
 
 def to_bind(folders: Iterable[Path]) -> list[str]:

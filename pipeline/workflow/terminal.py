@@ -23,7 +23,8 @@ _DROPPED = re.compile(
     r"^(host: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute|Storing output in storage"
     r"|Removing output files of failed job|Complete log\(s\)|Elapsed time|Exiting because a job execution failed"
     r"|(Storing in|Retrieving from) storage:|Finished (upload|retrieval)\.|Removing local copy of storage file"
-    r"|Skipped removing non-empty directory|(WorkflowError:\s+)?At least one job did not complete|(localrule|rule) all)"
+    r"|Skipped removing non-empty directory|Activating singularity image"
+    r"|(WorkflowError:\s+)?At least one job did not complete|(localrule|rule) all)"
 )
 _SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
 
