@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo bench bench-gpu test test-models paper-env lint format clean
+.PHONY: install demo bench bench-gpu test soak test-models paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,12 @@ bench-gpu: install
 
 test: $(VENV)/tools
 	$(BIN)/python -m pytest --numprocesses 2 --durations 15
+
+# Whole runs of Snakemake, killed at random moments: docs/faults.md. make soak MINUTES=5 SEED=7
+MINUTES := 30
+SEED := 0
+soak: $(VENV)/tools
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 # The paper preset's estimators with their real code and random weights, on the CPU. Where GitHub cannot be reached:
 # make test-models UNIDEPTH=/path/to/UniDepth HMR2=/path/to/4D-Humans

@@ -2,7 +2,7 @@
 #
 # Path scheme, for each video videos/<video>.<suffix>:
 #   results/<video>/video.json, frames/          decode
-#   results/<video>/masks/                       masks
+#   results/<video>/masks/, people.jpg           masks
 #   results/<video>/camera.json, depth/          depth
 #   results/<video>/pose_init.npz, landmarks.npz pose
 #   results/<video>/fit/                         fit
@@ -75,32 +75,19 @@ rule all:
     input:
         expand(f"{OUT}/{{file}}", video=VIDEOS, file=FILES),
         expand(f"{OUT}/depth", video=filter(has_depth, VIDEOS)),
+        expand(f"{OUT}/people.jpg", video=filter(looks_for_people, VIDEOS)),
         expand(f"{OUT}/provenance/{{stage}}.json", video=VIDEOS, stage=STAGES),
         f"{RESULTS}/metrics.csv",
         expand(f"{RESULTS}/logs/refused_{{n}}", n=range(len(FOUND.refused))),
 
 
-def close(log):
-    """The last words of a run: a line a video, those that failed at the end."""
-    from pipeline.workflow import closing, results
-
-    jobs = closing.endings(workflow.dag)
-    there = results.Results(RESULTS, workflow.inputfile)
-    closing.gather(jobs, there)
-    for line in [f"log: {' '.join(log)}", *closing.last_words(jobs, there)]:
-        logger.info(line)
-    there.close()
-
-
 onstart:
-    from pipeline.workflow import closing
-
-    closing.clear_logs(closing.endings(workflow.dag))
+    begin()
 
 
 onsuccess:
-    close(log)
+    end(log)
 
 
 onerror:
-    close(log)
+    end(log)

@@ -6,9 +6,11 @@ import importlib
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.formats.claim import claimed
 from pipeline.progress import setup_logging
 from pipeline.settings import has_section
 
@@ -71,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         directory = getattr(args, "directory", None)
         setup_logging(args.log, directory.resolve().name if args.log and directory else "")
-        module.run(args)
+        with claimed(directory, stage) if directory else nullcontext():  # of one video: there the newest run writes
+            module.run(args)
     except UserError as error:
         return _fail(stage, str(error))
     except OSError as error:

@@ -36,7 +36,7 @@ _LICENCES = {
     "numba": "BSD-2-Clause", "scipy": "BSD-3-Clause", "pandas": "BSD-3-Clause", "ffmpeg-python": "Apache-2.0",
     "imageio-ffmpeg": "BSD-2-Clause", "pillow": "MIT-CMU", "trimesh": "MIT", "embreex": "BSD-2-Clause",
     "pygltflib": "MIT", "matplotlib": "PSF-based",
-    "jinja2": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
+    "jinja2": "BSD-3-Clause", "psutil": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
     "packaging": "Apache-2.0 or BSD-2-Clause",
 }  # fmt: skip
 # The paper's estimators: part, stage, licence, distributions whose versions are shown.
@@ -108,10 +108,13 @@ def _estimator_code(name: str, stage: str, licence: str, distributions: tuple[st
 def _weights(name: str, weights: list[Weight], licence: str) -> Part:
     lost = [file for weight in weights for file in weight.missing]
     files = [file for weight in weights for file in weight.files]
+    mend = "snakemake --cores 1 weights"
     if lost:
         size = sum(weight.megabytes or 0 for weight in weights if weight.missing)
-        mend = f"snakemake --cores 1 weights (about {size} MB)"
+        mend += f" (about {size} MB)"
         return Part(PAPER, f"{name}: weights", MISSING, f"{lost[0]} is not there", licence, mend)
+    if wrong := next(filter(None, (weight.wrong() for weight in weights)), ""):
+        return Part(PAPER, f"{name}: weights", MISSING, wrong, licence, f"delete it; {mend}")
     size = sum(file.stat().st_size for file in files) / 1e6
     return Part(PAPER, f"{name}: weights", OK, f"{files[0].parent}, {size:.0f} MB", licence)
 
@@ -228,10 +231,15 @@ def _gpu(preset: str) -> Part:
 def _lpips() -> Part:
     folder, files = Path("models/lpips"), ("alexnet-owt-7be5be79.pth", "alex.pth")
     lost = [name for name in files if not (folder / name).is_file()]
-    if not lost:
-        return Part(EMBEDDED, "LPIPS weights", OK, str(folder), "BSD-2-Clause")
-    found = f"{folder / lost[0]} is not there; the figure stays blank"
-    return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", "snakemake --cores 1 weights")
+    mend, found = (
+        "snakemake --cores 1 weights",
+        f"{folder / lost[0]} is not there; the figure stays blank" if lost else "",
+    )
+    if not lost and (found := Weight(tuple(folder / name for name in files), (), None, "").wrong()):
+        mend = f"delete it; {mend}"
+    if found:
+        return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", mend)
+    return Part(EMBEDDED, "LPIPS weights", OK, str(folder), "BSD-2-Clause")
 
 
 def _import(name: str) -> ModuleType:

@@ -52,6 +52,14 @@ class _TerminalHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class _LogFile(logging.FileHandler):
+    """A log on a disk that is full is cut short without a traceback for each line: the terminal has the lines, too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def setup_logging(log_file: Path | None, title: str = "") -> None:
     """Send log lines to the terminal and, when `log_file` is given, to that file (plain, with the time).
 
@@ -73,6 +81,6 @@ def setup_logging(log_file: Path | None, title: str = "") -> None:
     if log_file is not None:
         terminal.addFilter(lambda record: record.name != details.name)
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        to_file = _LogFile(log_file, mode="w", encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
         root.addHandler(to_file)

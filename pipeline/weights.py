@@ -1,12 +1,10 @@
 """Weight files: which ones the estimators need, where they are from, and fetching them.
 
-No stage fetches by itself: `python -m pipeline weights` does, on request. Sizes and checksums stand here where their
-owners, or several independent users, state them.
+No stage fetches by itself: `python -m pipeline weights` does, on request.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tarfile
@@ -20,6 +18,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
 from pipeline.progress import track
+from pipeline.published import PUBLISHED, sha256, wrong
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +32,7 @@ UNIDEPTH_FILES = ("config.json", "model.safetensors")
 LPIPS_FILES = ("alexnet-owt-7be5be79.pth", "alex.pth")
 
 _SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
-_SAM2_HASHES = {
-    "sam2.1_hiera_tiny.pt": "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
-    "sam2.1_hiera_small.pt": "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
-    "sam2.1_hiera_base_plus.pt": "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
-    "sam2.1_hiera_large.pt": "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
-}
+_CONVNEXT = "https://download.pytorch.org/models/convnext_tiny-983f1562.pth"  # torchvision names a file by its hash
 _SAM2_SIZES = {"sam2.1_hiera_large.pt": 898_083_611}
 _ABOUT = {  # MB, for people
     "sam2.1_hiera_tiny.pt": 156, "sam2.1_hiera_small.pt": 184, "sam2.1_hiera_base_plus.pt": 324,
@@ -49,16 +43,9 @@ _HMR2 = (
     "https://people.eecs.berkeley.edu/~jathushan/projects/4dhumans/hmr2_data.tar.gz",
 )
 _LPIPS = {
-    "alexnet-owt-7be5be79.pth": (
-        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-    ),
-    "alex.pth": (
-        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
-        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-    ),
+    "alexnet-owt-7be5be79.pth": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "alex.pth": "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
 }
-_CONVNEXT = "https://download.pytorch.org/models/convnext_tiny-983f1562.pth"  # torchvision names a file by its hash
 _PART = 1 << 20  # bytes read at a time
 
 
@@ -71,12 +58,16 @@ class Weight:
     megabytes: int | None  # about
     licence: str
     bytes: int | None = None
-    sha256: str | None = None
+    sha256: str | None = None  # or its first digits
     folder: Path | None = None  # of an archive: where its files go, `files` by the ends of their names in it
 
     @property
     def missing(self) -> list[Path]:
         return [file for file in self.files if not file.is_file()]
+
+    def wrong(self) -> str:
+        """The first file that is there and is not the published one, in words; empty where none is. Reads them."""
+        return next(filter(None, (wrong(file) for file in self.files if file.is_file())), "")
 
     @property
     def download(self) -> Path:
@@ -95,12 +86,14 @@ def wanted(settings: Mapping[str, Any]) -> list[Weight]:
     weights += _unidepth(Path(settings["depth"]["unidepth"]["weights"]))
     weights.append(_hmr2(Path(settings["pose"]["hmr2"]["weights"])))
     folder = Path(settings["evaluate"]["lpips_weights"])
-    for name, (address, sha256) in _LPIPS.items():
+    for name, address in _LPIPS.items():
         size = 244 if name.startswith("alexnet") else 1
-        weights.append(Weight((folder / name,), (address,), size, "BSD", sha256=sha256))
+        weights.append(Weight((folder / name,), (address,), size, "BSD", sha256=PUBLISHED[name]))
     path = Path(settings["fit"]["neuhmr"]["features"])
     known = path.name == Path(_CONVNEXT).name
-    weights.append(Weight((path,), (_CONVNEXT,) if known else (), 114 if known else None, "BSD"))
+    weights.append(
+        Weight((path,), (_CONVNEXT,) if known else (), 114 if known else None, "BSD", sha256=PUBLISHED.get(path.name))
+    )
     return weights
 
 
@@ -117,14 +110,14 @@ def needed(stage: str, settings: Mapping[str, Any]) -> list[Weight]:
 
 
 def _sam2(path: Path) -> Weight:
-    known = path.name in _SAM2_HASHES
+    known = path.name in _ABOUT
     return Weight(
         (path,),
         (f"{_SAM2}/{path.name}",) if known else (),
         _ABOUT.get(path.name),
         "Apache-2.0",
         _SAM2_SIZES.get(path.name),
-        _SAM2_HASHES.get(path.name),
+        PUBLISHED.get(path.name),
     )
 
 
@@ -177,13 +170,16 @@ def _by_hand(weight: Weight) -> str:
 
 
 def fetch_all(weights: list[Weight]) -> list[str]:
-    """Fetch what is missing; go on after a failure.
+    """Fetch what is missing, check what is there; go on after a failure.
 
     Returns:
         One line for each file that could not be had: what to put where.
     """
     lost = []
     for weight in weights:
+        if told := weight.wrong():
+            lost.append(f"{told}; delete it and run this again")
+            continue
         if not weight.missing:
             log.info("%s: is there", weight.files[0] if len(weight.files) == 1 else weight.folder)
             continue
@@ -252,19 +248,14 @@ def _pieces(answer: Any) -> Iterator[bytes]:
 
 def _check(part: Path, weight: Weight) -> None:
     """Raise a ValueError, and remove the file, where its size or checksum is wrong."""
-    size, digest = part.stat().st_size, hashlib.sha256()
-    if weight.sha256:
-        with part.open("rb") as file:
-            for piece in iter(lambda: file.read(_PART), b""):
-                digest.update(piece)
-    wrong = ""
+    size, told = part.stat().st_size, ""
     if weight.bytes is not None and size != weight.bytes:
-        wrong = f"{weight.bytes} bytes expected, found {size}"
-    elif weight.sha256 and digest.hexdigest() != weight.sha256:
-        wrong = f"sha256 {weight.sha256} expected, found {digest.hexdigest()}"
-    if wrong:
+        told = f"{weight.bytes} bytes expected, found {size}"
+    elif weight.sha256 and not (found := sha256(part)).startswith(weight.sha256):
+        told = f"sha256 {weight.sha256} expected, found {found}"
+    if told:
         part.unlink()
-        raise ValueError(wrong)
+        raise ValueError(told)
 
 
 def _unpack(weight: Weight) -> None:

@@ -72,10 +72,20 @@ use rule decode as benchmark_decode with:
         f"{PREPARED}/logs/decode.log",
     params:
         code=code("decode"),
+        files="",
         directory=folder_of,
         settings=json.dumps(
             config["video"]
-            | {"start": 0, "stop": None, "step": 1, "longest_side": None}
+            | {
+                "start": 0,
+                "stop": None,
+                "step": 1,
+                "longest_side": None,
+                "shot": "all",
+                "capture_fps": None,
+                "calibration": None,
+                "camera": None,
+            }
         ),
 
 
@@ -161,12 +171,6 @@ use rule pose as benchmark_pose with:
         directory=folder_of,
         settings=settings("pose"),
         body=body_model,
-
-
-def benchmark_features(wildcards):
-    """The weights of NeuHMR's features, where a row uses them."""
-    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
-    return neuhmr_features(row)
 
 
 # One thread a fit: many fits at once do more than one fit on many threads.

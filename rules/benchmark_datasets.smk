@@ -20,7 +20,7 @@ use rule benchmark_fit as benchmark_dataset_fit with:
     input:
         prepared=[
             *rules.decode.output,
-            *rules.masks.output,
+            rules.masks.output.masks,
             rules.depth.output.camera,
             *rules.pose.output,
         ],

@@ -88,10 +88,15 @@ wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)) or "-",
 
 
-def config_of(wildcards):
-    """The configuration of a job: that of its video, where the sheet of videos says something of it."""
-    clip = FOUND.clips.get(wildcards.get("video"))
+def settings_of(video):
+    """The configuration of a video: the sheet of videos may say something of it."""
+    clip = FOUND.clips.get(video)
     return clip.config if clip else config
+
+
+def config_of(wildcards):
+    """The configuration of a job: that of its video, where it has one."""
+    return settings_of(wildcards.get("video"))
 
 
 def settings(section):
@@ -103,8 +108,13 @@ def has_depth(video):
     """Whether a video gets depth maps: from a backend, or from the dataset that it is of."""
     if video in SEQUENCES and "depth" in SEQUENCES[video].stages:
         return "depth" in SEQUENCES[video].parts
-    clip = FOUND.clips.get(video)
-    return (clip.config if clip else config)["depth"]["backend"] != "none"
+    return settings_of(video)["depth"]["backend"] != "none"
+
+
+def looks_for_people(video):
+    """Whether the masks of a video come from a backend that shows who is in the clip."""
+    given = video in SEQUENCES and "masks" in SEQUENCES[video].stages
+    return not given and settings_of(video)["masks"]["backend"] != "import"
 
 
 def made_by(stage, videos=VIDEOS):
@@ -120,6 +130,11 @@ def made_by(stage, videos=VIDEOS):
 def folder_of(wildcards, output):
     """results/<video>/ of a job, wherever the storage of its outputs puts it: beside its first output."""
     return str(Path(output[0]).parent)
+
+
+def fitted_folder(wildcards, output):
+    """results/<video>/ of a fit, whose first output is one folder deeper than those of other stages."""
+    return str(Path(output.avatar).parent.parent)
 
 
 def code(stage, backend=False):
@@ -153,8 +168,15 @@ def those_there(files):
 
 
 def video_file(wildcards):
-    """The video itself."""
-    return left_in_place([FOUND.clips[wildcards.video].path])
+    """The video itself; the benchmark's clips are made by rules."""
+    clip = FOUND.clips.get(wildcards.get("video"))
+    return left_in_place([clip.path]) if clip else []
+
+
+def decode_files(wildcards):
+    """What is decoded, and with which calibration."""
+    calibration = config_of(wildcards)["video"]["calibration"]
+    return video_file(wildcards) + ([calibration] if calibration else [])
 
 
 def truth(wildcards):
@@ -200,6 +222,30 @@ def neuhmr_features(fit):
     return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
 
 
+def fit_files(wildcards):
+    """What the fit reads of the user's files."""
+    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
+
+
+def evaluate_files(wildcards):
+    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
+    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
+    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
+    return [*body_file(wildcards), *own_truth, lpips]
+
+
+def render_files(wildcards):
+    """What the pictures are made of besides results: the body, and a motion of the user's."""
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+
+
+def benchmark_features(wildcards):
+    """The weights of NeuHMR's features, where a row uses them."""
+    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+    return neuhmr_features(row)
+
+
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
 
@@ -222,3 +268,22 @@ def gpus(stage):
         return 1 if chosen and chosen["device"] == "cuda" else 0
 
     return number
+
+
+def begin():
+    """Before the first job: logs of earlier runs go, so that those at the end are of this one."""
+    from pipeline.workflow import closing  # loads pandas
+
+    closing.clear_logs(closing.endings(workflow.dag))
+
+
+def end(logs):
+    """The last words of a run: a line a video, those that failed at the end."""
+    from pipeline.workflow import closing, results
+
+    jobs = closing.endings(workflow.dag)
+    there = results.Results(RESULTS, workflow.inputfile)
+    closing.gather(jobs, there)
+    for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, there)]:
+        logger.info(line)
+    there.close()

@@ -16,6 +16,6 @@ rule decode:
         directory=folder_of,
         settings=settings("video"),
         code=code("decode"),
-        files=stamp(video_file),
+        files=stamp(decode_files),
     shell:
         "python -m pipeline decode {input.video:q} {params.directory:q} --settings {params.settings:q} --log {log:q}"

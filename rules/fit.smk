@@ -1,14 +1,4 @@
 # fit/checkpoint.pt is no declared output: Snakemake would delete it before the rerun that resumes from it.
-def fit_files(wildcards):
-    """What the fit reads of the user's files."""
-    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
-
-
-def fitted_folder(wildcards, output):
-    """results/<video>/ of a fit, whose first output is one folder deeper than those of other stages."""
-    return str(Path(output.avatar).parent.parent)
-
-
 rule fit:
     input:
         frames=rules.decode.output.frames,

@@ -10,6 +10,8 @@ rule refuse:
         f"{RESULTS}/logs/refused_{{number}}.log",
     wildcard_constraints:
         number=r"\d+",
+    conda:
+        "../envs/embedded.yaml"
     container:
         None
     params:

@@ -1,9 +1,3 @@
-def render_files(wildcards):
-    """What the pictures are made of besides results: the body, and a motion of the user's."""
-    motion = config_of(wildcards)["render"]["novel_motion"]
-    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
-
-
 rule render:
     input:
         frames=rules.decode.output.frames,

@@ -2,6 +2,11 @@ rule report:
     input:
         video=rules.decode.output.video,
         camera=rules.depth.output.camera,
+        people=branch(
+            lambda wildcards: looks_for_people(wildcards.video),
+            then=rules.masks.output.people,
+            otherwise=[],
+        ),
         metrics=rules.evaluate.output.metrics,
         history=rules.fit.output.history,
         renders=rules.render.output.renders,

@@ -130,8 +130,13 @@ def detected_landmarks(body, pose: Pose) -> Landmarks:
 
 
 def provenance(
-    paths: VideoDir, stage: str, settings: dict, warnings: tuple[str, ...] = (), seconds: float = 1.5
+    paths: VideoDir,
+    stage: str,
+    settings: dict,
+    warnings: tuple[str, ...] = (),
+    seconds: float = 1.5,
+    facts: dict | None = None,
 ) -> None:
     versions = {"python": "3.11.4", "torch": "2.13.0"}
-    record = {"stage": stage, "seconds": seconds, "settings": settings, "facts": {}}
+    record = {"stage": stage, "seconds": seconds, "settings": settings, "facts": facts or {}}
     write_json(paths.provenance(stage), record | {"warnings": list(warnings), "versions": versions})

@@ -16,6 +16,7 @@ from pipeline.body.load import FREE_BODY
 from pipeline.datasets.smpl import Bodies
 from pipeline.formats.images import DepthFolder, MaskFolder
 from pipeline.formats.pose import Pose
+from pipeline.settings import load_settings
 from pipeline.video.decode import DecodeSettings, read_frames
 from pipeline.video.probe import probe
 
@@ -84,7 +85,7 @@ def make_world(folder: Path, video: Path, truth: Path, frames: int) -> World:
         template = arrays["v_template"] + arrays["shapedirs"][:, :, :10] @ (sign * SHIFT)
         paths[gender] = folder / f"SMPL_{gender.upper()}.npz"
         np.savez(paths[gender], **arrays | {"v_template": template})
-    rows, whole = np.arange(frames), DecodeSettings(0, None, 1, None)
+    rows, whole = np.arange(frames), load_settings("video", {"longest_side": None}, DecodeSettings)
     pose = Pose.load(truth / "pose.npz")
     shown = {key: getattr(pose, key)[rows] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
     film = Film(

@@ -24,7 +24,6 @@ from pipeline.datasets.catalog import dataset_clips, video_name
 from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.smpl import Annotation, in_camera, neutral_shape, pelvis
 from pipeline.errors import UserError
-from pipeline.evaluation.against_truth import source_frames
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -243,7 +242,7 @@ def test_frames_are_chosen_and_made_smaller(world: World, tmp_path: Path) -> Non
     )  # fmt: skip
     info = VideoInfo.load(directory.video)
     assert (info.frames, info.width, info.height, info.fps) == (2, 64, 80, Fraction(12))
-    rows = source_frames(info, read_provenance(directory.provenance("decode"))["settings"])
+    rows = info.source_frames(read_provenance(directory.provenance("decode"))["settings"])
     assert rows.tolist() == [1, 3]
     truth, initial = truth_of(directory), Pose.load(directory.pose_init)
     assert (len(truth), truth.fps, len(initial), initial.fps) == (FRAMES, 24, 2, 12)

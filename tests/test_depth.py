@@ -1,6 +1,7 @@
 """The camera and depth stage, and masks of the user's own."""
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -194,6 +195,20 @@ def test_maps_of_another_size_keep_their_values(directory: VideoDir, tmp_path: P
         np.save(maps / f"{index}.npy", small)
     assert depth(directory, import_from(tmp_path)) == 0
     np.testing.assert_allclose(DepthFolder(directory.depth)[0], small.repeat(10, 0).repeat(10, 1))
+
+
+def test_a_calibrated_camera_goes_before_the_one_beside_the_maps(
+    directory: VideoDir, tmp_path: Path, maps: Path
+) -> None:
+    K = ((45.0, 0.0, 20.5), (0.0, 45.0, 15.5), (0.0, 0.0, 1.0))
+    replace(VideoInfo.load(directory.video), K=K, K_source="calib.toml").save(directory.video)
+    Camera(np.diag([99.0, 99.0, 1.0]), WIDTH, HEIGHT, "lidar phone", True).save(maps.parent / "camera.json")
+    for index in range(FRAMES):
+        write_depth(maps / f"{index:06d}.png", ramp())
+    assert depth(directory, import_from(tmp_path)) == 0
+    camera = Camera.load(directory.camera)
+    assert camera.K.tolist() == [list(row) for row in K]
+    assert camera.source == "calibration: calib.toml"
 
 
 def test_the_camera_beside_the_maps_is_scaled_to_the_frames(directory: VideoDir, tmp_path: Path, maps: Path) -> None:

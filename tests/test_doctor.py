@@ -125,6 +125,13 @@ def test_the_paper_preset_tells_all_that_it_needs(healthy, monkeypatch, tmp_path
             file.write_bytes(bytes(1_000_000))
     Path("models/smpl").mkdir()
     Path("models/smpl/SMPL_NEUTRAL.pkl").touch()
+    wrong = {part.name: part for part in examine() if part.preset == PAPER}["SAM 2 (masks): weights"]
+    assert wrong.state == MISSING and wrong.mend == "delete it; snakemake --cores 1 weights"
+    assert (
+        wrong.found
+        == f"{default_config()['masks']['sam2']['checkpoint']}: expected sha256 2647878d..., found d29751f2..."
+    )
+    monkeypatch.setattr("pipeline.published.PUBLISHED", {})
     healthy |= {"gsplat": "1.5.3", "sam2": "1.1.0"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: real("json") if name in absent else real(name))
     by_name = {part.name: part for part in examine() if part.preset == PAPER}

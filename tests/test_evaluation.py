@@ -1,5 +1,7 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,6 @@ from pipeline.__main__ import main
 from pipeline.body.load import FREE_BODY
 from pipeline.errors import UserError
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
-from pipeline.evaluation.against_truth import source_frames
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.paths import VideoDir
@@ -201,6 +202,13 @@ def lpips_weights(folder, seed=0):
     return features, linear
 
 
+@pytest.fixture
+def any_weights(monkeypatch):
+    """Files with the names of published weights may hold others."""
+    monkeypatch.setattr("pipeline.published.PUBLISHED", {})
+
+
+@pytest.mark.usefixtures("any_weights")
 def test_lpips_is_the_published_formula(tmp_path):
     features, linear = lpips_weights(tmp_path)
     a, b = images(70, 64)
@@ -226,6 +234,7 @@ def test_without_weights_there_is_no_lpips(tmp_path):
     assert lpips.load_lpips(tmp_path / "absent") is None
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_half_of_the_lpips_weights_is_an_error(tmp_path):
     lpips_weights(tmp_path)
     (tmp_path / lpips.LINEAR_FILE).unlink()
@@ -236,6 +245,13 @@ def test_half_of_the_lpips_weights_is_an_error(tmp_path):
         lpips.load_lpips(tmp_path)
     torch.save({"lin0.model.1.weight": torch.zeros(1, 3, 1, 1)}, tmp_path / lpips.LINEAR_FILE)
     with pytest.raises(UserError, match=r"should have shape \(1, 64, 1, 1\)"):
+        lpips.load_lpips(tmp_path)
+
+
+def test_other_weights_under_the_published_name_are_told(tmp_path):
+    """They have the shapes that are asked for, so that the figure would be wrong without a word."""
+    lpips_weights(tmp_path)
+    with pytest.raises(UserError, match=r"alexnet-owt-7be5be79\.pth: expected sha256 7be5be79\.\.\., found \w{8}"):
         lpips.load_lpips(tmp_path)
 
 
@@ -301,8 +317,13 @@ def test_a_wrong_table_is_an_error(tmp_path, text, message):
 
 def test_frames_of_a_cut_video():
     video = VideoInfo("v.mp4", "", 30 / 2, 8, 8, 4, 0)
-    assert source_frames(video, {"start": 3, "step": 2}).tolist() == [3, 5, 7, 9]
-    assert source_frames(video, {"start": "1.5s", "step": 2}).tolist() == [45, 47, 49, 51]
+    assert video.source_frames({"start": 3, "step": 2}).tolist() == [3, 5, 7, 9]
+    assert video.source_frames({"start": "1.5s", "step": 2}).tolist() == [45, 47, 49, 51]
+
+
+def test_frames_of_one_shot_of_a_video():
+    video = VideoInfo("v.mp4", "", Fraction(30), 8, 8, 3, 0, start=70)  # its settings began at 20; the shot, later
+    assert video.source_frames({"start": 20, "step": 4}).tolist() == [70, 74, 78]
 
 
 # The stages
@@ -368,6 +389,7 @@ def test_a_real_video_has_no_errors_of_the_pose(clip, tmp_path):
     assert {"psnr", "iou_body", "jitter"} <= set(table.metric)
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_lpips_is_measured_where_its_weights_are(tmp_path):
     directory, _ = make_clip(tmp_path, frames=5)
     lpips_weights(tmp_path / "weights")

@@ -218,6 +218,8 @@ def test_paths_follow_the_layout() -> None:
         "video": "video.json",
         "frames": "frames",
         "masks": "masks",
+        "people": "people.jpg",
+        "people_refused": "logs/people.jpg",
         "depth": "depth",
         "camera": "camera.json",
         "pose_init": "pose_init.npz",
@@ -456,6 +458,10 @@ def test_a_wrong_camera_is_told(tmp_path: Path, key: str, value: object, told: s
         ("fps", "-25", "fps, width, height and frames should be above 0"),
         ("frames", 0, "fps, width, height and frames should be above 0"),
         ("width", None, "key 'width' should be int, found None"),
+        ("start", -2, "key 'start' should be the number of a frame, found -2"),
+        ("K", [[1, 2], [3]], "key 'K' should be 3 x 3 numbers"),
+        ("K", [[1, 0], [0, 1]], "key 'K'"),
+        ("K_source", "calib.toml", "key 'K_source' should name the file of K"),
     ],
 )
 def test_a_wrong_video_record_is_told(tmp_path: Path, key: str, value: object, told: str) -> None:
@@ -465,6 +471,17 @@ def test_a_wrong_video_record_is_told(tmp_path: Path, key: str, value: object, t
     with pytest.raises(UserError) as raised:
         VideoInfo.load(file)
     assert str(raised.value).startswith(f"{file}: {told}")
+
+
+def test_a_video_record_comes_back_and_older_ones_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "video.json"
+    K = ((500.0, 0.0, 320.5), (0.0, 500.0, 240.5), (0.0, 0.0, 1.0))
+    info = VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0, 12, K, "calib.toml")
+    info.save(file)
+    assert VideoInfo.load(file) == info
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in values.items() if key not in ("start", "K", "K_source")}))
+    assert VideoInfo.load(file) == VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0)
 
 
 def test_images_must_be_numbered_without_a_gap(tmp_path: Path) -> None:
@@ -605,7 +622,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module = ModuleType("pipeline.stages.decode")
     module.HELP = "A stage for tests."
     module.SECTION = "video"
-    module.add_arguments = lambda parser: parser.add_argument("directory")
+    module.add_arguments = lambda parser: parser.add_argument("directory", type=Path)
     monkeypatch.setitem(sys.modules, "pipeline.stages.decode", module)
     return module
 
@@ -643,7 +660,7 @@ def test_what_a_user_can_mend_is_one_line(
     stage.run = raising(error)
     assert main(["decode", "out", "--log", str(tmp_path / "x.log")]) == 1
     captured = capsys.readouterr()
-    assert captured.err == told
+    assert captured.err == f"out · {told}"
     assert captured.out == ""
     assert told.strip() in (tmp_path / "x.log").read_text()
 
@@ -659,7 +676,7 @@ def test_a_stage_gets_its_arguments(stage: ModuleType, tmp_path: Path) -> None:
     got = []
     stage.run = got.append
     assert main(["decode", "out", "--settings", "a: 1", "--log", str(tmp_path / "logs" / "x.log")]) == 0
-    assert (got[0].directory, got[0].settings) == ("out", "a: 1")
+    assert (got[0].directory, got[0].settings) == (Path("out"), "a: 1")
     assert (tmp_path / "logs" / "x.log").read_text() == ""
 
 

@@ -12,8 +12,9 @@ from pipeline.errors import UserError
 from pipeline.estimators import detector, masks_mediapipe
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection, follow
+from pipeline.estimators.everybody import Everybody, Sighting, _extend, find_everybody
+from pipeline.estimators.looks import BINS
 from pipeline.estimators.masks_mediapipe import clean
-from pipeline.estimators.people import _extend, find_subject
 from pipeline.estimators.settings import MasksSettings
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
 from pipeline.formats.paths import VideoDir
@@ -110,6 +111,21 @@ def test_lost_frames_are_empty_and_told(decoded, tmp_path):
     assert "not found in" in record["warnings"][0]
 
 
+def test_a_person_who_is_suddenly_elsewhere_is_found_again(decoded, tmp_path):
+    """A cut: what the follower expects is nowhere, and the next sampled frame tells where the person is."""
+    frames = []
+    for index, frame in enumerate(FrameFolder(decoded.frames)):
+        canvas = np.repeat(frame[:, :1], 320, axis=1)
+        x = 0 if index < 7 else 150
+        canvas[:, x : x + frame.shape[1]] = frame
+        frames.append(canvas)
+    directory = video_dir(tmp_path / "cut", frames)
+    assert main(["masks", str(directory.root), "--settings", "samples: 5"]) == 0
+    record = read_provenance(directory.provenance("masks"))
+    assert record["facts"]["people"] == 1
+    assert len(record["facts"]["lost_frames"]) <= 4
+
+
 # --- Two people ------------------------------------------------------------------------------------------------------
 
 
@@ -154,17 +170,159 @@ def test_whoever_is_expected_is_followed(pair):
     assert max(centres) < edge
 
 
-def test_one_person_is_not_two(decoded):
-    subject = find_subject(FrameFolder(decoded.frames), 6, 0.5)
-    assert (subject.seen, subject.crowded) == (6, 0)
+def test_one_person_is_not_two(masked):
+    everybody = find_everybody(FrameFolder(masked.frames), 6, 0.5)
+    subject = everybody.subject(0)
+    assert (len(everybody.people), subject.seen, subject.crowded) == (1, 6, 0)
+    assert read_provenance(masked.provenance("masks"))["facts"]["people"] == 1
+
+
+def seen(box: Box, colour: int = 0, alone: bool = True) -> Sighting:
+    look = np.zeros((2, BINS), np.float32)
+    look[:, colour] = 1
+    return Sighting(box, look, alone)
 
 
 def test_boxes_are_linked_by_place_and_size():
-    tracks: list[dict[int, Box]] = []
-    _extend(tracks, 0, [(0, 0, 40, 100), (200, 50, 220, 100)])
-    _extend(tracks, 1, [(210, 50, 230, 100), (20, 0, 60, 100)])
-    _extend(tracks, 2, [(40, 0, 80, 100)])
+    tracks: list[dict[int, Sighting]] = []
+    _extend(tracks, 0, [seen((0, 0, 40, 100)), seen((200, 50, 220, 100))])
+    _extend(tracks, 1, [seen((210, 50, 230, 100)), seen((20, 0, 60, 100))])
+    _extend(tracks, 2, [seen((40, 0, 80, 100))])
     assert [sorted(track) for track in tracks] == [[0, 1, 2], [0, 1]]
+
+
+@pytest.mark.parametrize("second", [0, 1], ids=["same clothes", "other clothes"])
+def test_boxes_of_people_who_cross_are_linked_by_heading_and_look(second):
+    """One goes right, the other left; between they are one detection, or both stop and turn back."""
+    tracks: list[dict[int, Sighting]] = []
+    for index, x in enumerate((0, 30, 60, 90, 120)):
+        there = [seen((x, 0, x + 40, 100)), seen((120 - x, 0, 160 - x, 100), second)]
+        _extend(tracks, index, there[:1] if index == 2 else there)
+    assert [track[4].box[0] for track in tracks] == [120, 0]
+    assert not tracks[0][2].alone  # the other may be behind
+
+
+def test_another_look_is_another_person():
+    tracks: list[dict[int, Sighting]] = []
+    _extend(tracks, 0, [seen((0, 0, 40, 100), 0)])
+    _extend(tracks, 1, [seen((0, 0, 40, 100), 7)])
+    assert len(tracks) == 2
+
+
+# --- Whom to follow --------------------------------------------------------------------------------------------------
+
+ROOM = Everybody(
+    sampled=[0, 10, 20],
+    people=[
+        {10: seen((300, 0, 400, 200)), 20: seen((0, 0, 100, 200))},
+        {0: seen((0, 0, 50, 100)), 10: seen((100, 0, 150, 100))},
+        {20: seen((500, 0, 520, 40))},
+    ],
+    size=(600, 200),
+)
+
+
+@pytest.mark.parametrize(
+    "person, number",
+    [("largest", 0), ("left", 1), ("right", 0), (2, 2), ("1", 1), (3, None), ("0.2,0.25", 1), ("0.6, 0.9", 0),
+     ("0.9,0.9", None)],
+)  # fmt: skip
+def test_a_person_is_chosen(person, number):
+    """Frame 10 is the first that shows two people: left, right and x,y speak of it."""
+    assert ROOM.shown == 10
+    assert ROOM.number(person) == number
+
+
+@pytest.mark.parametrize("person", ["middle", "-1", -1, "0.3", "1.5,0.5", "0.1,0.2,0.3", ""])
+def test_a_choice_that_says_nothing_is_an_error_before_any_work(person):
+    settings = load_settings("masks", {"person": person}, MasksSettings)
+    with pytest.raises(UserError, match=r"masks\.person: expected largest, left, right"):
+        masks_mediapipe.check(settings)
+
+
+def test_the_left_one_is_followed_when_asked(pair, tmp_path):
+    _, frames, edge = pair
+    directory = video_dir(tmp_path / "left", frames[:4])
+    assert main(["masks", str(directory.root), "--settings", "{person: left, samples: 3}"]) == 0
+    masks = list(MaskFolder(directory.masks))
+    assert sum(mask[:, :edge].max() > 127 for mask in masks) >= 3
+    assert all((mask[:, edge:] > 127).sum() == 0 for mask in masks)
+    with Image.open(directory.people) as sheet:
+        assert sheet.width == 960 and sheet.height > 400
+    facts = read_provenance(directory.provenance("masks"))["facts"]
+    assert facts["people"] == 2 and facts["followed"] == 1
+
+
+def test_a_choice_that_nobody_answers_names_the_sheet(pair, tmp_path, capsys):
+    _, frames, _ = pair
+    directory = video_dir(tmp_path / "nobody", frames[:3])
+    assert main(["masks", str(directory.root), "--settings", "{person: 5, samples: 2}"]) == 1
+    message = capsys.readouterr().err
+    assert "masks.person is 5" in message and "2 found (0 to 1)" in message
+    assert str(directory.people_refused) in message
+    assert directory.people_refused.is_file()
+    assert not directory.people.exists() and not directory.masks.exists()
+
+
+# --- Crossing, and far away ------------------------------------------------------------------------------------------
+
+
+def texture(height: int, width: int) -> np.ndarray:
+    """Coloured spots of several sizes, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(0)
+    spots = [Image.fromarray(rng.integers(0, 255, (height // k, width // k, 3), dtype=np.uint8)) for k in (8, 32, 128)]
+    layers = [np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), float) for image in spots]
+    return (60 + 0.4 * np.mean(layers, axis=0)).astype(np.uint8)
+
+
+def paste(canvas: np.ndarray, person: np.ndarray, mask: np.ndarray, x: int, y: int, height: int) -> np.ndarray:
+    """Put a person, cut out by their mask, into the canvas; return where they are, bool (H, W)."""
+    size = (round(person.shape[1] * height / person.shape[0]), height)
+    image, alpha = (np.asarray(Image.fromarray(part).resize(size), float) for part in (person, mask))
+    there = canvas[y : y + height, x : x + size[0]]
+    there[:] = there + (image - there) * (alpha[..., None] / 255)
+    where = np.zeros(canvas.shape[:2], bool)
+    where[y : y + height, x : x + size[0]] = alpha > 127
+    return where
+
+
+def test_two_who_cross_are_not_exchanged(decoded, studio_clip, tmp_path):
+    """One goes right; another, in other colours, goes left in front of them."""
+    images, masks = list(FrameFolder(decoded.frames)), list(MaskFolder(studio_clip.truth / "masks"))
+    frames, places = [], []
+    for k, x in enumerate(range(0, 273, 14)):
+        frame = np.repeat(texture(200, 400)[:, :1], 400, axis=1)
+        k = min(k, 26 - k) % 14  # there and back
+        behind = paste(frame, images[k], masks[k], x, 24, 160)
+        before = paste(frame, images[k][..., [2, 0, 1]], masks[k], 272 - x, 36, 160)
+        frames.append(frame)
+        places.append((behind & ~before, before))
+    directory = video_dir(tmp_path / "crossing", frames)
+    for side, mine in (("left", 0), ("right", 1)):
+        assert main(["masks", str(directory.root), "--settings", f"person: {side}"]) == 0
+        found = [mask > 127 for mask in MaskFolder(directory.masks)]
+        shares = [(mask & place[mine]).sum() - (mask & place[1 - mine]).sum() for mask, place in zip(found, places)]
+        ends = [i for i in range(len(frames)) if abs(i - len(frames) // 2) >= 5]
+        assert sum(shares[i] > 0 for i in ends) >= len(ends) - 2
+        assert all(shares[i] >= 0 for i in ends)
+
+
+def test_a_person_who_is_small_in_the_picture_is_found(decoded, studio_clip, tmp_path):
+    """A tenth of the picture's height: the detector, which looks at 224 px, sees 13 of them."""
+    images, masks = list(FrameFolder(decoded.frames)), list(MaskFolder(studio_clip.truth / "masks"))
+    frames, places = [], []
+    for k in range(8):
+        frame = texture(720, 1280)
+        places.append(paste(frame, images[k], masks[k], 700 + 6 * k, 400, 96))
+        frames.append(frame)
+    assert 60 < np.ptp(np.flatnonzero(places[0].any(1))) < 80
+    directory = video_dir(tmp_path / "far", frames)
+    assert main(["masks", str(directory.root), "--settings", "samples: 3"]) == 0
+    found = [mask > 127 for mask in MaskFolder(directory.masks)]
+    overlaps = [(mask & place).sum() / (mask | place).sum() for mask, place in zip(found, places)]
+    assert np.median(overlaps) > 0.75 and min(overlaps) > 0.5
+    warnings = read_provenance(directory.provenance("masks"))["warnings"]
+    assert any("px high" in line and "video.longest_side: " in line for line in warnings)
 
 
 # --- The clean-up ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import torch
 from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.errors import UserError
+from pipeline.estimators import load_backend, pose_mediapipe
+from pipeline.estimators.boxes import mask_box
 from pipeline.estimators.detector import LANDMARK_NAMES, Detection
 from pipeline.estimators.pose_mediapipe import _check_enough, _outliers, estimate
 from pipeline.estimators.settings import PoseSettings
@@ -96,6 +98,35 @@ def test_pixels_of_landmarks_and_joints_agree(posed):
         index = LANDMARK_NAMES.index(name)
         seen = landmarks.visibility[:, index] > 0.5
         assert np.median(np.linalg.norm(landmarks.xy[seen, index] - xy[seen, joint], axis=-1)) < 6
+
+
+def test_landmarks_of_somebody_before_the_person_are_not_taken(monkeypatch):
+    """The mask shows what is to be seen of the person: a strip beside whoever stands in front."""
+    mask = np.zeros((100, 100), np.uint8)
+    mask[10:90, 50:60] = 255
+    rows = np.linspace(12, 88, 33)
+    people = [Detection(np.stack([columns, rows], 1), np.ones(33), np.zeros((33, 3)), None)
+              for columns in (np.linspace(20, 52, 33), np.linspace(49, 61, 33))]  # fmt: skip
+    monkeypatch.setattr(pose_mediapipe, "follow", lambda *_: enumerate(people))
+    found = pose_mediapipe._detect([mask] * 2, [mask] * 2, [mask_box(mask)] * 2, SETTINGS)
+    assert list(found) == [1]
+
+
+@pytest.mark.parametrize("height", [1.55, 1.95])
+def test_a_known_height_decides_size_and_distance(posed, height):
+    body, free = load_body("free"), Pose.load(posed.pose_init)
+    settings = load_settings("pose", {"height": height}, PoseSettings)
+    hinted, _ = estimate(posed, settings, "free", Provenance("pose", settings))
+    sizes = [float(body.stature(torch.as_tensor(pose.betas))) for pose in (free, hinted)]
+    assert abs(sizes[1] - height) < 0.03 < abs(sizes[0] - height)
+    farther = np.median(hinted.transl[:, 2] / free.transl[:, 2])
+    assert farther == pytest.approx(sizes[1] / sizes[0], rel=0.03)
+
+
+def test_a_height_is_refused_where_the_body_comes_with_its_size():
+    settings = load_settings("pose", {"backend": "import", "path": "x.npz", "height": 1.8}, PoseSettings)
+    with pytest.raises(UserError, match=r"pose\.height: 1\.8 m is set, and backend import"):
+        load_backend("pose", "import").check(settings)
 
 
 def test_masks_of_another_clip_are_refused(posed, tmp_path):

@@ -9,6 +9,7 @@ import pickle
 import sys
 import types
 import zlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -464,13 +465,15 @@ def test_missing_frames_are_interpolated(directory: VideoDir, tmp_path: Path, jo
     assert provenance.facts["invalid_frames"] == [5]
 
 
-@pytest.mark.parametrize("start", [6, "0.1s"])
-def test_rows_are_those_of_the_decoded_frames(tmp_path: Path, joblib: Any, start: int | str) -> None:
-    """Every second frame from the sixth on; 0.1 s is frame 6 of the file at 60 frames a second."""
+@pytest.mark.parametrize(("start", "shot"), [(6, None), ("0.1s", None), (1, 6)])
+def test_rows_are_those_of_the_decoded_frames(tmp_path: Path, joblib: Any, start: int | str, shot: int | None) -> None:
+    """Every second frame from the sixth on; 0.1 s is frame 6 of the file at 60 frames a second; a shot begins later
+    than the selection."""
     motion = Motion(frames=40)
     numbers = 6 + 2 * np.arange(FRAMES)
     directory = make_directory(tmp_path, motion.pixels(DIAGONAL)[numbers])
     decoded(directory, 40, start, 2)
+    replace(VideoInfo.load(directory.video), start=shot).save(directory.video)
     torch.save(gvhmr(motion), tmp_path / "all.pt")
     torch.save(gvhmr(Motion()), tmp_path / "decoded.pt")
     files = (tmp_path / "all.pt", joblib(wham(wham_person(motion)), tmp_path / "wham.pkl"))

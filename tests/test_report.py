@@ -15,6 +15,7 @@ from pipeline.evaluation.summary import number
 from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
 from pipeline.formats.paths import VideoDir
 from pipeline.report import figures, sections
+from pipeline.report.page import ReportSettings, _media
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -128,6 +129,15 @@ def test_pictures_and_runs_are_there(clip):
     assert "avatar_posed_000001.ply … avatar_posed_000004.ply (2 files) 2.4 MB" in page.text
 
 
+@pytest.mark.parametrize("people, shown", [(1, False), (2, True)])
+def test_who_is_there_is_shown_where_it_is_a_question(tmp_path, people, shown):
+    paths = VideoDir(tmp_path / "a")
+    provenance(paths, "masks", {}, (), 1.0, {"people": people})
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(paths.people)
+    _, stills = _media(paths, ReportSettings(24))
+    assert [still.title for still in stills] == ["Who is in the clip"] * shown
+
+
 def test_what_is_absent_is_left_out(real):
     (VideoDir(real).fit / "history.csv").write_text("step,total\n20,0.5\n")
     assert main(["report", str(real)]) == 0
@@ -215,3 +225,10 @@ def test_what_counts_as_better(name, before, after, truth, verdict):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0.4 s"), (75, "1 min 15 s"), (3700, "1 h 01 min")])
 def test_durations(seconds, text):
     assert sections.duration(seconds) == text
+
+
+def test_no_name_stands_in_a_caption_of_snakemakes_report() -> None:
+    """Captions are reStructuredText: a video called `x <javascript:alert(1)>`_ would be a link that runs it."""
+    captions = list((Path(sections.__file__).parent / "captions").glob("*.rst"))
+    assert captions
+    assert not [caption.name for caption in captions if "{{" in caption.read_text()]

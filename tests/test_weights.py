@@ -16,6 +16,7 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.preflight import check_backends, estimator
+from pipeline.published import check_published
 from pipeline.settings import DEFAULT_CONFIG, check_config, default_config, merged
 from pipeline.weights import HMR2_FILES, UNIDEPTH_FILES, Weight, fetch, fetch_all, needed, require, require_smpl, wanted
 
@@ -98,7 +99,12 @@ def test_a_download_that_was_whole_but_not_renamed(server: Server, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"), [({"bytes": 7}, "7 bytes expected, found 5120000"), ({"sha256": "0" * 64}, "sha256 0000")]
+    ("facts", "told"),
+    [
+        ({"bytes": 7}, "7 bytes expected, found 5120000"),
+        ({"sha256": "0" * 64}, "sha256 0000"),
+        ({"sha256": "983f1562"}, "sha256 983f1562 expected, found 13fbe33c"),
+    ],
 )
 def test_a_wrong_file_is_not_kept(server: Server, tmp_path: Path, facts: dict, told: str) -> None:
     asked = weight(server, tmp_path, **facts)
@@ -143,6 +149,39 @@ def test_an_archive_that_lacks_a_file_is_told(server: Server, tmp_path: Path) ->
     address = f"http://127.0.0.1:{server.server_port}/w.tar.gz"
     (line,) = fetch_all([Weight(tuple(folder / n for n in HMR2_FILES), (address,), 1, "MIT", folder=folder)])
     assert "does not hold model_config.yaml" in line
+
+
+def test_of_a_name_with_a_hash_the_first_digits_are_checked(server: Server, tmp_path: Path) -> None:
+    asked = weight(server, tmp_path, sha256=hashlib.sha256(CONTENT).hexdigest()[:8])
+    fetch(asked)
+    assert asked.files[0].read_bytes() == CONTENT
+    features = {w.files[0].name: w for w in wanted(default_config())}["convnext_tiny-983f1562.pth"]
+    assert features.sha256 == "983f1562"
+
+
+def test_a_file_put_there_by_hand_is_checked(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Cut short, or another model's: said when it is looked for, before torch reads it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("fetched"))
+    for each in wanted(default_config()):
+        for file in each.files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    names = ["models/sam2/sam2.1_hiera_large.pt", "models/lpips/alexnet-owt-7be5be79.pth", "models/lpips/alex.pth"]
+    names.append(default_config()["fit"]["neuhmr"]["features"])
+    assert main(["weights"]) == 1
+    shown = capsys.readouterr()
+    assert {line.split()[1] for line in shown.out.splitlines() if line.startswith("wrong")} == set(names)
+    empty = hashlib.sha256().hexdigest()[:8]
+    told = [line for line in shown.err.splitlines() if line.startswith("missing: ")]
+    assert [line.split(":")[1].strip() for line in told] == names
+    assert all(line.endswith(f"found {empty}...; delete it and run this again") for line in told)
+    for name in names:
+        with pytest.raises(UserError, match=f"^{name}: expected sha256 .*found {empty}"):
+            check_published(Path(name))
+    own = tmp_path / "own.pt"
+    own.touch()
+    check_published(own)
 
 
 # What the presets need

@@ -209,8 +209,7 @@ def _placed(
 
 
 def _stature(body: BodyModel, betas: np.ndarray) -> float:
-    height = body.shaped(torch.as_tensor(betas, dtype=torch.float32))[:, 1]
-    return float(height.max() - height.min())
+    return float(body.stature(torch.as_tensor(betas, dtype=torch.float32)))
 
 
 def _rest_pelvis(body: BodyModel, betas: np.ndarray) -> np.ndarray:

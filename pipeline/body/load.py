@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from pipeline.body.model import BETAS, JOINTS, PARENTS, BodyModel
 from pipeline.body.unpickle import load_smpl_pickle
 from pipeline.errors import UserError
+from pipeline.formats.arrays import read_npz
 
 FREE_BODY = Path(__file__).parent / "data" / "free_body.npz"
 SMPL_VERTICES = 6890
@@ -48,11 +48,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".pkl":
         return load_smpl_pickle(path)
     if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: not a readable npz of plain arrays ({error}); fetch the file again") from error
+        return read_npz(path)
     raise UserError(f"{path}: a body model is an .npz or a .pkl file, found '{path.suffix}'")
 
 

@@ -80,6 +80,14 @@ class BodyModel:
         """Rest-pose vertices of a shape, `T + S beta` (SMPL equation 8), in metres."""
         return self.v_template + self.shapedirs @ _checked(betas, (BETAS,), "betas")
 
+    def stature(
+        self,
+        betas: Tensor,  # [10]
+    ) -> Tensor:  # []
+        """Height of a shape, in metres: the vertical extent of its mesh, standing in the rest pose."""
+        height = self.shaped(betas)[:, 1]
+        return height.max() - height.min()
+
     def rest_joints(
         self,
         betas: Tensor,  # [10]

@@ -1,17 +1,18 @@
 """Finding and reading the files of a dataset, with errors that say what was expected where."""
 
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.formats import images as formats
+from pipeline.formats.arrays import read_npy
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 
 _PHOTOS = (".jpg", ".jpeg", ".png")
+_ADVICE = "; unpack the dataset again"
 
 
 def require(path: Path, what: str) -> Path:
@@ -41,23 +42,13 @@ def natural(file: Path) -> list[str | int]:
 
 def read_image(path: Path) -> np.ndarray:
     """uint8 (H, W, 3) RGB, as stored: no rotation by metadata. Raises a UserError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"{path}: not a readable image ({error}); unpack the dataset again") from error
+    pixels, _ = formats.read_image(path, _ADVICE, mode="RGB")
+    return pixels
 
 
 def read_grey(path: Path) -> np.ndarray:
     """(H, W) of an image as it is stored, 8 or 16 bits, its first channel; or of an .npy file."""
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                values = np.asarray(image)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable ({error}); unpack the dataset again") from error
+    values = read_npy(path) if path.suffix == ".npy" else formats.read_image(path, _ADVICE)[0]
     values = values[..., 0] if values.ndim == 3 else values
     if values.ndim != 2:
         raise UserError(f"{path}: expected an image (H, W), found {values.dtype} {values.shape}")
@@ -73,7 +64,7 @@ def read_pickle(path: Path, kind: str) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = AdmittingUnpickler(file, NUMPY_NAMES, kind, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can raise nearly anything
         raise UserError(f"{path}: not a pickle of {kind}: {error}; unpack the dataset again") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dict, found {type(content).__name__}; unpack the dataset again")

@@ -37,6 +37,11 @@ def iou(a: Box, b: Box) -> float:
     return inner / max(area(a) + area(b) - inner, 1e-9)
 
 
+def overlap(a: Box, b: Box) -> float:
+    """The share of the smaller box that the other covers."""
+    return area(intersection(a, b)) / max(min(area(a), area(b)), 1e-9)
+
+
 def union(boxes: Iterable[Box]) -> Box:
     """The smallest box around all."""
     corners = np.array(list(boxes))

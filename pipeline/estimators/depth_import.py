@@ -7,14 +7,14 @@ camera.json beside the folder, in this project's format, gives K.
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.estimators.exr import read_exr_depth
 from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
 from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, resize_nearest, user_path
+from pipeline.formats.arrays import read_npy
 from pipeline.formats.camera import Camera
-from pipeline.formats.images import DEPTH_UNIT, write_depth
+from pipeline.formats.images import DEPTH_UNIT, read_image, write_depth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
@@ -52,8 +52,9 @@ def estimate(directory: VideoDir, settings: DepthSettings, out: Path, provenance
 
 
 def _camera(path: Path, video: VideoInfo, settings: DepthSettings, provenance: Provenance) -> Camera:
-    """The camera beside the maps, at the frames' size; else that of the settings."""
-    if not path.is_file():
+    """The calibrated camera, by which the frames were undistorted; else the one beside the maps, at the frames' size;
+    else that of the settings."""
+    if video.K is not None or not path.is_file():
         return camera_from_settings(video, settings, provenance)
     camera = Camera.load(path)
     check_aspect(path, (camera.height, camera.width), video.height, video.width)
@@ -77,21 +78,10 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _read_png(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            counts = np.asarray(image)
-    except OSError as error:
-        raise UserError(f"{file}: not a readable image ({error})") from error
+    counts, _ = read_image(file)
     if counts.dtype not in (np.uint16, np.int32):
         raise UserError(f"{file}: expected 16-bit millimetres, found {counts.dtype} {counts.shape}; save it as 16-bit")
     return counts * np.float32(DEPTH_UNIT)
 
 
-def _read_npy(file: Path) -> np.ndarray:
-    try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{file}: expected a .npy array of numbers, could not read it ({error})") from error
-
-
-_READERS = {".png": _read_png, ".npy": _read_npy, ".exr": read_exr_depth}
+_READERS = {".png": _read_png, ".npy": read_npy, ".exr": read_exr_depth}

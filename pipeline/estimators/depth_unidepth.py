@@ -45,13 +45,14 @@ def _import_model() -> type:
 def estimate(directory: VideoDir, settings: DepthSettings, out: Path, provenance: Provenance) -> Camera:
     """Write metric depth, in metres along z, to out/%06d.png; return the camera.
 
-    K is that of depth.focal where it is set. `confidence` is the network's estimate of its error, which ranks the
-    pixels of one image: the share depth.unidepth.discard with the largest is left unknown (0).
+    K is that of the calibration (video.calibration) or of depth.focal where one is set. `confidence` is the network's
+    estimate of its error, which ranks the pixels of one image: the share depth.unidepth.discard with the largest is
+    left unknown (0).
     """
     ours = settings.unidepth
     model = load_model(Path(ours.weights), ours.resolution_level, choose_device("unidepth", ours.device))
     frames, video = FrameFolder(directory.frames), VideoInfo.load(directory.video)
-    if settings.focal is None:
+    if settings.focal is None and video.K is None:
         camera = _find_camera(model, frames, video, ours.camera_frames, ours.batch, provenance)
     else:
         camera = camera_from_settings(video, settings, provenance)

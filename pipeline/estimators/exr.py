@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.formats.images import MOST_PIXELS
 
 _MAGIC = 20000630
 _KINDS = {0: np.dtype("<u4"), 1: np.dtype("<f2"), 2: np.dtype("<f4")}
@@ -53,6 +54,8 @@ def _read_header(data: bytes) -> tuple[dict[str, bytes], int]:
 def _read_lines(path: Path, data: bytes, position: int, attributes: dict[str, bytes]) -> np.ndarray:
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
+    if not (width > 0 < height and width * height <= MOST_PIXELS):
+        raise ValueError(f"it says {width}x{height} pixels")
     lines = _LINES.get(attributes["compression"][0])
     if lines is None:
         raise UserError(f"{path}: this .exr compression is not read; save it with ZIP (lossless), or as .npy")
@@ -64,7 +67,7 @@ def _read_lines(path: Path, data: bytes, position: int, attributes: dict[str, by
         block = data[offset + 8 : offset + 8 + size]
         rows = slice(first - top, min(first - top + lines, height))
         expected = (rows.stop - rows.start) * line.itemsize
-        pixels = np.frombuffer(block if size == expected else _unzip(block), line)
+        pixels = np.frombuffer(block if size == expected else _unzip(block, expected), line)
         depth[rows] = pixels[chosen]
     return depth
 
@@ -87,9 +90,11 @@ def _depth_channel(path: Path, names: list[str]) -> str:
     raise UserError(f"{path}: expected a depth channel such as Z, found {', '.join(names)}; save the depth alone")
 
 
-def _unzip(block: bytes) -> np.ndarray:
-    """Undo EXR's ZIP: deflate, differences of neighbouring bytes, even bytes before odd ones."""
-    coded = np.frombuffer(zlib.decompress(block), np.uint8)
+def _unzip(block: bytes, size: int) -> np.ndarray:
+    """Undo EXR's ZIP, to `size` bytes: deflate, differences of neighbouring bytes, even bytes before odd ones."""
+    coded = np.frombuffer(zlib.decompressobj().decompress(block, size + 1), np.uint8)  # + 1: reads its checksum, too
+    if len(coded) != size:
+        raise ValueError(f"a block should unpack to {size} bytes")
     plain = (np.cumsum(coded, dtype=np.int64) - 128 * np.arange(len(coded))).astype(np.uint8)
     half = (len(plain) + 1) // 2
     out = np.empty_like(plain)

@@ -40,11 +40,16 @@ class DepthSettings:
 
 
 def camera_from_settings(video: VideoInfo, settings: DepthSettings, provenance: Provenance) -> Camera:
-    """A camera with square pixels and its centre in the middle; its focal length is the user's, or else guessed.
+    """The calibrated camera where decode had one; else one with square pixels and its centre in the middle, whose focal
+    length is the user's, or else guessed.
 
     The guess is `focal_diagonals` image diagonals, the usual stand-in (SPEC, CLIFF: one diagonal); one person's
     image hardly tells it, so distances hold only up to it, and the user is warned.
     """
+    if video.K is not None:
+        if settings.focal is not None:
+            provenance.warn(f"depth.focal is not used: the camera is calibrated ({video.K_source})")
+        return Camera(np.array(video.K), video.width, video.height, f"calibration: {video.K_source}", metric=True)
     if settings.focal is not None:
         focal, source = settings.focal, "focal length given in the settings"
     else:

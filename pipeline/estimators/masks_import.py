@@ -8,7 +8,7 @@ from PIL import Image
 from pipeline.errors import UserError
 from pipeline.estimators.settings import MasksSettings
 from pipeline.estimators.user_files import check_aspect, check_path, numbered_files, user_path
-from pipeline.formats.images import write_mask
+from pipeline.formats.images import read_image, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
@@ -54,12 +54,7 @@ def read_pixels(file: Path) -> np.ndarray:
     A cut-out's alpha is the mask. Of a palette (DAVIS annotations) every index but 0 is the person. Of colours the
     brightest channel counts.
     """
-    try:
-        with Image.open(file) as image:
-            mode = image.mode
-            pixels = np.asarray(image)
-    except OSError as error:
-        raise UserError(f"{file}: not a readable image ({error})") from error
+    pixels, mode = read_image(file)
     if mode == "P":
         return np.where(pixels > 0, 255, 0).astype(np.uint8)
     if mode == "1":

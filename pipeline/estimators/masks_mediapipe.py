@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.estimators.boxes import Box, clip, grow
+from pipeline.estimators.boxes import Box, clip, grow, overlap
+from pipeline.estimators.crowd import follow_among
 from pipeline.estimators.detector import Detection, check_mediapipe, follow
-from pipeline.estimators.people import Subject, find_subject
+from pipeline.estimators.everybody import Everybody, Subject, parse_person
 from pipeline.estimators.settings import MasksSettings
+from pipeline.estimators.subject import find_subject, nobody
 from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
@@ -34,7 +35,8 @@ _IN_SIGHT = 0.2  # visibility: lower than elsewhere, for a hidden foot may still
 
 
 def check(settings: MasksSettings) -> None:
-    """Raise a UserError, before any work, where mediapipe is not installed."""
+    """Raise a UserError, before any work, where mediapipe is not installed, or `masks.person` says nothing."""
+    parse_person(settings.person)
     check_mediapipe()
 
 
@@ -42,24 +44,15 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
     """Write out/%06d.png for each frame, an empty mask where the person is not found.
 
     Raises:
-        UserError: nobody is in the clip.
+        UserError: nobody is in the clip, or `masks.person` means nobody.
     """
     frames = FrameFolder(directory.frames)
-    source = VideoInfo.load(directory.video).source
-    subject = find_subject(frames, settings.samples, settings.min_confidence)
-    nobody = UserError(
-        f"{source}: no person was found; use a clip that shows one person from head to feet, or bring masks "
-        "of your own (masks.backend: import)"
-    )
-    if subject is None:
-        raise nobody
-    if subject.crowded:
-        provenance.warn(
-            f"{source}: more than one person is in the video ({subject.crowded} of {subject.sampled} sampled frames); "
-            "the more prominent one is tracked"
-        )
+    info = VideoInfo.load(directory.video)
+    everybody, subject = find_subject(directory, frames, settings, provenance)
     lost = []
-    for index, found in track(_follow_both_ways(frames, subject, settings), "masks", len(frames), "frame"):
+    for index, found in track(
+        _follow_both_ways(frames, everybody, subject, settings, float(info.fps)), "masks", len(frames), "frame"
+    ):
         if found is None:
             lost.append(index)
             mask = np.zeros(frames[index].shape[:2], np.uint8)
@@ -67,23 +60,29 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
             mask = clean(found, settings.reach)
         write_mask(out / f"{index:06d}.png", mask)
     if len(lost) == len(frames):
-        raise nobody
-    provenance.facts |= {"frames": len(frames), "lost_frames": sorted(lost), "crowded_samples": subject.crowded}
+        raise nobody(info, len(frames))
+    provenance.facts |= {"frames": len(frames), "lost_frames": sorted(lost)}
     if lost:
         provenance.warn(
-            f"{source}: the person was not found in {len(lost)} of {len(frames)} frames; their masks are empty"
+            f"{info.source}: the person was not found in {len(lost)} of {len(frames)} frames; their masks are empty"
         )
 
 
 def _follow_both_ways(
-    frames: Sequence[np.ndarray], subject: Subject, settings: MasksSettings
+    frames: Sequence[np.ndarray], everybody: Everybody, subject: Subject, settings: MasksSettings, fps: float
 ) -> Iterator[tuple[int, Detection | None]]:
     """Follow the subject from the seed frame to the clip's end, then back to its start."""
 
     def expected(index: int, last: Box | None) -> Box:
-        return subject.box if last is None else last
+        if last is None:
+            return subject.box
+        # Whoever is followed is lost, or somebody else, where the sample shows the subject elsewhere.
+        sampled = subject.boxes.get(index, last)
+        return last if overlap(sampled, last) > 0 else sampled
 
     def pass_over(indices: range) -> Iterator[tuple[int, Detection | None]]:
+        if subject.crowded:
+            return follow_among(frames, indices, everybody, subject, settings.min_confidence, fps)
         return follow(frames, indices, expected, subject.window, True, settings.min_confidence)
 
     return chain(pass_over(range(subject.seed, len(frames))), pass_over(range(subject.seed - 1, -1, -1)))

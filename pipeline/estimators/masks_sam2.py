@@ -21,14 +21,16 @@ import torch
 from pipeline.errors import UserError
 from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box
 from pipeline.estimators.detector import PoseDetector, check_mediapipe
+from pipeline.estimators.everybody import Subject, parse_person
 from pipeline.estimators.networks import choose_device, import_package
-from pipeline.estimators.people import Subject, find_subject
 from pipeline.estimators.settings import MasksSettings, Sam2Settings
+from pipeline.estimators.subject import find_subject
 from pipeline.formats.images import FrameFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
+from pipeline.published import check_published
 from pipeline.weights import needed, require
 
 PACKAGES = ("sam2", "torch", "torchvision", "mediapipe", "numpy")
@@ -38,7 +40,8 @@ _HOLE = 0.002  # holes smaller than this share of the person are filled: the spa
 
 
 def check(settings: MasksSettings) -> None:
-    """Raise a UserError, before any work, where the weights, a GPU or a package are missing."""
+    """Raise a UserError, before any work, where weights, a GPU or a package are missing or `masks.person` is wrong."""
+    parse_person(settings.person)
     require(needed("masks", {"backend": "sam2", "sam2": {"checkpoint": settings.sam2.checkpoint}}))
     choose_device("sam2", settings.sam2.device)
     import_package("sam2", "sam2.build_sam")
@@ -49,15 +52,10 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
     """Write out/%06d.png for each frame, an empty mask where the person is not seen.
 
     Raises:
-        UserError: nobody is in the clip, or the weights are not those of the configuration.
+        UserError: nobody is in the clip, `masks.person` means nobody, or the weights do not fit the configuration.
     """
     frames, source = FrameFolder(directory.frames), VideoInfo.load(directory.video).source
-    subject = find_subject(frames, settings.samples, settings.min_confidence)
-    if subject is None:
-        raise UserError(
-            f"{source}: no person was found in {min(settings.samples, len(frames))} frames spread over the video; use "
-            "a clip that shows one person from head to feet, or bring masks of your own (masks backend: import)"
-        )
+    _, subject = find_subject(directory, frames, settings, provenance)
     box = tight_box(frames[subject.seed], subject, settings.min_confidence)
     predictor = load_predictor(settings.sam2)
     lost = []
@@ -82,11 +80,6 @@ def estimate(directory: VideoDir, settings: MasksSettings, out: Path, provenance
         "frames": len(frames),
         "lost_frames": sorted(lost),
     }
-    if subject.crowded:
-        provenance.warn(
-            f"{source}: more than one person is in the video ({subject.crowded} of {subject.sampled} sampled frames); "
-            "the more prominent one is followed"
-        )
     if lost:
         provenance.warn(f"{source}: the person is not seen in {len(lost)} of {len(frames)} frames: empty masks")
 
@@ -100,6 +93,7 @@ def load_predictor(settings: Sam2Settings) -> Any:
     build = import_package("sam2", "sam2.build_sam")
     for name in ("sam2.sam2_video_predictor", "sam2.utils.misc"):
         import_package("sam2", name).tqdm = lambda items, **_: items  # ours shows the progress
+    check_published(Path(settings.checkpoint))
     logging.getLogger("sam2").setLevel(logging.ERROR)  # says at every start that its optional compiled part is absent
     try:
         predictor = build.build_sam2_video_predictor(

@@ -1,62 +1,21 @@
-"""Who is in the clip: the person to follow, chosen on a few frames, and whether there are others.
+"""Everybody in one image: mediapipe finds one person an image.
 
-mediapipe finds one person an image. The others are found by painting out those found so far, and looking again.
+The others are found by painting out those found so far, and looking again; people who are small, in tiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from pipeline.estimators.boxes import Box, area, clip, grow, iou, union
-from pipeline.estimators.detector import Detection, PoseDetector
+from pipeline.estimators.boxes import area, grow, iou, overlap
+from pipeline.estimators.detector import VISIBLE, Detection, PoseDetector
 
 MOST_PEOPLE = 3  # an image is searched for
 _PAINT_SIDE = 320  # px, longest side of the image that people are painted out of: more than the detector's 224
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The most prominent person: the largest, over the sampled frames."""
-
-    seed: int  # a sampled frame in which the person is largest
-    box: Box  # the person there
-    window: Box  # px, holds the person in all sampled frames, with a wide margin
-    sampled: int  # frames looked at
-    seen: int  # of them, frames with the person
-    crowded: int  # of them, frames with somebody else, too
-
-
-def find_subject(frames: Sequence[np.ndarray], samples: int, min_confidence: float) -> Subject | None:
-    """Look at `samples` frames spread over the clip. None where nobody is in any of them.
-
-    Detections of neighbouring samples that overlap, or are the nearest of like size, are taken for one person; the
-    person with the largest sum of box areas is the subject.
-    """
-    indices = np.unique(np.linspace(0, len(frames) - 1, samples).round().astype(int))
-    tracks: list[dict[int, Box]] = []  # a person's box in each sampled frame
-    with PoseDetector(tracking=False, segmentation=True, min_confidence=min_confidence) as detector:
-        for index in indices:
-            boxes = [found.box for found in people(detector, frames[index])]
-            _extend(tracks, int(index), boxes)
-    if not tracks:
-        return None
-    main = max(tracks, key=lambda track: sum(area(box) for box in track.values()))
-    seed = max(main, key=lambda index: area(main[index]))
-    crowded = {index for track in tracks if track is not main for index in track}
-    height, width = frames[0].shape[:2]
-    window = grow(union(main.values()), 1.5)
-    whole = len(main) < len(indices) or area(clip(window, width, height)) > 0.5 * width * height
-    return Subject(
-        seed=seed,
-        box=main[seed],
-        window=(0, 0, width, height) if whole else window,
-        sampled=len(indices),
-        seen=len(main),
-        crowded=len(crowded),
-    )
+_TILES = (0.5, 0.2)  # of the longer side: a person of a tenth of it fills a third of the smaller ones
 
 
 def people(detector: PoseDetector, image: np.ndarray) -> list[Detection]:
@@ -71,6 +30,46 @@ def people(detector: PoseDetector, image: np.ndarray) -> list[Detection]:
         image = paint_out(image, found)
         found = detector.detect(image)
     return everybody
+
+
+def small_people(detector: PoseDetector, image: np.ndarray) -> list[Detection]:
+    """People who are too small for a look at the whole image, the largest first: overlapping tiles are searched."""
+    height, width = image.shape[:2]
+    found: list[Detection] = []
+    for share in _TILES:
+        side = share * max(height, width)
+        for y in _steps(height, side):
+            for x in _steps(width, side):
+                person = detector.detect(image, (x, y, x + side, y + side))
+                if person is None:
+                    continue
+                # A tile may cut the person; and tiles are many, and so are patterns in them.
+                closer = detector.detect(image, grow(person.box, 2.0, square=True))
+                if closer is None or overlap(closer.box, person.box) < 0.5 or _poorly_seen(closer):
+                    continue
+                if not any(overlap(closer.box, other.box) > 0.3 for other in found):
+                    found.append(closer)
+    return sorted(found, key=lambda person: -area(person.box))[:MOST_PEOPLE]
+
+
+def _poorly_seen(person: Detection) -> bool:
+    return (person.visibility > VISIBLE).mean() < 0.5
+
+
+def _steps(length: float, side: float) -> np.ndarray:
+    """Where tiles of a side begin, so that they overlap by half."""
+    return np.linspace(0, max(length - side, 0), max(int(np.ceil(2 * length / side)) - 1, 1))
+
+
+def uncovered(found: Sequence[Detection]) -> list[Detection]:
+    """The people of an image with masks that leave out those found before: these stand in front."""
+    out: list[Detection] = []
+    for person in found:
+        mask = person.mask
+        for other in found[: len(out)]:
+            mask = mask * (1 - other.mask)
+        out.append(replace(person, mask=mask))
+    return out
 
 
 def _confirmed(detector: PoseDetector, image: np.ndarray, found: Detection) -> bool:
@@ -108,23 +107,3 @@ def paint_out(image: np.ndarray, person: Detection) -> np.ndarray:
     mask = cv2.dilate(mask, np.ones((reach, reach), np.uint8))
     painted = cv2.inpaint(small, mask, 3, cv2.INPAINT_TELEA)
     return cv2.resize(painted, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _extend(tracks: list[dict[int, Box]], index: int, boxes: list[Box]) -> None:
-    """Add each box of a frame to the track whose last box is nearest, or begin a track with it."""
-    free = list(range(len(tracks)))
-    for box in sorted(boxes, key=area, reverse=True):
-        costs = {k: _distance(list(tracks[k].values())[-1], box) for k in free}
-        nearest = min(costs, key=costs.get, default=None)
-        if nearest is not None and costs[nearest] < 1.5:
-            tracks[nearest][index] = box
-            free.remove(nearest)
-        else:
-            tracks.append({index: box})
-
-
-def _distance(a: Box, b: Box) -> float:
-    """Between two boxes, in their heights, plus how much their heights differ."""
-    heights = np.array([a[3] - a[1], b[3] - b[1]])
-    centres = np.array([[(a[0] + a[2]) / 2, (a[1] + a[3]) / 2], [(b[0] + b[2]) / 2, (b[1] + b[3]) / 2]])
-    return float(np.linalg.norm(centres[0] - centres[1]) / heights.max() + abs(np.log(heights[0] / heights[1])))

@@ -19,7 +19,7 @@ from pipeline.estimators.body_scale import ClipScale, betas_of_size, clip_scale,
 from pipeline.estimators.boxes import Box, clip, mask_box
 from pipeline.estimators.hmr2_network import Prediction, import_models, load_model, predict
 from pipeline.estimators.networks import choose_device
-from pipeline.estimators.settings import Hmr2Settings, PoseSettings
+from pipeline.estimators.settings import Hmr2Settings, PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.weak_perspective import crop_pixels, place_points
 from pipeline.formats.camera import Camera
@@ -41,6 +41,7 @@ _JUMP = 0.5  # metres between neighbouring frames
 
 def check(settings: PoseSettings) -> None:
     """Raise a UserError, before any work, where the weights, a GPU or the package are missing."""
+    refuse_height(settings, "hmr2")
     require(needed("pose", {"backend": "hmr2", "hmr2": {"weights": settings.hmr2.weights}}))
     choose_device("hmr2", settings.hmr2.device)
     import_models()

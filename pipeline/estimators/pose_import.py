@@ -14,7 +14,7 @@ from pipeline.estimators.motion_readers import read_motion
 from pipeline.estimators.motion_readers.frames import decoded_clip, frame_numbers
 from pipeline.estimators.motion_readers.motion import SourceMotion
 from pipeline.estimators.motion_readers.people import Person, betas_for, in_camera, root_offset
-from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.user_files import check_path, user_path
 from pipeline.formats.camera import Camera
@@ -30,6 +30,7 @@ _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which t
 
 def check(settings: PoseSettings) -> None:
     """Raise a UserError where pose.path is not set."""
+    refuse_height(settings, "import")
     check_path("pose.path", settings.path)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from pipeline.body import load_body
 from pipeline.errors import UserError
-from pipeline.estimators.boxes import Box, clip, grow, mask_box, union
+from pipeline.estimators.boxes import Box, clip, grow, iou, mask_box, union
 from pipeline.estimators.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
@@ -22,6 +24,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
 
+_SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
 _HIPS = tuple(LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip"))
 _LEGS = tuple(LANDMARK_NAMES.index(name) for name in ("left_knee", "right_knee", "left_ankle", "right_ankle"))
 
@@ -48,7 +51,7 @@ def estimate(
     if len(masks) != len(frames):
         raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
     boxes = [mask_box(mask) for mask in masks]
-    found = _detect(frames, boxes, settings)
+    found = _detect(frames, masks, boxes, settings)
     known = np.array(sorted(found))
     _check_enough(info.source, found, len(frames), (info.width, info.height), settings)
 
@@ -67,15 +70,17 @@ def estimate(
         K=torch.as_tensor(camera.K, dtype=torch.float32),
         fps=float(info.fps),
     )
-    fitted = fit_pose(body, seen, settings.smplify)
+    fitted = fit_pose(body, seen, settings.smplify, settings.height)
     good = ~_outliers(fitted, xy, settings.smplify.outlier)
     pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name)
     _report(provenance, info.source, pose.valid, len(known), chosen, visibility, fitted)
     return pose, _landmarks(known, xy, visibility, world, len(frames))
 
 
-def _detect(frames: FrameFolder, boxes: list[Box | None], settings: PoseSettings) -> dict[int, Detection]:
-    """Detections of the frames in which the masks' person is found."""
+def _detect(
+    frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], boxes: list[Box | None], settings: PoseSettings
+) -> dict[int, Detection]:
+    """Detections of the frames in which the masks' person is found, and not somebody who stands before them."""
     known = [box for box in boxes if box is not None]
     if not known:
         return {}
@@ -86,7 +91,20 @@ def _detect(frames: FrameFolder, boxes: list[Box | None], settings: PoseSettings
 
     detections = follow(frames, range(len(frames)), expected, window, False, settings.min_confidence)
     tracked = track(detections, "landmarks", len(frames), "frame")
-    return {index: found for index, found in tracked if found is not None and boxes[index] is not None}
+    return {
+        index: found
+        for index, found in tracked
+        if found is not None
+        and (box := boxes[index]) is not None
+        and (iou(found.box, box) > _SURE or _lies_on(found, masks[index]))
+    }
+
+
+def _lies_on(found: Detection, mask: np.ndarray) -> bool:
+    """Whether half of the landmarks that are seen lie on the mask."""
+    size = mask.shape[1], mask.shape[0]
+    points = np.floor(found.xy[_seen(found, size)]).astype(int)
+    return len(points) > 0 and float((mask[points[:, 1], points[:, 0]] > 127).mean()) > 0.5
 
 
 def _check_enough(

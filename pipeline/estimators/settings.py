@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.errors import UserError
 from pipeline.estimators.smplify.settings import SmplifySettings
 
 
@@ -30,6 +31,7 @@ class Hmr2Settings:
 class MasksSettings:
     backend: str  # name of a module pipeline/estimators/masks_<backend>.py
     path: str | None  # backend import: folder of masks, "{video}" stands for the name
+    person: str | int  # who is followed, see pipeline/estimators/everybody.py
     min_confidence: float  # of the person detector, mediapipe
     samples: int
     reach: float
@@ -43,5 +45,15 @@ class PoseSettings:
     min_confidence: float  # backend mediapipe
     min_frames: int
     min_valid_fraction: float
+    height: float | None  # m, of the person; backend mediapipe
     smplify: SmplifySettings
     hmr2: Hmr2Settings
+
+
+def refuse_height(settings: PoseSettings, backend: str) -> None:
+    """Raise a UserError where `pose.height` is set for a backend that brings its own body shape."""
+    if settings.height is not None:
+        raise UserError(
+            f"settings pose.height: {settings.height} m is set, and backend {backend} brings the body's size itself; "
+            "leave it at null, or take pose.backend: mediapipe"
+        )

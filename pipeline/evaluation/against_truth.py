@@ -1,11 +1,8 @@
 """Errors against ground truth: the studio's clips and datasets."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +21,6 @@ from pipeline.evaluation.pose_metrics import (
 from pipeline.evaluation.table import REAL, STUDIO, MetricTable
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.pose import Pose
-from pipeline.formats.video import VideoInfo
 from pipeline.progress import track
 
 log = logging.getLogger(__name__)
@@ -56,19 +52,6 @@ class Truth:
     @property
     def name(self) -> str:
         return "studio truth (synthetic)" if self.footage == STUDIO else f"truth: {self.pose.source}"
-
-
-def source_frames(video: VideoInfo, decode: Mapping[str, Any]) -> np.ndarray:
-    """For each decoded frame its number in the source video at constant rate, (T,).
-
-    Args:
-        video: of the decoded frames.
-        decode: settings that the stage decode ran with: `start` is a frame, or seconds such as "2.5s"; `step`.
-    """
-    start, step = decode["start"], decode["step"]
-    if isinstance(start, str):
-        start = round(Fraction(start.removesuffix("s")) * video.fps * step)
-    return start + step * np.arange(video.frames)
 
 
 def load_truth(folder: Path, clip: Clip, rows: np.ndarray, body_model: str) -> Truth:

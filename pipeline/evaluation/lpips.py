@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.errors import UserError
+from pipeline.published import check_published
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ def load_lpips(folder: str | Path) -> Lpips | None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    check_published(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds on a damaged file

@@ -207,7 +207,6 @@ def _project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
 def _height_px(clip: Clip) -> np.ndarray:
     """Height in the image of the person standing where the initial pose is, (T,) px: the same whether one squats or
     not, and the same for both poses."""
-    shape = clip.body.shaped(torch.as_tensor(clip.initial.betas, dtype=torch.float32))
-    stature = float(shape[:, 1].max() - shape[:, 1].min())
+    stature = float(clip.body.stature(torch.as_tensor(clip.initial.betas, dtype=torch.float32)))
     pelvis = joints_of(clip.body, clip.initial)[:, PELVIS]
     return clip.initial.K[1, 1] * stature / np.maximum(pelvis[:, 2], 1e-3)

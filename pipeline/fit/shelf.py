@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.formats.atomic import errors_name
+
 _ALIGNED = 64  # bytes: where each array begins
 
 
@@ -28,19 +30,22 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._folder = folder
         self._mapped: np.ndarray | None = None
 
     def put(self, array: np.ndarray) -> Place:
         """Write an array at the end; all are put there before the first is taken."""
         start = self._file.tell()
-        self._file.write(np.ascontiguousarray(array).data)
-        self._file.write(bytes(-self._file.tell() % _ALIGNED))
+        with errors_name(self._folder):
+            self._file.write(np.ascontiguousarray(array).data)
+            self._file.write(bytes(-self._file.tell() % _ALIGNED))
         return Place(start, array.shape, array.dtype)
 
     def get(self, place: Place) -> np.ndarray:
         """An array that was put there. What is written to it stays in memory, and the file as it was."""
         if self._mapped is None:
-            self._file.flush()
+            with errors_name(self._folder):
+                self._file.flush()
             self._mapped = np.asarray(np.memmap(self._file, mode="c"))
         end = place.start + int(np.prod(place.shape)) * place.dtype.itemsize
         return self._mapped[place.start : end].view(place.dtype).reshape(place.shape)

@@ -1,8 +1,10 @@
 """Checked reading and writing of npz files that hold plain arrays."""
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -10,24 +12,56 @@ from pipeline.errors import UserError
 from pipeline.formats.atomic import atomic_path
 
 Shape = tuple[int | str, ...]
+MOST_BYTES = 4_000_000_000  # that a file may hold when it is unpacked; a few kilobytes of zip can unpack to petabytes
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file; pickled objects are refused.
 
     Raises:
-        UserError: the file is missing, or is no npz, or holds pickled objects.
+        UserError: the file is missing, or is no npz, or holds pickled objects, or more than MOST_BYTES.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: not found; run the stage that writes it first")
     try:
-        with zipfile.ZipFile(path):  # np.load takes other files, too
-            pass
+        with zipfile.ZipFile(path) as archive:  # np.load takes other files, too
+            check_unpacked(archive)
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except Exception as error:  # a damaged file can raise nearly anything in numpy and zipfile
         raise UserError(f"{path}: expected an npz file of plain arrays, could not read it ({error})") from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an npy file. Raises UserError where it is none, or not as large as it says."""
+    try:
+        with path.open("rb") as file:
+            _check_declared(file, path.stat().st_size)
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
+    except Exception as error:  # as above
+        raise UserError(f"{path}: expected a .npy array of numbers, could not read it ({error})") from error
+
+
+def check_unpacked(archive: zipfile.ZipFile) -> None:
+    """Raise a ValueError, before anything is unpacked, where what the archive says of itself is too large or untrue."""
+    size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"it unpacks to {size / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.0f} GB")
+    for member in archive.infolist():
+        if member.filename.endswith(".npy"):
+            with archive.open(member) as file:
+                _check_declared(file, member.file_size)
+
+
+def _check_declared(file: IO[bytes], size: int) -> None:
+    """Raise a ValueError where an array in npy's layout says that it is larger than the `size` bytes of its file."""
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size - file.tell():
+        raise ValueError(f"it says {dtype} {shape}, and holds {size - file.tell()} bytes")
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray | str | float]) -> None:

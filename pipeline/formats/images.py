@@ -1,6 +1,8 @@
 """Numbered images of a clip: frames/%06d.jpg, masks/%06d.png, depth/%06d.png."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -8,7 +10,31 @@ from PIL import Image
 from pipeline.errors import UserError
 
 JPEG_QUALITY = 95
+MOST_PIXELS = 1 << 27  # of an image; a kilobyte of PNG can unpack to gigabytes
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limits are a warning and a traceback: read_image has the one above
+_KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # whatever the name says; to read others Pillow may run a program
 DEPTH_UNIT = 1e-3  # metres a count: 16-bit millimetres
+
+
+def read_image(path: Path, advice: str = "", mode: str | None = None) -> tuple[np.ndarray, str]:
+    """An image that may come from anywhere: its pixels (H, W) or (H, W, C), and Pillow's name of their mode.
+
+    Args:
+        path: the file.
+        advice: what to do about a bad one, for the end of the error.
+        mode: convert to this one, such as "RGB"; None: as stored.
+
+    Raises:
+        UserError: it is no image, is damaged, or has more than MOST_PIXELS.
+    """
+    try:
+        with Image.open(path, formats=_KINDS) as image:  # reads the header alone
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it says {image.width}x{image.height}, more than {MOST_PIXELS // 10**6} megapixels")
+            image = image if mode is None else image.convert(mode)
+            return np.asarray(image), image.mode
+    except Exception as error:  # Pillow raises nearly anything where a file is damaged
+        raise UserError(f"{path}: not a readable image ({error}){advice}") from error
 
 
 class ImageFolder:
@@ -29,11 +55,7 @@ class ImageFolder:
         return len(self.files)
 
     def _read(self, index: int) -> np.ndarray:
-        try:
-            with Image.open(self.files[index]) as image:
-                return np.asarray(image)
-        except OSError as error:
-            raise UserError(f"{self.files[index]}: not a readable image ({error}); delete it and rerun") from error
+        return read_image(self.files[index], "; delete it and rerun")[0]
 
 
 class FrameFolder(ImageFolder):
@@ -68,18 +90,28 @@ class DepthFolder(ImageFolder):
         return depth.astype(np.float32) * np.float32(DEPTH_UNIT)
 
 
+def save_image(image: Image.Image, path: str | Path, **options: Any) -> None:
+    """Save an image in the format of the path's suffix.
+
+    By memory: Pillow itself takes a write that a full disk cut short for a whole one, and says nothing.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, format=Image.registered_extensions()[Path(path).suffix], **options)
+    Path(path).write_bytes(buffer.getvalue())
+
+
 def write_frame(path: str | Path, image: np.ndarray) -> None:
     """Write uint8 (H, W, 3) RGB as JPEG."""
-    Image.fromarray(image).save(path, quality=JPEG_QUALITY, subsampling=0)
+    save_image(Image.fromarray(image), path, quality=JPEG_QUALITY, subsampling=0)
 
 
 def write_mask(path: str | Path, mask: np.ndarray) -> None:
     """Write uint8 (H, W) as PNG."""
-    Image.fromarray(mask).save(path, compress_level=3)
+    save_image(Image.fromarray(mask), path, compress_level=3)
 
 
 def write_depth(path: str | Path, depth: np.ndarray) -> None:
     """Write float metres (H, W), 0 or NaN = unknown, as 16-bit millimetres; beyond 65.5 m is unknown too."""
     counts = np.round(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) / DEPTH_UNIT)
     counts[(counts < 0) | (counts > 65535)] = 0
-    Image.fromarray(counts.astype(np.uint16)).save(path, compress_level=3)
+    save_image(Image.fromarray(counts.astype(np.uint16)), path, compress_level=3)

@@ -27,6 +27,16 @@ class VideoDir:
         return self.root / "masks"
 
     @property
+    def people(self) -> Path:
+        """Picture of who is in the clip. Absent where the masks are imported."""
+        return self.root / "people.jpg"
+
+    @property
+    def people_refused(self) -> Path:
+        """The same after a choice that nobody answers: Snakemake removes what a failed stage declares."""
+        return self.root / "logs" / "people.jpg"
+
+    @property
     def depth(self) -> Path:
         """Absent when no depth backend is chosen."""
         return self.root / "depth"

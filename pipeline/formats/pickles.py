@@ -7,9 +7,22 @@ from typing import IO, Any
 
 import numpy as np
 
-_reconstruct = np.core.multiarray._reconstruct
 _scalar = np.core.multiarray.scalar
 _frombuffer = np.core.numeric._frombuffer
+
+
+class _NdArray:
+    """Stands for numpy.ndarray, which a pickle of arrays names and never calls."""
+
+    def __new__(cls, *_: Any) -> "_NdArray":
+        raise pickle.UnpicklingError("it makes an array without what is in it")
+
+
+def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes | str) -> np.ndarray:
+    """numpy's own, which makes an empty array that takes its shape later; a pickle may ask it for terabytes."""
+    if kind is not _NdArray or shape != (0,):
+        raise pickle.UnpicklingError(f"it asks for an array of shape {shape} before it tells what is in it")
+    return np.core.multiarray._reconstruct(np.ndarray, (0,), code)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -21,7 +34,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 # What numpy's arrays, types and numbers are pickled with, by every numpy and pickle protocol.
 NUMPY_NAMES: Mapping[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): _NdArray,
     ("numpy", "dtype"): np.dtype,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,

@@ -124,6 +124,9 @@ def _media(paths: VideoDir, settings: ReportSettings) -> tuple[dict[str, Medium]
     }
     folder = paths.renders / "stills"
     stills = [picture(folder / name, title, text) for name, title, text in _STILLS if (folder / name).is_file()]
+    if sections.several_people(paths):
+        text = "Everybody who was found. The setting masks.person chooses who is followed."
+        stills.append(picture(paths.people, "Who is in the clip", text))
     return clips, stills
 
 

@@ -196,6 +196,12 @@ def stage_runs(paths: VideoDir) -> list[StageRun]:
     ]
 
 
+def several_people(paths: VideoDir) -> bool:
+    """Whether the masks stage found more than one person, and left a picture of them."""
+    record = paths.provenance("masks")
+    return paths.people.is_file() and record.is_file() and read_provenance(record)["facts"].get("people", 0) > 1
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Nested settings as "section.key", value."""
     for key, value in values.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.evaluation.against_truth import load_truth, pose_errors, source_frames, true_mask_overlap
+from pipeline.evaluation.against_truth import load_truth, pose_errors, true_mask_overlap
 from pipeline.evaluation.clip import load_clip
 from pipeline.evaluation.lpips import load_lpips
 from pipeline.evaluation.observed import (
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     truth = None
     if args.truth is not None:
         decode = read_provenance(clip.paths.provenance("decode"))["settings"]
-        rows = source_frames(VideoInfo.load(clip.paths.video), decode)
+        rows = VideoInfo.load(clip.paths.video).source_frames(decode)
         truth = load_truth(args.truth, clip, rows, args.body_model)
 
     poses_fitted = read_provenance(clip.paths.provenance("fit"))["settings"]["optimise_pose"]

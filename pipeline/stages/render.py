@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from pipeline.formats.atomic import atomic_directory
+from pipeline.formats.images import save_image
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.motions import Motion
@@ -73,7 +74,7 @@ def _draw_all(folder: Path, clip: FittedClip, settings: RenderSettings) -> None:
     pictures = _stills(clip, performer, moving, settings)
 
     def save(name: str) -> None:
-        Image.fromarray(pictures[name]()).save(folder / "stills" / f"{name}.png")
+        save_image(Image.fromarray(pictures[name]()), folder / "stills" / f"{name}.png")
 
     for _ in track(map_parallel(save, pictures), "stills", len(pictures), "picture"):
         pass

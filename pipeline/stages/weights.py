@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     config = merged(default_config(), parse_overrides(args.config))
     weights = wanted(config)
-    absent = [weight for weight in weights if weight.missing]
+    absent = [weight for weight in weights if weight.missing or weight.wrong()]
     for weight in weights:
-        state = "missing" if weight.missing else "there"
+        state = "there" if weight not in absent else "missing" if weight.missing else "wrong"
         size = f"about {weight.megabytes} MB" if weight.megabytes else "size not known"
         print(f"{state:8} {weight.folder or weight.files[0]}  {size}  {weight.licence}")
     body = config["body_model"]

@@ -13,8 +13,19 @@ import ffmpeg
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.video.probe import VideoSource, open_file
-from pipeline.video.tool import ffmpeg_binary, plain
+from pipeline.video.images import read_images
+from pipeline.video.rates import Gaps
+from pipeline.video.source import VideoSource
+from pipeline.video.tool import ffmpeg_binary, open_file, plain
+
+_TURNS = {  # filters that turn a picture clockwise, by degrees
+    0: (),
+    90: (("transpose", {"dir": "clock"}),),
+    180: (("hflip", {}), ("vflip", {})),
+    270: (("transpose", {"dir": "cclock"}),),
+}
+_MANY = 2000  # frames; more are announced
+_BYTES_A_PIXEL = 0.6  # of the JPEG of a frame with fine detail
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,12 @@ class DecodeSettings:
     stop: int | str | None  # the frame after the last; None = the end
     step: int  # keep every step-th frame
     longest_side: int | None  # px; larger videos are scaled down to it, smaller ones are left; None = as it is
+    most_frames: int  # more selected frames are an error
+    shot: int | str | None  # of those between hard cuts, from 1; "all" = the selection uncut; None = the longest
+    image_fps: float  # frames a second of a folder of images
+    capture_fps: float | None  # frames a second at which the camera filmed; None = as the video plays
+    calibration: str | None  # file of the camera's K and distortion, which is taken out; None = not known
+    camera: str | None  # its section there, where there are several
 
     def __post_init__(self) -> None:
         _check_time("start", self.start)
@@ -34,6 +51,15 @@ class DecodeSettings:
             raise UserError(f"settings video.step: expected 1 or more, found {self.step}")
         if self.longest_side is not None and self.longest_side < 16:
             raise UserError(f"settings video.longest_side: expected 16 px or more, found {self.longest_side}")
+        if self.most_frames < 1:
+            raise UserError(f"settings video.most_frames: expected 1 or more, found {self.most_frames}")
+        if not (self.shot in (None, "all") or (isinstance(self.shot, int) and self.shot >= 1)):
+            raise UserError(f'settings video.shot: expected null, "all", or 1 or more, found {self.shot!r}')
+        if self.camera is not None and self.calibration is None:
+            raise UserError(f"settings video.camera: {self.camera!r} of which file? set video.calibration too")
+        for name, rate in (("image_fps", self.image_fps), ("capture_fps", self.capture_fps)):
+            if rate is not None and not 0 < rate < math.inf:
+                raise UserError(f"settings video.{name}: expected a number above 0, found {rate!r}")
 
 
 def selected_frames(source: VideoSource, settings: DecodeSettings) -> tuple[int, int]:
@@ -60,6 +86,28 @@ def count_frames(source: VideoSource, settings: DecodeSettings) -> int:
     return math.ceil((end - first) / settings.step)
 
 
+def announce(source: VideoSource, settings: DecodeSettings, warn: Callable[[str], None]) -> None:
+    """Say, before it begins, that much is to be decoded, and how to take less.
+
+    Raises:
+        UserError: more frames are selected than `video.most_frames`.
+    """
+    count = count_frames(source, settings)
+    if count <= min(_MANY, settings.most_frames):
+        return
+    shrink = 1 if settings.longest_side is None else min(1, settings.longest_side / max(source.width, source.height, 1))
+    size = count * source.width * source.height * shrink**2 * _BYTES_A_PIXEL / 1e6
+    first, end = selected_frames(source, settings)
+    much = f"{source.path}: {count} frames are selected, {float((end - first) / source.fps):.0f} s of video"
+    much += f", about {size:.0f} MB as pictures" if size else ""
+    if count > settings.most_frames:
+        raise UserError(
+            f"{much}; expected at most {settings.most_frames} (video.most_frames); choose a part with video.start and "
+            "video.stop, or fewer frames with video.step"
+        )
+    warn(f"{much}, and each later stage takes as long for each of them; video.start, video.stop and video.step cut it")
+
+
 def read_frames(
     source: VideoSource, settings: DecodeSettings, warn: Callable[[str], None]
 ) -> Iterator[np.ndarray]:  # uint8 (H, W, 3) RGB
@@ -68,10 +116,15 @@ def read_frames(
     What can be decoded of a damaged file is given; `warn` is told of the damage at the end.
 
     Raises:
-        UserError: not one frame could be decoded.
+        UserError: not one frame could be decoded, or an image of a folder is not like the others.
     """
     first, end = selected_frames(source, settings)
-    filtered = _filters(open_file(source.path)["V:0"], source, settings, first, end)
+    if source.images:
+        yield from read_images(source.images[first : end : settings.step], settings.longest_side)
+        return
+    # ffmpeg turns a picture upright before all filters; one in fields is turned after they are apart.
+    turning = {"noautorotate": None} if source.fields else {}
+    filtered = _filters(open_file(source.path, **turning)["V:0"], source, settings, first, end)
     output = filtered.output("pipe:", format="image2pipe", vcodec="ppm", fps_mode="passthrough")
     command = output.global_args("-nostdin", "-v", "error").compile(ffmpeg_binary())
     count = 0
@@ -111,9 +164,14 @@ def _tell_of_damage(
 def _filters(
     video: ffmpeg.nodes.FilterableStream, source: VideoSource, settings: DecodeSettings, first: int, end: int
 ) -> ffmpeg.nodes.FilterableStream:
-    """Constant rate, selection, size, then colours; ffmpeg has turned the picture upright before."""
+    """One moment a frame, constant rate, selection, size, then colours."""
+    if source.fields:
+        video = video.filter("bwdif", mode="send_frame", parity=source.fields, deint="all")
+        for turn, options in _TURNS.get(source.rotation, ()):
+            video = video.filter(turn, **options)
     if not source.constant:
-        video = video.filter("setpts", "PTS-STARTPTS").filter("fps", f"{source.fps}", round="near")
+        times = "PTS-STARTPTS" if source.gaps is None else _closing(source.gaps)
+        video = video.filter("setpts", times).filter("fps", f"{source.fps}", round="near")
     video = video.filter("trim", start_frame=first, end_frame=end)
     if settings.step > 1:
         video = video.filter("framestep", settings.step)
@@ -129,6 +187,13 @@ def _filters(
         video = video.filter("zscale", t="linear", npl=203).filter("format", "gbrpf32le").filter("zscale", p="bt709")
         video = video.filter("tonemap", "mobius", desat=0).filter("zscale", t="bt709", m="gbr", r="pc")
     return video.filter("format", "rgb24")
+
+
+def _closing(gaps: Gaps) -> str:
+    """The expression for setpts that closes gaps."""
+    step = "(PTS-PREV_INPTS)"
+    closed = f"if(gt({step}*TB,{gaps.longer_than}),{gaps.become}/TB,{step})"
+    return f"if(isnan(PREV_OUTPTS),0,PREV_OUTPTS+{closed})"
 
 
 def _read_ppm(stream: IO[bytes]) -> np.ndarray | None:

@@ -6,44 +6,43 @@ time base, a fraction, while the rates that ffmpeg prints are rounded to two dec
 
 import re
 import subprocess
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
-import ffmpeg
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import UserError
-from pipeline.video.tool import ffmpeg_binary, plain
+from pipeline.video.images import probe_images
+from pipeline.video.interlace import FieldOrder, order_in_header, order_in_pictures
+from pipeline.video.rates import STANDARD_RATES, close_gaps, frame_rate
+from pipeline.video.source import VideoSource
+from pipeline.video.suffixes import IMAGE_SUFFIXES, is_image_folder
+from pipeline.video.tool import ffmpeg_binary, open_file, plain
 
-_NTSC = [Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120, 240)]
-STANDARD_RATES = [*_NTSC, *map(Fraction, (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240))]
 _NO_TIMESTAMP = -(2**63)
+_RAW = ("hevc", "h264", "mpegvideo")  # streams without a container: no timestamps, a rate in their header or 25
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
 
 
-@dataclass(frozen=True)
-class VideoSource:
-    """A video file before it is decoded."""
+def probe(path: str | Path, image_fps: Fraction = Fraction(30)) -> VideoSource:
+    """Look into a video file, or a folder of images.
 
-    path: Path
-    fps: Fraction  # exact; where the rate varies, the constant one that it is turned into
-    constant: bool  # False: frames must be repeated or dropped to reach `fps`
-    frames: int  # that the file holds, at `fps`
-    promised: int | None  # frames that its header tells of: more than `frames` when the file was cut short
-    rotation: int  # degrees clockwise that turn the stored picture upright
-    hdr: bool  # PQ or HLG: must be tone-mapped to look right on disk
-
-
-def probe(path: str | Path) -> VideoSource:
-    """Look into a video file.
+    Args:
+        image_fps: frames a second of a folder of images, which does not tell them.
 
     Raises:
         UserError: the file is missing, empty, no video, or a still image, or has no picture or no index.
     """
     path = Path(path)
+    if is_image_folder(path):
+        return probe_images(path, image_fps)
     if path.is_dir():
-        raise UserError(f"{path}: expected a video file, found a folder; give the file itself")
+        raise UserError(
+            f"{path}: expected a video file or a folder of images, found a folder without an image "
+            f"({', '.join(IMAGE_SUFFIXES)}); give the file itself"
+        )
     if not path.is_file():
         raise UserError(f"{path}: not found; check the name of the video")
     if path.stat().st_size == 0:
@@ -53,74 +52,53 @@ def probe(path: str | Path) -> VideoSource:
     )
     done = subprocess.run(command.compile(ffmpeg_binary()), capture_output=True)
     told = done.stderr.decode(errors="replace")
-    _check_kind(path, told)
+    kind = _check_kind(path, told)
     base, timestamps, duration = _read_packets(done.stdout.decode(errors="replace"))
     if len(timestamps) == 0:
         raise UserError(f"{path}: expected a video, found no frame in it; copy or record it again")
     stream = _stream_block(told)
-    rate, constant = frame_rate(timestamps, base, _nominal_rate(stream), duration)
+    closed, gaps = close_gaps(timestamps, base)
+    if kind in _RAW and duration:
+        rate, constant = 1 / (duration * base), True
+    else:
+        # Each gap that is closed adds what its ends were rounded by.
+        rate, constant = frame_rate(closed, base, _nominal_rate(stream), duration, 1 + (gaps.count if gaps else 0))
     length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", told)
-    promised = length and round((int(length[1]) * 3600 + int(length[2]) * 60 + Fraction(length[3])) * rate)
-    span = (int(timestamps[-1]) - int(timestamps[0])) * base
+    seconds = int(length[1]) * 3600 + int(length[2]) * 60 + Fraction(length[3]) if length else None
+    span = Fraction(float(closed[-1] - closed[0])) * base
     rotation = re.search(r"display ?matrix: rotation of (-?[\d.]+)", stream, re.IGNORECASE)
+    turned = round(-float(rotation[1])) % 360 if rotation else 0
+    width, height = _size(stream)
     return VideoSource(
         path=path,
         fps=rate,
         constant=constant,
         frames=len(timestamps) if constant else round(span * rate) + 1,
-        promised=promised,
-        rotation=round(-float(rotation[1])) % 360 if rotation else 0,
+        width=height if turned in (90, 270) else width,
+        height=width if turned in (90, 270) else height,
+        promised=None if seconds is None else round((seconds - Fraction(gaps.closed if gaps else 0)) * rate),
+        gaps=gaps,
+        rotation=turned,
+        fields=_field_order(path, stream, height, float(seconds or 0)),
         hdr=any(transfer in stream for transfer in _HDR_TRANSFERS),
     )
 
 
-def open_file(path: Path) -> ffmpeg.nodes.FilterableStream:
-    """The file as ffmpeg's input: by a name that is never an option, a URL or a pattern, and reaching no other file."""
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file")
+def _field_order(path: Path, stream: str, height: int, seconds: float) -> FieldOrder | None:
+    """As the header tells, or else the pictures: a header that says "progressive" may be of a careless conversion."""
+    return order_in_header(stream) or order_in_pictures(path, height, seconds)
 
 
-def frame_rate(
-    timestamps: np.ndarray,  # (N,) sorted, in ticks of `base`
-    base: Fraction,
-    nominal: Fraction | None = None,
-    duration: int = 0,
-) -> tuple[Fraction, bool]:
-    """The exact frame rate that timestamps were rounded from, and whether they keep to it.
-
-    A rate fits when every timestamp is within rounding (a tick) of it: containers that count milliseconds hold
-    30000/1001 as 0, 33, 67, ... Rates are tried in the order nominal, standard, mean. Where none fits the rate
-    varies; it becomes the standard rate at the median interval, or the median's own.
-
-    Args:
-        base: seconds a tick.
-        nominal: what the file claims, if anything.
-        duration: ticks of a frame, used when there is just one.
-    """
-    ticks = np.asarray(timestamps, dtype=np.float64) - float(timestamps[0])
-    if len(ticks) == 1:
-        interval = duration or (1 / (nominal or 25) / base)
-        return nominal or 1 / (interval * base), True
-    last = Fraction(int(timestamps[-1]) - int(timestamps[0]))
-    rates = [*([nominal] if nominal else []), *STANDARD_RATES]
-    if last > 0:
-        rates.append((len(ticks) - 1) / (last * base))
-    for rate in rates:
-        drift = ticks - np.arange(len(ticks)) * float(1 / (rate * base))
-        if drift.max() - drift.min() <= 1 + 1e-6:
-            return rate, True
-    steps = np.diff(ticks)
-    interval = float(np.median(steps[steps > 0])) * float(base)
-    nearest = min(STANDARD_RATES, key=lambda rate: abs(float(rate) * interval - 1))
-    if abs(float(nearest) * interval - 1) < 0.03:
-        # A jittering clock cannot tell 30 from 30000/1001: take the round one, unless the file claims the other.
-        claims_ntsc = nominal in _NTSC and abs(float(nominal) * interval - 1) < 0.03
-        return (nominal if claims_ntsc else Fraction(round(nearest))), False
-    return Fraction(1 / interval).limit_denominator(1001), False
-
-
-def _check_kind(path: Path, told: str) -> None:
-    """Raise a UserError when ffmpeg's account of a file is that of no video."""
+def _check_kind(path: Path, told: str) -> str:
+    """The name of its demuxer. Raise a UserError when ffmpeg's account of a file is that of no video."""
     kind = re.search(r"^Input #0, ([^ ]+), from", told, re.MULTILINE)
+    if kind is None:
+        with path.open("rb") as file:
+            head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+        if head.startswith((b"ffconcat", b"#EXTM3U")):
+            raise UserError(f"{path}: expected a video, found a text that names other files; give the video itself")
+    if "Format not on whitelist" in told:
+        _refuse(path)
     if kind is None:
         reasons = [line for line in map(plain, told.splitlines()) if line]
         if "moov atom not found" in told and "misdetection possible" not in told:
@@ -131,10 +109,21 @@ def _check_kind(path: Path, told: str) -> None:
         reason = reasons[-1].removeprefix("Error opening input files: ") if reasons else "no reason given"
         raise UserError(f"{path}: expected a video, found something ffmpeg cannot read ({reason}); convert it to .mp4")
     name = kind[1]
-    if name.startswith("image2") or name.endswith("_pipe"):
-        raise UserError(f"{path}: expected a video, found a still image ({name}); give a video file")
-    if name == "tty" or not re.search(r"^  Stream .*: Video: (?!.*\(attached pic\))", told, re.MULTILINE):
+    if not re.search(r"^  Stream .*: Video: (?!.*\(attached pic\))", told, re.MULTILINE):
         raise UserError(f"{path}: expected a video, found no picture stream in it ({name}); give a file with pictures")
+    return name
+
+
+def _refuse(path: Path) -> NoReturn:
+    """Say of a file that ffmpeg knows, but that is no container of a video, what it is."""
+    try:
+        with Image.open(path) as image:
+            kind = image.format
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        raise UserError(
+            f"{path}: expected a video, found a kind of file that is not accepted; convert it to .mp4"
+        ) from None
+    raise UserError(f"{path}: expected a video, found a still image ({kind}); give a video file, or a folder of images")
 
 
 def _stream_block(told: str) -> str:
@@ -153,6 +142,15 @@ def _nominal_rate(stream: str) -> Fraction | None:
         return None
     printed = Fraction(found[1])
     return next((rate for rate in STANDARD_RATES if abs(rate - printed) <= Fraction(6, 1000)), printed or None)
+
+
+def _size(stream: str) -> tuple[int, int]:
+    """Width and height of the stored picture, px, its pixels made square; 0 where ffmpeg does not tell them."""
+    found = re.search(r", (\d+)x(\d+)(?:,? \[?SAR (\d+):(\d+))?", stream)
+    if found is None:
+        return 0, 0
+    pixel = Fraction(int(found[3] or 1), int(found[4] or 1)) if found[4] != "0" else 1
+    return max(1, round(int(found[1]) * pixel)), int(found[2])
 
 
 def _read_packets(listing: str) -> tuple[Fraction, np.ndarray, int]:

@@ -92,8 +92,8 @@ def why_refused(name: str, path: Path) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return "its name is not UTF-8; rename it"
-    if re.search(r"[{}*?\[\]/\x00-\x1f\x7f]", name):
-        return "a name may not hold any of {}*?[]/ nor a line break or another control character; rename it"
+    if re.search(r"[{}*?\[\]<>/\x00-\x1f\x7f]", name):  # Snakemake takes <word> for a variable of a path
+        return "a name may not hold any of {}*?[]<>/ nor a line break or another control character; rename it"
     if name in RESERVED or name.startswith("."):
         return f"the name {name} is taken in the folder of the results; rename it"
     if _periodic.is_periodic(name) is not None:
@@ -116,10 +116,14 @@ def _listed(folder: Path, skipped: list[str]) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "README.md" or path.suffix in _COMPANIONS:
             continue
-        if (path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()) or (path.is_dir() and is_image_folder(path)):
+        try:
+            is_video = is_image_folder(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
+            what = "a folder without images" if path.is_dir() else "not one of the suffixes of videos"
+        except OSError as error:
+            is_video, what = False, error.strerror
+        if is_video:
             videos.append(path)
         else:
-            what = "a folder without images" if path.is_dir() else "none of the suffixes of videos"
             skipped.append(f"{shown(path)}: {what}: skipped")
     return videos
 

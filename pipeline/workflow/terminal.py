@@ -20,11 +20,12 @@ LOCKED = (
 )
 # Said once a job, or at the end in other words, or of no use to a reader.
 _DROPPED = re.compile(
-    r"^(host: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute|Storing output in storage"
-    r"|Removing output files of failed job|Complete log\(s\)|Elapsed time|Exiting because a job execution failed"
+    r"^(host: |Conda environments: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute"
+    r"|Storing output in storage|Removing output files of failed job|Complete log\(s\)|Elapsed time"
     r"|(Storing in|Retrieving from) storage:|Finished (upload|retrieval)\.|Removing local copy of storage file"
-    r"|Skipped removing non-empty directory|Activating singularity image"
-    r"|(WorkflowError:\s+)?At least one job did not complete|(localrule|rule) all)"
+    r"|Skipped removing non-empty directory|Activating singularity image|Singularity containers: "
+    r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
+    r"|(localrule|rule) all)"
 )
 _SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
 
@@ -64,9 +65,9 @@ class RunLines(logging.Formatter):
         return "" if _DROPPED.search(text) else text
 
     def _run_begins(self, told: Mapping[str, Any]) -> str:
-        stats = told["stats"]
-        self._total = stats["total"] - stats.get("all", 0)
-        return f"{self._total} jobs to run"
+        counts = {rule: count for rule, count in told["stats"].items() if rule not in ("all", "total")}
+        self._total = sum(counts.values())
+        return f"{self._total} jobs to run: {', '.join(f'{count} {rule}' for rule, count in counts.items())}"
 
     def _job_starts(self, told: Mapping[str, Any]) -> str:
         title = " · ".join([*map(str, told["wildcards"].values()), told["rule_name"]])

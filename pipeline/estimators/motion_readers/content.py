@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import UserError
-from pipeline.formats.arrays import Shape, check_arrays
+from pipeline.formats.arrays import MOST_BYTES, Shape, check_arrays, check_unpacked
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 
 _PICKLE = 0x80  # first byte of pickle protocols 2 and later
@@ -37,6 +37,7 @@ class _Inflated:
         self._file = file
         self._inflate = zlib.decompressobj(wbits=47)  # 32 + 15: either header
         self._ready = bytearray()
+        self._left = MOST_BYTES
 
     def read(self, size: int, /) -> bytes:
         while len(self._ready) < size and self._more():
@@ -50,7 +51,11 @@ class _Inflated:
 
     def _more(self) -> bool:
         packed = b"" if self._inflate.eof else self._file.read(_CHUNK // 16)
-        self._ready += self._inflate.decompress(packed)
+        inflated = self._inflate.decompress(packed)
+        self._left -= len(inflated)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {MOST_BYTES / 1e9:.0f} GB")
+        self._ready += inflated
         return bool(packed)
 
     def _take(self, size: int) -> bytes:
@@ -141,6 +146,7 @@ def read_content(path: Path) -> Any:
 
 def _read_zip(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
+        check_unpacked(archive)
         from_torch = any(name.endswith("/data.pkl") for name in archive.namelist())
     if from_torch:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -181,10 +187,12 @@ def _reason(error: Exception) -> str:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """An array, a tensor or a list of numbers as an array; a list of unequal parts becomes one of objects."""
+    """An array, a tensor or a list of numbers as an array; unequal parts, or too much, become an object of shape ()."""
     if isinstance(value, _JoblibArray):
         return value.array
     if isinstance(value, torch.Tensor):
+        if value.nbytes > MOST_BYTES:  # one number can stand for all of a tensor's: of no shape that is asked for
+            return np.array(None, dtype=object)
         return value.detach().float().numpy() if value.is_floating_point() else value.detach().numpy()
     try:
         return np.asarray(value)

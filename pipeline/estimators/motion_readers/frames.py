@@ -1,6 +1,5 @@
 """Which frame of a motion belongs to which decoded frame."""
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,12 @@ def decoded_clip(directory: VideoDir, video: VideoInfo) -> Clip:
         return Clip(video.width, video.height, video.fps, np.arange(video.frames), video.frames)
     told = read_provenance(record)
     try:
-        start, step = told["settings"]["start"], told["settings"]["step"]
+        fps = video.fps * told["settings"]["step"]
         in_file = int(told["facts"]["frames in the file"])
-        fps = video.fps * step
-        first = round(Fraction(start.removesuffix("s")) * fps) if isinstance(start, str) else int(start)
+        numbers = video.source_frames(told["settings"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{record}: does not tell which frames were decoded ({error!r}); decode again") from error
-    return Clip(video.width, video.height, fps, first + step * np.arange(video.frames), in_file)
+    return Clip(video.width, video.height, fps, numbers, in_file)
 
 
 def frame_numbers(path: Path, motion: SourceMotion, clip: Clip) -> np.ndarray:

@@ -45,15 +45,16 @@ class FittedPose:
     weights: Tensor  # [B, L] how far each was trusted
 
 
-def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings) -> FittedPose:
+def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None = None) -> FittedPose:
     """Fit shape, pose and translation to the landmarks of all frames at once, by Adam with a falling rate.
 
     Args:
         body: the body model, float32.
         seen: the landmarks; left and right already put right.
         settings: see config/config.yaml.
+        height: the person's, in metres, where it is known: it decides the body's size, and so the distance.
     """
-    problem = _Problem(body, seen, settings)
+    problem = _Problem(body, seen, settings, height)
     variables = problem.start()
     rate = settings.learning_rate
     optimizer = torch.optim.Adam(
@@ -88,8 +89,8 @@ class _Variables:
 class _Problem:
     """The loss of `fit_pose` and what it needs, made once."""
 
-    def __init__(self, body: BodyModel, seen: Observations, settings: SmplifySettings) -> None:
-        self.body, self.settings = body, settings
+    def __init__(self, body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None) -> None:
+        self.body, self.settings, self.height = body, settings, height
         self.marks: LandmarkMap = landmark_map(body)
         self.prior: PosePrior = pose_prior()
         self.K = seen.K
@@ -108,7 +109,7 @@ class _Problem:
         self.rate_squared = seen.fps**2
 
     def start(self) -> _Variables:
-        betas = torch.zeros(10)
+        betas = torch.zeros(10) if self.height is None else _shape_of_height(self.body, self.height)
         frames = len(self.xy)
         rotmats = self._rotmats(torch.zeros(frames, 3), self.limbs)
         points = self._landmarks(rotmats, betas, torch.zeros(frames, 3), torch.zeros(len(self.marks.names), 3))[0]
@@ -156,6 +157,9 @@ class _Problem:
 
         # Neighbouring frames tell the same of a body: a clip weighs as one tenth of its frames against its prior.
         shape = 0.1 * frames * variables.betas.square().sum() / use.sigma_shape**2
+        if self.height is not None:
+            away = self.body.stature(variables.betas) - self.height
+            shape = shape + 0.1 * frames * (away / use.sigma_height).square()
         offsets = variables.offsets
         mirrored = offsets[self.marks.mirror] * offsets.new_tensor([-1.0, 1.0, 1.0])
         strain = offsets.square().sum() + (offsets - mirrored).square().sum()
@@ -195,6 +199,14 @@ class _Problem:
         """Acceleration of [B, ...] at the middle of each run of three frames, per second squared."""
         middle = self.triples + 1
         return (values[middle + 1] - 2 * values[middle] + values[middle - 1]) * self.rate_squared
+
+
+def _shape_of_height(body: BodyModel, height: float) -> Tensor:  # [10]
+    """The least betas that give a body about this height, in metres."""
+    betas = torch.zeros(10, requires_grad=True)
+    stature = body.stature(betas)
+    (slope,) = torch.autograd.grad(stature, betas)
+    return (height - stature.detach()) * slope / slope.square().sum()
 
 
 def _geman_mcclure(squared: Tensor, sigma: float, scale: float) -> Tensor:

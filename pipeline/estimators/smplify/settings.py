@@ -14,6 +14,7 @@ class SmplifySettings:
     sigma_3d: float  # m
     robust_3d: float  # m
     sigma_shape: float
+    sigma_height: float  # m
     sigma_pose: float  # rad
     sigma_limits: float  # rad
     sigma_offsets: float  # m

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import UserError
+from pipeline.published import check_published
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 _BLOCKS = 3  # of the first stage
@@ -60,7 +61,8 @@ class ConvNeXtFeatures:
 
     @staticmethod
     def load(path: Path, device: torch.device) -> ConvNeXtFeatures:
-        """Raises UserError where the file is no state dict of torchvision's ConvNeXt-tiny."""
+        """Raises UserError where the file is no state dict of torchvision's ConvNeXt-tiny, or not that of its name."""
+        check_published(path)
         try:
             features = ConvNeXtFeatures(torch.load(path, map_location=device, weights_only=True))
             features(torch.zeros(32, 32, 3, device=device))
