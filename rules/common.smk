@@ -55,7 +55,12 @@ try:
         FOUND = find_clips(config, check)
 except UserError as error:
     raise WorkflowError(str(error)) from None
-if workflow.storage_settings.default_storage_provider == "s3":
+STORAGE = workflow.storage_settings.default_storage_provider
+if STORAGE and Path(RESULTS).is_absolute():
+    raise WorkflowError(
+        f"config.results: {RESULTS}: with --default-storage-provider a path inside of the storage is expected: 'results'"
+    )
+if STORAGE == "s3":
     from pipeline.workflow import s3
 
     s3.keep_constraints()

@@ -70,6 +70,11 @@ class TestFolder:
         assert in_folder.planned() == set()
         assert in_folder.planned_rules("fit: {weights: {ssim: 0.123}}") == DOWNSTREAM_OF_FIT
 
+    def test_results_outside_of_the_storage_are_refused(self, in_folder: Stored) -> None:
+        done = in_folder.snakemake("--dry-run", changed="results: /somewhere")
+        assert done.returncode != 0
+        assert "config.results: /somewhere: with --default-storage-provider" in done.stderr
+
     def test_no_figures_of_other_settings_stay_in_the_storage(self, in_folder: Stored, tmp_path: Path) -> None:
         spoilt = Stored(tmp_path / "workflow", in_folder.storage)
         shutil.copytree(in_folder.root, spoilt.root)

@@ -70,7 +70,8 @@ def laid(root: Path, studio_clip) -> Workflow:
     for part in WORKFLOW:
         source = REPOSITORY / part
         if source.is_dir():
-            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # With the kernels that are compiled already, so that not each copy compiles its own.
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("*.pyc*", "*.tmp.*"))
         else:
             shutil.copy2(source, root / part)
     shutil.copy2(REPOSITORY / "tests" / "tiny.yaml", root / "tiny.yaml")
