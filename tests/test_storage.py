@@ -73,7 +73,7 @@ class TestFolder:
     def test_results_outside_of_the_storage_are_refused(self, in_folder: Stored) -> None:
         done = in_folder.snakemake("--dry-run", changed="results: /somewhere")
         assert done.returncode != 0
-        assert "config.results: /somewhere: with --default-storage-provider" in done.stderr
+        assert "config.results: /somewhere: with --default-storage-provider" in done.stdout + done.stderr
 
     def test_no_figures_of_other_settings_stay_in_the_storage(self, in_folder: Stored, tmp_path: Path) -> None:
         spoilt = Stored(tmp_path / "workflow", in_folder.storage)
