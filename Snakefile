@@ -26,6 +26,11 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "rules/common.smk"
+
+
+container: config["container"]
+
+
 include: "rules/refuse.smk"
 include: "rules/dataset.smk"
 include: "rules/decode.smk"

@@ -93,7 +93,7 @@ rule benchmark_simulate:
     input:
         video=f"{WITH_TRUTH}/video.json",
         truth=f"{CLIP}.truth",
-        benchmark=ancient(BENCHMARK_FILE),
+        benchmark=ancient(left_in_place([BENCHMARK_FILE])),
     output:
         masks=directory(f"{WITH_TRUTH}/masks"),
         depth=directory(f"{WITH_TRUTH}/depth"),
@@ -199,8 +199,8 @@ rule benchmark_fit:
         code=code("fit"),
         branch=code("branch"),
         features=lambda wildcards: fingerprints.stamp(benchmark_features(wildcards)),
-        source=lambda wildcards: PREPARED.format(**wildcards),
-        directory=lambda wildcards: RUN.format(**wildcards),
+        source=lambda wildcards, input: str(Path(input.prepared[0]).parent),
+        directory=fitted_folder,
         settings=lambda wildcards: json.dumps(
             BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row),
             sort_keys=True,
@@ -264,7 +264,7 @@ rule benchmark_studio:
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.all_runs()
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.all_runs()],
-        benchmark=BENCHMARK_FILE,
+        benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
             f"{BENCHMARKS}/",
@@ -281,7 +281,7 @@ rule benchmark_studio:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=lambda wildcards: BENCHMARKS,
+        folder=folder_of,
         page=BENCHMARK.page,
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --page {params.page:q} "
@@ -298,7 +298,7 @@ rule benchmark_quick:
             f"{run.folder(BENCHMARKS)}/score.csv"
             for run in BENCHMARK.all_runs(quick=True)
         ],
-        benchmark=BENCHMARK_FILE,
+        benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
             f"{BENCHMARKS}/quick/",
@@ -315,6 +315,6 @@ rule benchmark_quick:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=lambda wildcards: BENCHMARKS,
+        folder=lambda wildcards, output: str(Path(output[0]).parent.parent),
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"

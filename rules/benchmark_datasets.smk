@@ -40,8 +40,8 @@ use rule benchmark_fit as benchmark_dataset_fit with:
         files=stamp(
             lambda wildcards: body_file(wildcards) + benchmark_features(wildcards)
         ),
-        source=lambda wildcards: OUT.format(**wildcards),
-        directory=lambda wildcards: DATASET_RUN.format(**wildcards),
+        source=lambda wildcards, input: str(Path(input.prepared[0]).parent),
+        directory=fitted_folder,
         settings=lambda wildcards: json.dumps(
             BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row),
             sort_keys=True,
@@ -72,7 +72,7 @@ use rule evaluate as benchmark_dataset_evaluate with:
 rule benchmark_datasets:
     input:
         metrics=[f"{run.folder(BENCHMARKS)}/metrics.csv" for run in DATASET_RUNS],
-        benchmark=BENCHMARK_FILE,
+        benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
             f"{BENCHMARKS}/datasets/",
@@ -88,7 +88,7 @@ rule benchmark_datasets:
         "../envs/embedded.yaml"
     params:
         code=code("benchmark"),
-        folder=lambda wildcards: BENCHMARKS,
+        folder=lambda wildcards, output: str(Path(output[0]).parent.parent),
         page=["--page", BENCHMARK.datasets_page] if BENCHMARK.datasets_page else [],
         sequences=[
             part

@@ -24,14 +24,12 @@ FETCHING = bool({"weights", "weights:"} & set(sys.argv))
 BENCHMARKING = any(
     re.fullmatch(r"benchmark\w*", argument.partition(":")[0]) for argument in sys.argv
 )
-WITH_CONDA = any(
-    str(method) == "conda" for method in workflow.deployment_settings.deployment_method
-)
+DEPLOYED = set(map(str, workflow.deployment_settings.deployment_method))
 RESULTS = config["results"]
 OUT = f"{RESULTS}/{{video}}"
 
 # The jobs run the Python that runs Snakemake, whether or not its environment is activated;
-# with --sdm conda the rule's own environment comes before it.
+# with --sdm conda the rule's own environment comes before it, and a container has a PATH of its own.
 for name, first in (
     ("PATH", str(Path(sys.executable).parent)),
     ("PYTHONPATH", workflow.basedir),
@@ -44,7 +42,7 @@ def check(config):
     """Raise a UserError where no job could run with a configuration."""
     check_config(config)
     if not FETCHING:
-        check_backends(config, packages=not WITH_CONDA)
+        check_backends(config, packages=not DEPLOYED & {"conda", "apptainer"})
 
 
 SEQUENCES = {}  # of datasets, in place of videos
@@ -59,7 +57,31 @@ try:
         FOUND = find_clips(config, check)
 except UserError as error:
     raise WorkflowError(str(error)) from None
+STORAGE = workflow.storage_settings.default_storage_provider
+if STORAGE and Path(RESULTS).is_absolute():
+    raise WorkflowError(
+        f"config.results: {RESULTS}: with --default-storage-provider a path inside of the storage is expected: 'results'"
+    )
+if STORAGE == "s3":
+    from pipeline.workflow import s3
+
+    s3.keep_constraints()
+    for name in [name for name in FOUND.clips if s3.UNSAFE in name]:
+        path = FOUND.clips.pop(name).path
+        FOUND.refused.append(f"{shown(path)}: S3 takes no {s3.UNSAFE}; rename it")
 VIDEOS = {**SEQUENCES, **FOUND.clips}
+if "apptainer" in DEPLOYED:
+    from pipeline.workflow import containers
+
+    try:
+        containers.enter(
+            config["container"],
+            workflow.basedir,
+            [clip.path for clip in FOUND.clips.values()],
+            RESULTS,
+        )
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
     output = workflow.output_settings
@@ -117,6 +139,11 @@ def folder_of(wildcards, output):
     return str(Path(output[0]).parent)
 
 
+def fitted_folder(wildcards, output):
+    """results/<video>/ of a fit, whose first output is one folder deeper than those of other stages."""
+    return str(Path(output.avatar).parent.parent)
+
+
 def code(stage, backend=False):
     """Fingerprint of the source files that a stage runs, with those of the backend that its section chooses."""
 
@@ -135,15 +162,22 @@ def stamp(files):
     return lambda wildcards: fingerprints.stamp(files(wildcards))
 
 
+def left_in_place(paths):
+    """As inputs, files of the user's: they lie where they lie, and not in the storage that the results may go to."""
+    return [local(str(path)) for path in paths]
+
+
 def those_there(files):
     """As inputs, those files of the user's that are there: of a missing one the stage tells, and stops no other video."""
-    return lambda wildcards: [path for path in files(wildcards) if Path(path).exists()]
+    return lambda wildcards: left_in_place(
+        path for path in files(wildcards) if Path(path).exists()
+    )
 
 
 def video_file(wildcards):
     """The video itself; the benchmark's clips are made by rules."""
     clip = FOUND.clips.get(wildcards.get("video"))
-    return [str(clip.path)] if clip else []
+    return left_in_place([clip.path]) if clip else []
 
 
 def decode_files(wildcards):
@@ -158,7 +192,11 @@ def truth(wildcards):
         return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
     path = FOUND.clips[wildcards.video].path
     folder = path.with_name(f"{path.stem}.truth")
-    return [str(folder / "pose.npz"), str(folder / "masks")] if folder.is_dir() else []
+    return (
+        left_in_place([folder / "pose.npz", folder / "masks"])
+        if folder.is_dir()
+        else []
+    )
 
 
 def body_model(wildcards):
@@ -280,9 +318,11 @@ def begin():
 
 def end(logs):
     """The last words of a run: a line a video, those that failed at the end."""
-    from pipeline.workflow import closing
+    from pipeline.workflow import closing, results
 
     jobs = closing.endings(workflow.dag)
-    closing.gather(jobs, Path(RESULTS))
-    for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, Path(RESULTS))]:
+    there = results.Results(RESULTS, workflow.inputfile)
+    closing.gather(jobs, there)
+    for line in [f"log: {' '.join(logs)}", *closing.last_words(jobs, there)]:
         logger.info(line)
+    there.close()

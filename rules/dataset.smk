@@ -16,7 +16,7 @@ for parts in sorted({clip.parts for clip in SEQUENCES.values()}):
         name:
             "_".join(["dataset", *parts])
         input:
-            sequence=lambda wildcards: list(map(str, SEQUENCES[wildcards.video].inputs)),
+            sequence=lambda wildcards: left_in_place(SEQUENCES[wildcards.video].inputs),
             body=those_there(body_file),
         output:
             video=f"{OUT}/video.json",

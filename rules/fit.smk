@@ -27,7 +27,7 @@ rule fit:
         **needs("fit"),
         gpu=gpus("fit"),
     params:
-        directory=lambda wildcards, output: str(Path(output.avatar).parent.parent),
+        directory=fitted_folder,
         settings=settings("fit"),
         body=body_model,
         code=code("fit"),

@@ -12,6 +12,8 @@ rule refuse:
         number=r"\d+",
     conda:
         "../envs/embedded.yaml"
+    container:
+        None
     params:
         line=lambda wildcards: f"error: {FOUND.refused[int(wildcards.number)]}",
     shell:

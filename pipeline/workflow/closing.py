@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.evaluation.summary import aggregate, headlines, number, summarise, write_summary
 from pipeline.evaluation.table import METRICS, read_metrics
+from pipeline.workflow.results import Results
 from pipeline.workflow.terminal import title
 
 _SHOWN = ("mpjpe", "pa_mpjpe", "iou_body", "psnr_crop")  # of a video's figures, in the last lines
@@ -65,19 +66,20 @@ def reason(job: Ending) -> str:
     return f"{job.stage}: did not run, or was killed before its first line; see .snakemake/log/"
 
 
-def gather(jobs: list[Ending], results: Path) -> None:
+def gather(jobs: list[Ending], results: Results) -> None:
     """Write results/metrics.csv of the videos whose figures are of this run's settings, where not all are."""
     if not any(job.stage == "aggregate" and job.needed and not job.finished for job in jobs):
         return
-    table = results / "metrics.csv"
-    current = [job.video for job in jobs if job.stage == "evaluate" and (job.finished or not job.needed)]
-    if current:
-        write_summary(table, aggregate([results / video for video in sorted(current)]))
+    current = sorted(job.video for job in jobs if job.stage == "evaluate" and (job.finished or not job.needed))
+    tables = list(filter(None, [results.read(f"{video}/metrics.csv") for video in current]))
+    if tables:
+        summary = aggregate([table.parent for table in tables])
+        results.write("metrics.csv", lambda path: write_summary(path, summary))
     else:
-        table.unlink(missing_ok=True)
+        results.remove("metrics.csv")
 
 
-def last_words(jobs: list[Ending], results: Path) -> list[str]:
+def last_words(jobs: list[Ending], results: Results) -> list[str]:
     """A line for each video of which a job had to run; those that failed, and other jobs that did, at the end."""
     done, failed, unchanged = [], [], 0
     by_video: dict[str, list[Ending]] = {}
@@ -89,11 +91,11 @@ def last_words(jobs: list[Ending], results: Path) -> list[str]:
         open_jobs = [job for job in own if job.needed and not job.finished]
         if open_jobs:
             stopped = [job for job in open_jobs if job.ready] or open_jobs
-            page = results / video / "report.html"
-            old = f"; {page} is of an earlier run" if page.is_file() else ""
+            page = results.where(f"{video}/report.html")
+            old = f"; {page} is of an earlier run" if page else ""
             failed.append(f"{video:{width}}  failed  {'; '.join(map(reason, stopped))}{old}")
         elif any(job.needed for job in own):
-            done.append(f"{video:{width}}  done    {_figures(results / video)}")
+            done.append(f"{video:{width}}  done    {_figures(results, video)}")
         else:
             unchanged += 1
     others = [job for job in jobs if not job.video and job.ready and job.needed and not job.finished]
@@ -105,14 +107,14 @@ def last_words(jobs: list[Ending], results: Path) -> list[str]:
     return [*done, *failed]
 
 
-def _figures(folder: Path) -> str:
+def _figures(results: Results, video: str) -> str:
     """The figures that matter most and where the report is: "IoU 0.815 -> 0.840, … · results/a/report.html"."""
-    table, page = folder / "metrics.csv", folder / "report.html"
+    table, page = results.read(f"{video}/metrics.csv"), results.where(f"{video}/report.html")
     parts = []
-    if table.is_file():
-        rows = headlines(summarise(read_metrics(table), folder.name))
+    if table:
+        rows = headlines(summarise(read_metrics(table), video))
         for row in rows[rows["metric"].isin(_SHOWN)].itertuples():
             metric = METRICS[row.metric]
             values = [number(value) for value in (row.initial, row.refined, row.avatar) if number(value)]
             parts.append(f"{metric.label} {' -> '.join(values)} {row.unit}".strip())
-    return " · ".join(filter(None, [", ".join(parts), str(page) if page.is_file() else ""]))
+    return " · ".join(filter(None, [", ".join(parts), page]))

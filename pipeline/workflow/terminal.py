@@ -21,6 +21,8 @@ LOCKED = (
 _DROPPED = re.compile(
     r"^(host: |Conda environments: |Assuming unrestricted shared|Using shell: |Provided |Select jobs to execute"
     r"|Storing output in storage|Removing output files of failed job|Complete log\(s\)|Elapsed time"
+    r"|(Storing in|Retrieving from) storage:|Finished (upload|retrieval)\.|Removing local copy of storage file"
+    r"|Skipped removing non-empty directory|Activating singularity image|Singularity containers: "
     r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
     r"|(localrule|rule) all)"
 )

@@ -65,21 +65,26 @@ def edited(path: Path) -> Iterator[None]:
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.fixture(scope="module")
-def workflow(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> Workflow:
-    """The workflow after one complete run on the studio's tiny clip."""
-    root = tmp_path_factory.mktemp("workflow")
+def laid(root: Path, studio_clip) -> Workflow:
+    """A copy of the workflow in the folder `root`, with the studio's tiny clip to work on."""
     for part in WORKFLOW:
         source = REPOSITORY / part
         if source.is_dir():
-            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            # With the kernels that are compiled already, so that not each copy compiles its own.
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("*.pyc*", "*.tmp.*"))
         else:
             shutil.copy2(source, root / part)
     shutil.copy2(REPOSITORY / "tests" / "tiny.yaml", root / "tiny.yaml")
     (root / "videos").mkdir()
     shutil.copy2(studio_clip.video, root / "videos" / f"{NAME}.mp4")
     shutil.copytree(studio_clip.truth, root / "videos" / f"{NAME}.truth")
-    made = Workflow(root)
+    return Workflow(root)
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> Workflow:
+    """The workflow after one complete run on the studio's tiny clip."""
+    made = laid(tmp_path_factory.mktemp("workflow"), studio_clip)
     done = made.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
     return made
