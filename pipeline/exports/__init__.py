@@ -1,4 +1,7 @@
-"""Files that other tools open: the avatar as PLY, the motion as AMASS npz, BVH and GLB.
+"""Files that other tools open: the avatar as PLY, the motion as AMASS npz, BVH and GLB. One module a format.
+
+Each has a function `export(fitted, folder)`, which writes its files of a `fitted.Fitted` into an empty folder. The
+stage takes those that stand in `FORMATS` of pipeline/stages/export.py.
 
 Frames:
     PLY: OpenCV axes as everywhere here (x right, y down, z forward), which is what splat viewers take a PLY for.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.exports.fitted import Fitted
 from pipeline.exports.world import WorldMotion
 from pipeline.formats.arrays import write_npz
 
@@ -13,6 +14,11 @@ _SMPLH_ANGLES = 156  # pelvis and 21 joints, then 15 joints of each hand
 _SHARED_JOINTS = 22  # SMPL's joints 22 and 23 stand for whole hands; SMPL-H has fingers in their place
 _AMASS_BETAS = 16
 _DMPLS = 8
+
+
+def export(fitted: Fitted, folder: Path) -> None:
+    """Write motion_amass.npz."""
+    write_amass(folder / "motion_amass.npz", fitted.z_up, fitted.pose.betas, fitted.body.name)
 
 
 def write_amass(path: str | Path, motion: WorldMotion, betas: np.ndarray, body_model: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, PARENTS
+from pipeline.exports.fitted import Fitted
 from pipeline.exports.world import WorldMotion
 from pipeline.formats.atomic import atomic_path
 
@@ -20,6 +21,11 @@ _ENDS = {
     "left_hand": (0.08, 0, 0),
     "right_hand": (-0.08, 0, 0),
 }
+
+
+def export(fitted: Fitted, folder: Path) -> None:
+    """Write motion.bvh."""
+    write_bvh(folder / "motion.bvh", fitted.y_up, fitted.body.rest_joints(fitted.betas).double().numpy())
 
 
 def write_bvh(path: str | Path, motion: WorldMotion, rest_joints: np.ndarray) -> None:

@@ -10,6 +10,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel, vertex_normals
+from pipeline.exports.colors import vertex_colors
+from pipeline.exports.fitted import Fitted
 from pipeline.exports.world import WorldMotion
 from pipeline.formats.atomic import atomic_path
 
@@ -21,6 +23,12 @@ _COMPONENTS = {
     np.dtype(np.uint8): gltf.UNSIGNED_BYTE,
 }
 _TYPES = {1: gltf.SCALAR, 3: gltf.VEC3, 4: gltf.VEC4, 16: gltf.MAT4}
+
+
+def export(fitted: Fitted, folder: Path) -> None:
+    """Write motion.glb, the body in the avatar's colours."""
+    colors = vertex_colors(fitted.body.shaped(fitted.avatar.betas).numpy(), fitted.avatar)
+    write_glb(folder / "motion.glb", fitted.y_up, fitted.body, fitted.pose.betas, colors)
 
 
 def write_glb(

@@ -5,12 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from pipeline.exports.fitted import Fitted
+from pipeline.exports.world import CAMERA_TO_Y_UP
 from pipeline.formats.atomic import atomic_path
+from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_multiply
+from pipeline.runtime.progress import track
 
 # Viewers in the manner of the original one take nothing but degree 3: 15 coefficients a channel beyond the constant.
 _REST_COEFFICIENTS = 15
 _OPACITY_MARGIN = 1e-6  # keeps the logit finite
+
+
+def export(fitted: Fitted, folder: Path) -> None:
+    """Write avatar.ply, and avatar_posed_%06d.ply of some frames."""
+    file, pose, avatar = fitted.file, fitted.pose, fitted.avatar
+    # Half a turn about x takes the canonical space, y up and facing +z, to a viewer's axes: y down, facing the viewer.
+    half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    quats = quaternion_multiply(half_turn, torch.from_numpy(file.quats).float()).numpy()
+    look = (file.scales, file.opacities, file.sh)
+    write_ply(folder / "avatar.ply", file.means @ CAMERA_TO_Y_UP.T, quats, *look)
+    spread = np.linspace(0, len(pose) - 1, fitted.settings.posed_frames + 2)
+    chosen = np.unique(spread.round().astype(int)[1:-1])
+    for frame in track(chosen.tolist(), "posed avatars", unit="file"):
+        joints = np.concatenate([pose.global_orient[frame], pose.body_pose[frame]]).reshape(24, 3)
+        rotmats = axis_angle_to_matrix(torch.as_tensor(joints, dtype=torch.float32))
+        transl = torch.as_tensor(pose.transl[frame], dtype=torch.float32)
+        means, posed = avatar.posed(fitted.body.transforms(rotmats[None], avatar.betas, transl[None])[0])
+        write_ply(folder / f"avatar_posed_{frame:06d}.ply", means.numpy(), posed.numpy(), *look)
 
 
 def write_ply(

@@ -1,0 +1,42 @@
+"""What every format is written from: the fit's motion and avatar, and the motion in worlds of other tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pipeline.avatar import Avatar
+from pipeline.body import BodyModel
+from pipeline.exports.settings import ExportSettings
+from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.pose import Pose
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A person after the fit."""
+
+    pose: Pose  # fit/pose_refined.npz, in the camera frame
+    body: BodyModel  # that of the pose and of the avatar
+    file: AvatarFile  # fit/avatar.npz, in its canonical pose
+    avatar: Avatar  # the same Gaussians in the rest pose, ready to be posed
+    settings: ExportSettings
+
+    @property
+    def betas(self) -> Tensor:
+        """Shape of the person, float32. (10,)"""
+        return torch.as_tensor(self.pose.betas, dtype=torch.float32)
+
+    @cached_property
+    def y_up(self) -> WorldMotion:
+        """The motion in a world with y up, the feet on the ground."""
+        return to_world(self.pose, self.body, CAMERA_TO_Y_UP)
+
+    @cached_property
+    def z_up(self) -> WorldMotion:
+        """The motion in a world with z up, the feet on the ground."""
+        return to_world(self.pose, self.body, CAMERA_TO_Z_UP)
