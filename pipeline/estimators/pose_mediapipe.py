@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, grow, iou, mask_box, union
-from pipeline.landmarks.detector import LANDMARK_NAMES, VISIBLE, Detection, check_mediapipe, follow
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 
+Follow = Callable[..., Iterator[tuple[int, Detection | None]]]  # arguments as of landmarks.detector.follow
 _SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
 _HIPS = tuple(LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip"))
 _LEGS = tuple(LANDMARK_NAMES.index(name) for name in ("left_knee", "right_knee", "left_ankle", "right_ankle"))
@@ -37,7 +38,18 @@ def check(settings: PoseSettings) -> None:
 def estimate(
     directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance
 ) -> tuple[Pose, Landmarks]:
-    """The motion of the person that the masks show.
+    """The motion of the person that the masks show. Raises as `estimate_from`."""
+    return estimate_from(follow, SOURCE, directory, settings, body_model, provenance)
+
+
+def estimate_from(
+    detect: Follow, source: str, directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance
+) -> tuple[Pose, Landmarks]:
+    """The motion of the person that the masks show, from a detector's landmarks.
+
+    Args:
+        detect: follows one person through frames; called as `landmarks.detector.follow` is.
+        source: name of the detector, for people.
 
     Raises:
         UserError: too few frames show the person, or only the head and shoulders.
@@ -51,7 +63,7 @@ def estimate(
     if len(masks) != len(frames):
         raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
     boxes = [mask_box(mask) for mask in masks]
-    found = _detect(frames, masks, boxes, settings)
+    found = _detect(detect, frames, masks, boxes, settings)
     known = np.array(sorted(found))
     _check_enough(info.source, found, len(frames), (info.width, info.height), settings)
 
@@ -72,13 +84,17 @@ def estimate(
     )
     fitted = fit_pose(body, seen, settings.smplify, settings.height)
     good = ~_outliers(fitted, xy, settings.smplify.outlier)
-    pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name)
+    pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name, f"{source} landmarks, fitted")
     _report(provenance, info.source, pose.valid, len(known), chosen, visibility, fitted)
     return pose, _landmarks(known, xy, visibility, world, len(frames))
 
 
 def _detect(
-    frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], boxes: list[Box | None], settings: PoseSettings
+    detect: Follow,
+    frames: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    boxes: list[Box | None],
+    settings: PoseSettings,
 ) -> dict[int, Detection]:
     """Detections of the frames in which the masks' person is found, and not somebody who stands before them."""
     known = [box for box in boxes if box is not None]
@@ -89,7 +105,7 @@ def _detect(
     def expected(index: int, last: Box | None) -> Box | None:
         return boxes[index] or last
 
-    detections = follow(frames, range(len(frames)), expected, window, False, settings.min_confidence)
+    detections = detect(frames, range(len(frames)), expected, window, False, settings.min_confidence)
     tracked = track(detections, "landmarks", len(frames), "frame")
     return {
         index: found
@@ -154,6 +170,7 @@ def _whole_clip(
     info: VideoInfo,
     K: np.ndarray,
     body_name: str,
+    source: str,
 ) -> Pose:
     """The fitted frames with the others filled in between."""
     if not good.any():
@@ -176,7 +193,7 @@ def _whole_clip(
         K=K,
         fps=float(info.fps),
         body_model=body_name,
-        source="mediapipe 0.10.21 landmarks, fitted",
+        source=source,
     )
 
 

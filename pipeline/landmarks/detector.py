@@ -24,6 +24,7 @@ LANDMARK_NAMES = (
     "left_heel", "right_heel", "left_foot_index", "right_foot_index",
 )  # fmt: skip
 VISIBLE = 0.5  # a landmark counts as seen above this visibility
+SOURCE = "mediapipe 0.10.21"  # for people
 
 
 @dataclass(frozen=True)

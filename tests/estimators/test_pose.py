@@ -100,15 +100,14 @@ def test_pixels_of_landmarks_and_joints_agree(posed):
         assert np.median(np.linalg.norm(landmarks.xy[seen, index] - xy[seen, joint], axis=-1)) < 6
 
 
-def test_landmarks_of_somebody_before_the_person_are_not_taken(monkeypatch):
+def test_landmarks_of_somebody_before_the_person_are_not_taken():
     """The mask shows what is to be seen of the person: a strip beside whoever stands in front."""
     mask = np.zeros((100, 100), np.uint8)
     mask[10:90, 50:60] = 255
     rows = np.linspace(12, 88, 33)
     people = [Detection(np.stack([columns, rows], 1), np.ones(33), np.zeros((33, 3)), None)
               for columns in (np.linspace(20, 52, 33), np.linspace(49, 61, 33))]  # fmt: skip
-    monkeypatch.setattr(pose_mediapipe, "follow", lambda *_: enumerate(people))
-    found = pose_mediapipe._detect([mask] * 2, [mask] * 2, [mask_box(mask)] * 2, SETTINGS)
+    found = pose_mediapipe._detect(lambda *_: enumerate(people), [mask] * 2, [mask] * 2, [mask_box(mask)] * 2, SETTINGS)
     assert list(found) == [1]
 
 
