@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo bench bench-gpu test soak test-models test-cluster paper-env lint format clean
+.PHONY: install demo bench bench-gpu speed-page test soak test-models test-cluster paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,10 @@ bench: install
 
 bench-gpu: install
 	$(BIN)/python -m benchmarks.gpu
+
+# The tables of docs/speed.md, from benchmarks/results/.
+speed-page: install
+	$(BIN)/python -m benchmarks.page
 
 test: $(VENV)/tools
 	$(BIN)/python -m pytest --numprocesses 2 --durations 15

@@ -20,6 +20,7 @@ PROTOTYPE_RATE = 99.0  # steps a second of the prototype's step on the machine t
 class Target:
     """What is wanted of one number."""
 
+    key: str  # its line in docs/speed.md: benchmarks/page.py
     name: str
     unit: str
     found: float | None  # None where this run has not measured it
@@ -52,8 +53,9 @@ def targets(rows: list[Row]) -> list[Target]:
     every = row(stages.SECTION, "seconds, without starting Python")
     rate = row(rendering.SECTION, "avatar", "7k @ 512")
     return [
-        Target("rasterizer, 7k at 256, over plain torch tiles", "x", ratio(rasterizer), 40, 80),
+        Target("rasterizer", "rasterizer, 7k at 256, over plain torch tiles", "x", ratio(rasterizer), 40, 80),
         Target(
+            "step",
             "whole step over the prototype's, 7k at 256",
             "x",
             inverse(row(steps.SECTION, "prototype step", "7k @ 256")),
@@ -61,26 +63,28 @@ def targets(rows: list[Row]) -> list[Target]:
             150 / PROTOTYPE_RATE,
         ),
         Target(
+            "torch-step",
             "whole step over torch operations, 7k at 256",
             "x",
             ratio(row(steps.SECTION, "whole step", "7k @ 256")),
             3,
             6,
         ),
-        Target("fit of the results given", "s", _seconds(fit), 60, 20),
-        Target("all stages of the results given", "s", every.value if every else None, 240, 120),
+        Target("fit", "fit of the results given", "s", seconds(fit), 60, 20),
+        Target("stages", "all stages of the results given", "s", every.value if every else None, 240, 120),
         Target(
+            "long-clip",
             "step's time, 1800 frames over 60",
             "x",
             inverse(row(scale.SECTION, "1800 frames")),
             1.2,
             1.0,
         ),
-        Target("avatar rendering, 7k at 512", "1/s", rate.value if rate else None, 60, 120),
+        Target("rendering", "avatar rendering, 7k at 512", "1/s", rate.value if rate else None, 60, 120),
     ]
 
 
-def _seconds(stage: Row | None) -> float | None:
+def seconds(stage: Row | None) -> float | None:
     return float(stage.note.split(" s", 1)[0]) if stage else None
 
 
