@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).with_name("helpers")))  # as pytest does
+TESTS = Path(__file__).parent
+sys.path[:0] = [str(TESTS), str(TESTS / "helpers"), str(TESTS / "workflow")]  # as pytest does
 from conftest import TINY
 from helpers_faults import contents, leftovers
 from test_workflow import REPOSITORY, WORKFLOW
