@@ -19,8 +19,7 @@ from pathlib import Path
 
 import psutil
 
-TESTS = Path(__file__).parent
-sys.path[:0] = [str(TESTS), str(TESTS / "helpers"), str(TESTS / "workflow")]  # as pytest does
+sys.path.extend(str(Path(__file__).parent / room) for room in ("", "helpers", "workflow"))  # as pytest does
 from conftest import TINY
 from helpers_faults import contents, leftovers
 from test_workflow import REPOSITORY, WORKFLOW
