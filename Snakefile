@@ -26,6 +26,8 @@ configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/files.smk"
+include: "rules/resources.smk"
 
 
 container: config["container"]

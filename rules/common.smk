@@ -9,13 +9,11 @@ from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.runtime.errors import UserError
-from pipeline.setup.gpus import visible_gpus
 from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
 from pipeline.setup.weights import needed
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, shown
-from pipeline.workflow.needs import frames_of, megabytes, minutes
 
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
 # after this file is read; "weights:" is how it names the job to the process that runs it.
@@ -155,158 +153,6 @@ def code(stage, backend=False):
         return fingerprints.code(*names)
 
     return digest
-
-
-def stamp(files):
-    """Fingerprint of files of the user's that a job reads: `files` gives them for its wildcards."""
-    return lambda wildcards: fingerprints.stamp(files(wildcards))
-
-
-def left_in_place(paths):
-    """As inputs, files of the user's: they lie where they lie, and not in the storage that the results may go to."""
-    return [local(str(path)) for path in paths]
-
-
-def those_there(files):
-    """As inputs, those files of the user's that are there: of a missing one the stage tells, and stops no other video."""
-    return lambda wildcards: left_in_place(
-        path for path in files(wildcards) if Path(path).exists()
-    )
-
-
-def video_file(wildcards):
-    """The video itself; the benchmark's clips are made by rules."""
-    clip = FOUND.clips.get(wildcards.get("video"))
-    return left_in_place([clip.path]) if clip else []
-
-
-def decode_files(wildcards):
-    """What is decoded, and with which calibration."""
-    calibration = config_of(wildcards)["video"]["calibration"]
-    return video_file(wildcards) + ([calibration] if calibration else [])
-
-
-def truth(wildcards):
-    """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
-    if wildcards.video in SEQUENCES:
-        return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
-    path = FOUND.clips[wildcards.video].path
-    folder = path.with_name(f"{path.stem}.truth")
-    return (
-        left_in_place([folder / "pose.npz", folder / "masks"])
-        if folder.is_dir()
-        else []
-    )
-
-
-def body_model(wildcards):
-    """The body model: "free", or the user's file."""
-    return config_of(wildcards)["body_model"]
-
-
-def body_file(wildcards):
-    """The body model's file, where the user brought one."""
-    return [path for path in [body_model(wildcards)] if path != "free"]
-
-
-def stage_files(stage):
-    """What a stage's backend reads besides its inputs: weights, and files that the user brought for this video."""
-
-    def files(wildcards):
-        section = config_of(wildcards)[stage]
-        weights = [
-            str(file) for weight in needed(stage, section) for file in weight.files
-        ]
-        brought = [section["path"]] if section["backend"] == "import" else []
-        video = wildcards.get("video", "")
-        return weights + [path.format(video=video) for path in brought if path]
-
-    return files
-
-
-def neuhmr_features(fit):
-    """The weights of NeuHMR's features, where they are used."""
-    return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
-
-
-def fit_files(wildcards):
-    """What the fit reads of the user's files."""
-    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
-
-
-def evaluate_files(wildcards):
-    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
-    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
-    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
-    return [*body_file(wildcards), *own_truth, lpips]
-
-
-def render_files(wildcards):
-    """What the pictures are made of besides results: the body, and a motion of the user's."""
-    motion = config_of(wildcards)["render"]["novel_motion"]
-    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
-
-
-def benchmark_features(wildcards):
-    """The weights of NeuHMR's features, where a row uses them."""
-    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
-    return neuhmr_features(row)
-
-
-def environment(stage):
-    """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
-
-    def chosen(wildcards):
-        own = config_of(wildcards)
-        if estimator(own, stage):
-            return f"{workflow.basedir}/envs/estimators.yaml"
-        gpu = stage == "fit" and own["fit"]["device"] == "cuda"
-        return f"{workflow.basedir}/envs/{'gpu' if gpu else 'embedded'}.yaml"
-
-    return chosen
-
-
-def gpus(stage):
-    """How many GPUs a job of a stage takes: one where it must have one, or finds one here."""
-
-    def number(wildcards):
-        own = config_of(wildcards)
-        chosen = estimator(own, stage) if stage != "fit" else own["fit"]
-        device = chosen["device"] if chosen else "cpu"
-        return int(device == "cuda" or (device == "auto" and len(GPUS) > 0))
-
-    return number
-
-
-# As many jobs with a GPU run here at a time as there are GPUs. A cluster counts its own: "local" is for each job there.
-GPUS = visible_gpus()
-workflow.global_resources.setdefault("gpu", max(1, len(GPUS)))
-
-
-resource_scopes:
-    gpu="local",
-
-
-# The default profile is laid over --profile profiles/slurm, too: its `cores: all` is of this machine, and would hold the
-# threads of a cluster's jobs down to it. Where there is a number of jobs, they run elsewhere.
-if workflow.resource_settings.nodes is not None:
-    workflow.global_resources["_cores"] = None
-
-
-def needs(stage):
-    """Memory and time of a stage's job, for a cluster: they grow with the frames, and when it is tried again."""
-
-    def asked(amount):
-        def number(wildcards, attempt):
-            name = wildcards.get("video", "")  # the benchmark's clips are short
-            clip = FOUND.clips.get(name)
-            frames = frames_of(Path(RESULTS) / name, clip.path if clip else None)
-            heavy = estimator(config_of(wildcards), stage) is not None
-            return amount(stage, frames, heavy, attempt)
-
-        return number
-
-    return {"mem_mb": asked(megabytes), "runtime": asked(minutes)}
 
 
 def begin():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).with_name("helpers")))  # as pytest does
+sys.path.extend(str(Path(__file__).parent / room) for room in ("", "helpers", "workflow"))  # as pytest does
 from conftest import TINY
 from helpers_faults import contents, leftovers
 from test_workflow import REPOSITORY, WORKFLOW

@@ -1,4 +1,4 @@
-"""The avatar: Gaussians bound to a body."""
+"""The avatar: Gaussians bound to a body, and how they follow its pose. How they are optimised: fit/."""
 
 from pipeline.avatar.avatar import (
     Avatar,

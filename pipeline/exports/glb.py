@@ -81,7 +81,7 @@ class _File:
     """A glTF model and the binary data that its accessors describe."""
 
     def __init__(self) -> None:
-        self.model = gltf.GLTF2(scene=0, asset=gltf.Asset(version="2.0", generator="humansplat"))
+        self.model = gltf.GLTF2(scene=0, asset=gltf.Asset(version="2.0", generator="humansplathmr"))
         self.data = bytearray()
 
     def add(self, array: np.ndarray, target: int | None = None, bounds: bool = False, normalized: bool = False) -> int:

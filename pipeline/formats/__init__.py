@@ -1,1 +1,4 @@
-"""The files through which the stages meet: one module a kind, each reading, writing and checking it."""
+"""The files through which the stages meet: one module a kind, each reading, writing and checking it.
+
+Files for other tools: exports/. Files of other tools: motion/readers/ and the import backends of estimators/.
+"""

@@ -10,7 +10,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-_LOG_EVERY_SECONDS = 5.0
+_FIRST_LINE, _LINES_APART = 5.0, 60.0  # seconds until a step tells how far it is; twice as many each time, up to this
+_title = ""  # what this process works on, where several share a terminal
 _log = logging.getLogger("pipeline.runtime.progress")
 details = logging.getLogger("pipeline.details")  # what is too long for a terminal that several jobs share
 
@@ -27,14 +28,16 @@ def track(iterable: Iterable[T], desc: str, total: int | None = None, unit: str 
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     started = last = time.monotonic()
-    done = 0
-    with tqdm(iterable, desc=desc, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False) as bar:
+    done, pause = 0, _FIRST_LINE
+    with tqdm(
+        iterable, desc=_title + desc, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
         for item in bar:
             yield item
             done += 1
             now = time.monotonic()
-            if now - last >= _LOG_EVERY_SECONDS and done != total:
-                last = now
+            if now - last >= pause and done != total:
+                last, pause = now, min(2 * pause, _LINES_APART)
                 _log.info("%s: %s", desc, _state(done, total, now - started, unit))
     _log.info("%s: done, %s", desc, _state(done, done, time.monotonic() - started, unit))
 
@@ -69,13 +72,14 @@ def setup_logging(log_file: Path | None, title: str = "") -> None:
     Args:
         title: what the lines are about, where jobs of several videos share a terminal; begins each line there.
     """
+    global _title
+    _title = f"{title} · " if title else ""
     root = logging.getLogger("pipeline")
     root.setLevel(logging.INFO)
     root.propagate = False
     root.handlers.clear()
     terminal = _TerminalHandler()
-    start = f"{title} · ".replace("%", "%%") if title else ""
-    terminal.setFormatter(logging.Formatter(f"{start}%(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{_title.replace('%', '%%')}%(message)s"))
     terminal.addFilter(lambda record: not (record.name == _log.name and sys.stderr.isatty()))
     root.addHandler(terminal)
     if log_file is not None:

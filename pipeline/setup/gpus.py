@@ -32,7 +32,7 @@ def take_gpu() -> None:
     if len(gpus) < 2:
         return
     for gpu in gpus:
-        name = f"humansplat-{os.getuid()}-gpu-{gpu.replace('/', '_')}.lock"
+        name = f"humansplathmr-{os.getuid()}-gpu-{gpu.replace('/', '_')}.lock"
         lock = os.open(Path(tempfile.gettempdir()) / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

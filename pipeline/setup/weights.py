@@ -221,7 +221,7 @@ def fetch(weight: Weight) -> None:
 def _download(address: str, part: Path, name: str) -> None:
     """Append to `part` what it lacks of the file at `address`."""
     begun = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(address, headers={"User-Agent": "humansplat", "Range": f"bytes={begun}-"})
+    request = urllib.request.Request(address, headers={"User-Agent": "humansplathmr", "Range": f"bytes={begun}-"})
     try:
         answer = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as error:

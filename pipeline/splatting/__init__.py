@@ -1,4 +1,7 @@
-"""Gaussian splatting behind one signature: gsplat where the Gaussians are on a GPU, our own kernels on the CPU."""
+"""Gaussian splatting behind one signature: gsplat where the Gaussians are on a GPU, our own kernels on the CPU.
+
+It knows of no body and no loss.
+"""
 
 from typing import Any
 

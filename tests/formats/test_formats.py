@@ -604,7 +604,7 @@ def test_track_gives_every_item_and_logs_the_rate(tmp_path: Path) -> None:
 
 
 def test_long_steps_log_how_far_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipeline.runtime.progress._LOG_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.runtime.progress._FIRST_LINE", 0.0)
     setup_logging(tmp_path / "x.log")
     list(track(range(3), "fit", unit="step"))
     lines = (tmp_path / "x.log").read_text().splitlines()

@@ -58,5 +58,5 @@ def _timeless(name: str, file: Path) -> bytes:
         with file.open(newline="", encoding="utf-8") as rows:
             return repr([{**row, "seconds": 0} for row in csv.DictReader(rows)]).encode()
     if name == "report.html":
-        return re.sub(r"\d+(\.\d+)? (s|min)\b|width: [\d.]+%", "", file.read_text(encoding="utf-8")).encode()
+        return re.sub(r"([\d.]+ min )?[\d.]+ (s|min)\b|width: [\d.]+%", "", file.read_text(encoding="utf-8")).encode()
     return file.read_bytes()

@@ -1,0 +1,95 @@
+# Which files of the user's a stage reads, as inputs and as fingerprints among its parameters.
+def stamp(files):
+    """Fingerprint of files of the user's that a job reads: `files` gives them for its wildcards."""
+    return lambda wildcards: fingerprints.stamp(files(wildcards))
+
+
+def left_in_place(paths):
+    """As inputs, files of the user's: they lie where they lie, and not in the storage that the results may go to."""
+    return [local(str(path)) for path in paths]
+
+
+def those_there(files):
+    """As inputs, those files of the user's that are there: of a missing one the stage tells, and stops no other video."""
+    return lambda wildcards: left_in_place(
+        path for path in files(wildcards) if Path(path).exists()
+    )
+
+
+def video_file(wildcards):
+    """The video itself; the benchmark's clips are made by rules."""
+    clip = FOUND.clips.get(wildcards.get("video"))
+    return left_in_place([clip.path]) if clip else []
+
+
+def decode_files(wildcards):
+    """What is decoded, and with which calibration."""
+    calibration = config_of(wildcards)["video"]["calibration"]
+    return video_file(wildcards) + ([calibration] if calibration else [])
+
+
+def truth(wildcards):
+    """The truth beside a studio clip, where there is one: what the evaluation reads of it."""
+    if wildcards.video in SEQUENCES:
+        return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
+    path = FOUND.clips[wildcards.video].path
+    folder = path.with_name(f"{path.stem}.truth")
+    return (
+        left_in_place([folder / "pose.npz", folder / "masks"])
+        if folder.is_dir()
+        else []
+    )
+
+
+def body_model(wildcards):
+    """The body model: "free", or the user's file."""
+    return config_of(wildcards)["body_model"]
+
+
+def body_file(wildcards):
+    """The body model's file, where the user brought one."""
+    return [path for path in [body_model(wildcards)] if path != "free"]
+
+
+def stage_files(stage):
+    """What a stage's backend reads besides its inputs: weights, and files that the user brought for this video."""
+
+    def files(wildcards):
+        section = config_of(wildcards)[stage]
+        weights = [
+            str(file) for weight in needed(stage, section) for file in weight.files
+        ]
+        brought = [section["path"]] if section["backend"] == "import" else []
+        video = wildcards.get("video", "")
+        return weights + [path.format(video=video) for path in brought if path]
+
+    return files
+
+
+def neuhmr_features(fit):
+    """The weights of NeuHMR's features, where they are used."""
+    return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []
+
+
+def fit_files(wildcards):
+    """What the fit reads of the user's files."""
+    return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
+
+
+def evaluate_files(wildcards):
+    """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
+    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
+    own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
+    return [*body_file(wildcards), *own_truth, lpips]
+
+
+def render_files(wildcards):
+    """What the pictures are made of besides results: the body, and a motion of the user's."""
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+
+
+def benchmark_features(wildcards):
+    """The weights of NeuHMR's features, where a row uses them."""
+    row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
+    return neuhmr_features(row)
