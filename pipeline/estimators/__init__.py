@@ -2,9 +2,9 @@
 
 Each has two functions. `check(settings)` raises a UserError, before any work, where a package or a file is missing.
 `estimate(directory, settings, out, provenance)` reads frames/ of the video's directory and writes the stage's files
-into the folder `out`, which takes its place when it ends well; that of a pose backend takes the body model's name in
-place of `out`, and returns the Pose and the Landmarks. To add a backend, add such a module and its name to
-the schema (config/schemas/config.schema.yaml).
+into the folder `out`, which takes its place when it ends well; that of a depth backend returns the Camera, too; that of
+a pose backend takes the body model's name in place of `out`, and returns the Pose and the Landmarks. To add a backend:
+docs/extend.md.
 """
 
 import importlib
