@@ -1,4 +1,4 @@
-"""The pages: all are in docs/index.md, and what they point at is there."""
+"""The pages: all of docs/ are in docs/index.md, and what they and those of the root point at is there."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "README.md"])
+PAGES = sorted([*DOCS.glob("*.md"), *REPOSITORY.glob("*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # A path of the repository in backticks; a name with <...>, {...}, % or * stands for several.
 SOURCE = re.compile(r"`((?:pipeline|rules|config|profiles|envs|tests|benchmarks)/[\w./-]+)`")
