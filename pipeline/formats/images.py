@@ -12,7 +12,7 @@ from pipeline.runtime.errors import UserError
 JPEG_QUALITY = 95
 MOST_PIXELS = 1 << 27  # of an image; a kilobyte of PNG can unpack to gigabytes
 Image.MAX_IMAGE_PIXELS = None  # Pillow's limits are a warning and a traceback: read_image has the one above
-_KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # whatever the name says; to read others Pillow may run a program
+IMAGE_KINDS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # whatever the name says; to read others Pillow may run a program
 DEPTH_UNIT = 1e-3  # metres a count: 16-bit millimetres
 
 
@@ -28,7 +28,7 @@ def read_image(path: Path, advice: str = "", mode: str | None = None) -> tuple[n
         UserError: it is no image, is damaged, or has more than MOST_PIXELS.
     """
     try:
-        with Image.open(path, formats=_KINDS) as image:  # reads the header alone
+        with Image.open(path, formats=IMAGE_KINDS) as image:  # reads the header alone
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"it says {image.width}x{image.height}, more than {MOST_PIXELS // 10**6} megapixels")
             image = image if mode is None else image.convert(mode)

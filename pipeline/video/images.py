@@ -1,6 +1,5 @@
 """A folder of images in place of a video."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -9,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipeline.formats.images import IMAGE_KINDS, MOST_PIXELS
 from pipeline.runtime.errors import UserError
 from pipeline.video.source import VideoSource
 from pipeline.video.suffixes import image_files
 
-_MOST_PIXELS = 100_000_000  # of an image: a small file can promise any size
 _ORIENTATION = 0x0112  # EXIF's tag; 5 to 8 lie on their side
 
 
@@ -72,15 +71,12 @@ def _eight_bits(file: Path, grey: np.ndarray) -> np.ndarray:
 def _opened(file: Path) -> Iterator[Image.Image]:
     """The image with its header read and its size checked; what is wrong with it, also later, is a UserError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
-            image = Image.open(file)
-        with image:
-            if image.width * image.height > _MOST_PIXELS:
+        with Image.open(file, formats=IMAGE_KINDS) as image:
+            if image.width * image.height > MOST_PIXELS:
                 raise UserError(
-                    f"{file}: expected at most {_MOST_PIXELS // 10**6} million pixels, found "
+                    f"{file}: expected at most {MOST_PIXELS // 10**6} megapixels, found "
                     f"{image.width}x{image.height}; make the images smaller"
                 )
             yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{file}: not a readable image ({error}); make it again, or take it away") from error

@@ -9,7 +9,13 @@ def names(*modules: str) -> set[str]:
 
 def test_a_module_brings_what_it_imports_directly_or_not() -> None:
     found = names("pipeline.formats.pose")
-    assert {"formats/pose.py", "formats/arrays.py", "formats/atomic.py", "runtime/errors.py", "formats/__init__.py"} <= found
+    assert {
+        "formats/pose.py",
+        "formats/arrays.py",
+        "formats/atomic.py",
+        "runtime/errors.py",
+        "formats/__init__.py",
+    } <= found
     assert "formats/camera.py" not in found
 
 
