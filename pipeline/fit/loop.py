@@ -92,7 +92,7 @@ class JointFit:
 
     def step(self) -> None:
         """Draw one frame, compare it, and move what the schedule frees."""
-        unknowns, objective, growth, spread = self.unknowns, self.objective, self.growth, self.settings.spread
+        unknowns, objective, growth = self.unknowns, self.objective, self.growth
         plan = self.schedule.plan(self.step_number)
         unknowns.free(plan)
         frame = self._next_frame()
@@ -111,7 +111,7 @@ class JointFit:
             growth.grow(unknowns, self.generator)
             objective.follow(unknowns)
         if plan.spreads:
-            spread_unseen(unknowns, objective.clip, spread.strength, self.settings.seed)
+            spread_unseen(unknowns, objective.clip, self.settings.spread.strength, self.settings.seed)
 
     def _next_frame(self) -> int:
         """Frames in random order, each once before any comes again."""

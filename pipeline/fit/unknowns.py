@@ -111,7 +111,7 @@ class Unknowns:
             value.requires_grad_(plan.skinning_moves if name == "skinning_weights" else plan.poses_move)
 
     def move(self, frame: int, plan: Plan) -> None:
-        """One step of Adam along the gradients, of which this frame's pose is all that has one among the poses."""
+        """One step of Adam. Of the poses only this frame's moves, and what it shares with others."""
         self.gaussian_adam.rates, self.shared_adam.rates = plan.gaussian_rates, plan.shared_rates
         colours = [] if self.told is None else self.colours
         before = [colour.clone() for colour in colours]
