@@ -22,7 +22,7 @@ from pipeline.body import load_body
 from pipeline.evaluation.clip import joints_of
 from pipeline.evaluation.pose_metrics import joint_errors
 from pipeline.fit.data import load_clip
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -89,14 +89,14 @@ def refit(folder: Path, truth: Path) -> Curve:
     def measure() -> None:
         nonlocal aside
         begun = time.monotonic()
-        betas = fit.betas().detach()
-        found = fit.rows.pose(pose, body.rest_joints(betas)[0], betas, "convergence", fit.focal)
+        betas = fit.unknowns.betas.detach()
+        found = fit.unknowns.rows.pose(pose, body.rest_joints(betas)[0], betas, "convergence", fit.unknowns.focal)
         error = 1e3 * float(joint_errors(joints_of(body, found, frames), true_joints).mean())
         poses.append((begun - started - aside, error))
         aside += time.monotonic() - begun
 
     measure()
-    if fit.aligns:
+    if fit.settings.aligns:
         fit.align()
         measure()
     for step in track(range(fit.settings.steps.total), "fit", unit="step"):

@@ -17,7 +17,7 @@ from benchmarks.clips import make_clip
 from benchmarks.gpu import PlainLoop
 from benchmarks.rows import Row, case_of
 from benchmarks.steps import fit_of, torch_operations
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.losses import depth
 
 SECTION = "launches"
@@ -61,15 +61,14 @@ def launches(call: Callable[[], object]) -> int:
 
 def replayed(fit: JointFit) -> int:
     """Of a fit's step in its full phase those that CUDA graphs launch at once, forward and backward."""
-    frame = int(fit.train_frames[0])
-    correction = fit.rows.correction(frame).detach().requires_grad_()
-    pose = correction, fit.rows.initial(frame)
+    frame, unknowns = int(fit.frames[0]), fit.unknowns
+    correction = unknowns.rows.correction(frame).detach().requires_grad_()
 
     def part() -> None:
-        placed = fit.part(fit.gaussians, fit.betas(), None, *pose, True, fit.settings.sh_degree)
+        placed = fit.objective.part(unknowns, frame, correction, True, fit.settings.sh_degree)
         outputs = [*placed.values, placed.means, placed.quats, *placed.terms.values()]
         ends = [output for output in outputs if output.requires_grad]
-        leaves = [*fit.gaussians.params.values(), fit.thickness, correction]
+        leaves = [*unknowns.gaussians.params.values(), unknowns.thickness, correction]
         torch.autograd.grad(ends, leaves, [torch.empty_like(end) for end in ends])
 
     return launches(part)

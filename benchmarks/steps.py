@@ -15,7 +15,7 @@ from benchmarks.rows import Row, case_of, timed
 from benchmarks.scene import person
 from benchmarks.timing import interleave
 from pipeline.body import load_body
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.runtime.threads import set_threads
 
 SECTION = "step"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.body import load_body
 from pipeline.fit.data import load_clip
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.images import write_frame
 from pipeline.formats.paths import VideoDir
@@ -150,7 +150,7 @@ def short_fit(paths: VideoDir, device: torch.device, overrides: Mapping[str, Any
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    result = fit.run(None, "")
+    result = fit.run()
     if device.type == "cuda":
         torch.cuda.synchronize()
         peak = float(torch.cuda.max_memory_allocated())

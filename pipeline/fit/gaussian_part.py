@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar.gaussians import Gaussians, Posable
-from pipeline.body import BodyModel
 from pipeline.fit.embedding import Embedding
-from pipeline.fit.objective import place
 from pipeline.fit.pose_rows import apply_correction
+from pipeline.fit.rendering import place
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.unknowns import Unknowns
 from pipeline.losses.priors import breadth
 
 Function = Callable[..., tuple[Tensor, ...]]
@@ -41,8 +41,8 @@ class GaussianPart:
     With `replays` it is captured as CUDA graphs, one pair for each phase; `forget` them when there are other Gaussians.
     """
 
-    def __init__(self, body: BodyModel, embedding: Embedding, settings: FitSettings, replays: bool) -> None:
-        self._body, self._embedding, self._settings, self.replays = body, embedding, settings, replays
+    def __init__(self, embedding: Embedding, settings: FitSettings, replays: bool) -> None:
+        self._embedding, self._settings, self.replays = embedding, settings, replays
         self._captured: dict[tuple[bool, int, bool], Function] = {}
 
     def forget(self) -> None:
@@ -50,31 +50,28 @@ class GaussianPart:
 
     def __call__(
         self,
-        gaussians: Gaussians,
-        betas: Tensor,  # [10]
-        betas_change: Tensor | None,  # [10]
+        unknowns: Unknowns,
+        frame: int,
         correction: Tensor,  # [75]
-        initial: tuple[Tensor, Tensor],  # [24, 3, 3], [3]
         full: bool,
         sh_degree: int,
     ) -> Placed:
-        """Gaussians as they are drawn, and what they cost.
+        """Gaussians as they are drawn in a frame, and what they cost.
 
         Args:
-            gaussians: with the parameters as they are.
-            betas: the body's shape.
-            betas_change: that less the shape that the anchors were made with; None where it does not change.
-            correction, initial: the pose, see `PoseRows`.
+            correction: of the frame's pose, see `PoseRows`.
             full: whether this is the full phase, in which Gaussians are held by the surface.
             sh_degree: of the harmonics in use.
         """
+        gaussians, betas, betas_change = unknowns.gaussians, unknowns.betas, unknowns.betas_change
+        initial = unknowns.rows.initial(frame)
         names = self._names(full)
 
         def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
             *params, thickness, change, initial_rotmats, initial_pelvis = tensors
             own = gaussians.with_params(dict(zip(gaussians.params, params)), thickness)
             values = own.posable(betas_change, sh_degree)
-            placed = place(values, self._body, betas, *apply_correction(change, initial_rotmats, initial_pelvis))
+            placed = place(values, unknowns.body, betas, *apply_correction(change, initial_rotmats, initial_pelvis))
             return *values, *placed, *(self._term(name, values, own) for name in names)
 
         inputs = *gaussians.params.values(), gaussians.thickness, correction, *initial

@@ -10,26 +10,18 @@ from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
 from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
-from pipeline.fit.objective import ImageTerms, PoseTerms, render
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.rendering import render
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.terms import ImageTerms, PoseTerms
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import map_parallel
 
 _COARSE_PART = 0.5  # of the steps, with middling crops
 
 
-def fit_frozen(
-    frames: np.ndarray,
-    clip: Clip,
-    body: BodyModel,
-    avatar: Avatar,
-    rows: PoseRows,
-    fps: float,
-    settings: FitSettings,
-    description: str,
-) -> None:
-    """Fit the rows of `frames`, which start from what they hold; several frames at a time, one a thread.
+def fit_frozen(clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps: float, settings: FitSettings) -> None:
+    """Fit the rows of the held-out frames, which start from what they hold; several frames at a time, one a thread.
 
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
     frame, the frozen avatar and its trained neighbours alone.
@@ -42,8 +34,9 @@ def fit_frozen(
     def fit(frame: int) -> Tensor:
         return _fit_frame(frame, clip, body, avatar, rows.with_own_rows(), fps, settings)
 
-    found = track(map_parallel(fit, frames.tolist()), description, len(frames), unit="frame")
-    for frame, row in zip(frames.tolist(), list(found)):
+    frames = np.flatnonzero(clip.heldout).tolist()
+    found = track(map_parallel(fit, frames), "held-out poses", len(frames), unit="frame")
+    for frame, row in zip(frames, list(found)):
         rows.params["rows"][frame] = row
 
 

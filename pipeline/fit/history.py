@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.fit.data import View
-from pipeline.fit.objective import Rendered
+from pipeline.fit.objective import Compared
 
 _EVERY = 20  # steps
 
@@ -28,13 +27,14 @@ class History:
         self._seconds_before, self._started = 0.0, time.monotonic()
 
     @torch.no_grad()
-    def add(self, step: int, names: tuple[str, ...], terms: Tensor, rendered: Rendered, view: View) -> None:
+    def add(self, step: int, compared: Compared) -> None:
         """Count a step, from 0 on. Sums stay on the device until a row is complete: reading them would wait for it."""
+        names, terms = compared.names, compared.terms.detach()
         self._sums[names] = self._sums[names] + terms if names in self._sums else terms
         if step % _EVERY < _EVERY - 1:
             return
-        inside = view.mask > 127
-        error = (rendered.image - view.image.float() / 255)[inside].square().mean()
+        view, rendered = compared.view, compared.rendered
+        error = (rendered.image - view.image.float() / 255)[view.mask > 127].square().mean()
         row: dict[str, float] = {"step": step + 1}
         for names_then, sums in self._sums.items():  # more than one set of terms where a phase has ended meanwhile
             for name, value in zip(names_then, (sums / _EVERY).tolist()):

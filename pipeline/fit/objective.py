@@ -1,173 +1,90 @@
-"""The loss of one frame (equation 16), term by term."""
+"""What the unknowns are compared with: the video, and what is believed of Gaussians and poses (equation 16)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.avatar import pose_gaussians
-from pipeline.avatar.gaussians import Posable
-from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.fit.data import View
-from pipeline.fit.pose_rows import PoseRows
+from pipeline.avatar.skinning_grid import SkinningGrid
+from pipeline.fit.data import COARSE, Clip, View
+from pipeline.fit.embedding import Embedding
+from pipeline.fit.gaussian_part import GaussianPart
+from pipeline.fit.rendering import Rendered, draw
+from pipeline.fit.schedule import Plan
 from pipeline.fit.settings import FitSettings
-from pipeline.losses.depth import depth_3d, in_sight
-from pipeline.losses.pixels import pixel_terms
-from pipeline.losses.priors import robust
-from pipeline.runtime.constant import constant
-from pipeline.splatting import rasterization
-
-_VISIBLE_WITHIN = 0.03  # metres behind the rendered surface up to which a Gaussian counts as visible
-_CAMERA_FRAME = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))  # where the body is
-_HEAD = [JOINT_NAMES.index("neck"), JOINT_NAMES.index("head")]
-_REFERENCE_FPS = 15.0  # the frame rate that the temporal weights and margins are stated for
+from pipeline.fit.terms import ImageTerms, PoseTerms
+from pipeline.fit.unknowns import Unknowns
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """A frame's crop as rendered."""
+class Compared:
+    """A frame as it was rendered, and what it costs."""
 
-    pixels: Tensor  # [h, w, 3 or 4] colours, and depth in metres where it was asked for
-    alpha: Tensor  # [h, w]
-    means: Tensor  # [N, 3] posed centres, metres in the camera frame
-    meta: dict[str, Any]
+    view: View  # what it was compared with
+    rendered: Rendered
+    names: tuple[str, ...]  # of the terms
+    terms: Tensor  # weighted
 
-    @property
-    def image(self) -> Tensor:  # [h, w, 3]
-        return self.pixels[..., :3]
-
-    @property
-    def depth(self) -> Tensor:  # [h, w] metres
-        return self.pixels[..., 3]
+    def total(self) -> Tensor:
+        return self.terms.sum()
 
 
-def render(
-    values: Posable,
-    body: BodyModel,
-    betas: Tensor,  # [10]
-    rotmats: Tensor,  # [24, 3, 3]
-    pelvis: Tensor,  # [3]
-    view: View,
-    background: Tensor,  # [3]
-    with_depth: bool,
-    sh_degree: int,
-) -> Rendered:
-    """Render Gaussians in a pose."""
-    return draw(values, *place(values, body, betas, rotmats, pelvis), view, background, with_depth, sh_degree)
+class Objective:
+    """The loss of one frame, term by term.
 
+    Attributes:
+        clip: the video, corrected by what was found of its camera and depth maps.
+        part: what is captured as CUDA graphs.
+    """
 
-def place(
-    values: Posable,
-    body: BodyModel,
-    betas: Tensor,  # [10]
-    rotmats: Tensor,  # [24, 3, 3]
-    pelvis: Tensor,  # [3]
-) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
-    """Centres and orientations of Gaussians in a pose, metres in the camera frame."""
-    transl = pelvis - body.rest_joints(betas)[0]
-    transforms = body.transforms(rotmats[None], betas, transl[None])[0]
-    return pose_gaussians(values.means, values.quats, values.weights, transforms)
-
-
-def draw(
-    values: Posable,
-    means: Tensor,  # [N, 3]
-    quats: Tensor,  # [N, 4]
-    view: View,
-    background: Tensor,  # [3]
-    with_depth: bool,
-    sh_degree: int,
-) -> Rendered:
-    """Render Gaussians where they have been placed; their means and quats in `values` do not count."""
-    width, height = view.size
-    images, alphas, meta = rasterization(
-        means,
-        quats,
-        values.scales,
-        values.opacities,
-        values.sh,
-        constant(_CAMERA_FRAME, means.dtype, means.device)[None],
-        view.K[None],
-        width,
-        height,
-        sh_degree=sh_degree,
-        backgrounds=background[None],
-        render_mode="RGB+ED" if with_depth else "RGB",
-    )
-    return Rendered(images.squeeze(0), alphas.squeeze(0).squeeze(-1), means, meta)
-
-
-class ImageTerms:
-    """Everything that compares a rendering with the video."""
-
-    def __init__(self, settings: FitSettings) -> None:
-        self._weights, self._margins = settings.weights, settings.margins
-        self._silhouette = settings.silhouette
-
-    def __call__(
-        self, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
-    ) -> dict[str, Tensor]:
-        """Weighted terms of a frame.
-
-        Args:
-            view, coarse_view: what was rendered, and a coarse view of the same frame for the depth cloud.
-            background: the colour [3] that was rendered behind; put behind the person of the video, too.
-            full: whether this is the full phase: SSIM counts, and the mask less.
+    def __init__(self, unknowns: Unknowns, clip: Clip, fps: float, settings: FitSettings) -> None:
         """
-        weights = self._weights
-        colour, outline, flat = pixel_terms(
-            rendered.pixels,
-            rendered.alpha,
-            view.image,
-            view.mask,
-            view.depth,
-            background,
-            weights.ssim if full else 0.0,
-            self._silhouette,
+        Args:
+            unknowns: as they begin: the surface is sampled where their Gaussians are.
+        """
+        self.clip, self._weights = clip, settings.weights
+        body, anchors = unknowns.body, unknowns.gaussians.anchors
+        self._embedding = Embedding(body, unknowns.initial_betas, anchors, settings)
+        replays = settings.cuda_graphs and anchors.points.is_cuda
+        self.part = GaussianPart(self._embedding, settings, replays)
+        self._image_terms = ImageTerms(settings)
+        self._pose_terms = PoseTerms(unknowns.rows, fps, clip.has_depth, settings)
+
+    def __call__(self, unknowns: Unknowns, frame: int, plan: Plan, background: Tensor) -> Compared:
+        """Render a frame's crop over a background colour [3] and compare it."""
+        view = self.clip.view(frame, plan.level)
+        if plan.searches:
+            self.search(unknowns)
+        correction = unknowns.rows.correction(frame)
+        placed = self.part(unknowns, frame, correction, plan.full, plan.sh_degree)
+        rendered = draw(
+            placed.values, placed.means, placed.quats, view, background, self.clip.has_depth, plan.sh_degree
         )
-        terms = {"colour": colour, "mask": (weights.mask_full if full else weights.mask) * outline}
-        if flat is not None:
-            on_person = coarse_view.depth * (coarse_view.mask > 127)
-            cloud = depth_3d(rendered.means, _visible(rendered), on_person, coarse_view.K, self._margins.depth_epsilon)
-            terms["depth"] = weights.depth * (weights.depth_2d * flat + weights.depth_3d * cloud)
-        return terms
+        terms = self._image_terms(view, self.clip.view(frame, COARSE), rendered, background, plan.full)
+        if plan.poses_move:
+            terms |= self._pose_terms(frame, correction)
+        terms["thickness"] = self._weights.thickness * unknowns.thickness.square().mean()
+        terms |= placed.terms
+        if unknowns.gaussians.skinning is not None and plan.skinning_moves:
+            terms["skinning"] = self._roughness(unknowns.gaussians.skinning)
+        return Compared(view, rendered, tuple(terms), torch.stack(list(terms.values())))
 
+    def _roughness(self, grid: SkinningGrid) -> Tensor:
+        """Of the differences of skinning weights."""
+        variation = self._weights.skinning_variation * grid.variation()
+        return variation + self._weights.skinning_size * grid.size()
 
-@torch.no_grad()
-def _visible(rendered: Rendered) -> Tensor:  # [N] bool
-    """Which Gaussians have their centre in the crop and not behind the rendered surface."""
-    return in_sight(rendered.meta["means2d"].squeeze(0), rendered.means[:, 2], rendered.depth, _VISIBLE_WITHIN)
+    def search(self, unknowns: Unknowns) -> None:
+        """Search the neighbours of the Gaussians anew."""
+        self._embedding.refresh(unknowns.at_rest())
 
+    def follow(self, unknowns: Unknowns) -> None:
+        """There are other Gaussians: their neighbours are others, and what was captured of a step is void."""
+        self.search(unknowns)
+        self.part.forget()
 
-class PoseTerms:
-    """Everything that is believed of a pose without looking at the video."""
-
-    def __init__(self, rows: PoseRows, fps: float, has_depth: bool, settings: FitSettings) -> None:
-        self._rows, self._weights, self._margins = rows, settings.weights, settings.margins
-        self._holds_distance = not has_depth
-        self._squared_frame_time = (_REFERENCE_FPS / fps) ** 2
-        self._stay = rows.reference.new_full((len(JOINT_NAMES),), self._weights.initial_pose)
-        self._stay[_HEAD] *= self._weights.initial_head
-
-    def __call__(self, frame: int, correction: Tensor) -> dict[str, Tensor]:
-        """Weighted terms of a frame, given its index and its correction [75], differentiable."""
-        weights, margins = self._weights, self._margins
-        change = correction - self._rows.reference[frame]
-        stay = robust(change[:-3].view(-1, 3).square().sum(-1), margins.initial_pose)
-        terms = {"initial": self._stay @ stay}
-        if self._holds_distance:
-            # Clothes make a silhouette larger than the body, which would draw the person nearer. How far frames differ
-            # is seen; the mean is not, and stays. Its gradient goes to this frame's part alone.
-            depthwise = change[-1]
-            mean = depthwise + (self._rows.mean_depthwise() - depthwise).detach()
-            terms["distance"] = weights.initial_distance * mean.square()
-        expected = self._rows.expected(frame)
-        if expected is not None:
-            between, gaps = expected
-            # Second differences grow with the square of time. Knots are smooth already, and would only get noise.
-            apart = (self._rows.params["rows"][frame] - between).square().sum() / (gaps * self._squared_frame_time)
-            terms["smooth"] = weights.smooth_correction * apart
-        return terms
+    def correct(self, unknowns: Unknowns) -> None:
+        """See the video by the focal length, and the depth maps without the errors, that were found."""
+        self.clip = self.clip.corrected(unknowns.focal, unknowns.planes)

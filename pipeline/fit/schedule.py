@@ -1,80 +1,95 @@
-"""When what happens in the joint optimisation, and how fast: see pipeline/fit/optimise.py for the phases.
+"""When what moves in the joint optimisation, and how fast.
 
-Steps count from 0 on. What comes "after" a step comes when it has been taken.
+Four phases, coarse to fine. While poses are wrong, free Gaussians fade where limbs disagree, and then nothing pulls the
+pose back; so Gaussians first stay opaque and on the surface, and only colours, poses and the clothes' thickness move.
+Before all of them, second-order steps bring the poses of the whole clip near at once (pipeline/fit/alignment).
+
+    colours   poses held, so that there is a texture to align to           small crops
+    coarse    + poses, thickness                                           small crops
+    middle    the same                                                     middling crops
+    full      + places, shapes, opacities, harmonics; growth and pruning   large crops
+
+Late in the full phase the colours of what is hardly seen are taken from what is around (pipeline/fit/spread.py).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from pipeline.fit.data import COARSE, FULL, MIDDLE
 from pipeline.fit.settings import FitSettings
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What one step does, and what comes after it."""
+
+    level: str  # of the crops
+    full: bool  # the full phase: Gaussians are free
+    poses_move: bool
+    skinning_moves: bool
+    sh_degree: int  # of the harmonics that have been freed
+    gaussian_rates: dict[str, float]  # of the Gaussians' parameters
+    shared_rates: dict[str, float]  # of what all frames share
+    pose_factor: float  # on the rates of the poses
+    searches: bool  # neighbours are searched anew
+    growing: bool  # the gradients count for the growth of the Gaussians
+    smooths: bool  # afterwards: a phase in which poses may have moved ends
+    grows: bool  # afterwards: Gaussians are cloned, split and pruned
+    spreads: bool  # afterwards: colours of what is hardly seen are taken from what is around
+
+
 class Schedule:
-    """The settings, asked by the number of a step."""
+    """The plan of each step."""
 
     def __init__(self, settings: FitSettings) -> None:
         self._settings, self._steps = settings, settings.steps
         self._poses_begin = max(self._steps.colours, round(settings.pose_start * self._steps.total))
 
-    def full(self, step: int) -> bool:
-        """Whether this is the full phase: Gaussians are free."""
-        return step >= self._steps.surface
+    def plan(self, step: int) -> Plan:
+        """Of a step, counted from 0 on."""
+        settings, steps, done = self._settings, self._steps, step + 1
+        full, progress = step >= steps.surface, self._progress(step)
+        growing = self._at(settings.densify.start) <= step < self._at(settings.densify.stop)
+        return Plan(
+            level=FULL if full else MIDDLE if step >= steps.colours + steps.coarse else COARSE,
+            full=full,
+            poses_move=settings.optimise_pose and step >= self._poses_begin,
+            skinning_moves=full and progress >= settings.skinning_start,
+            sh_degree=settings.sh_degree if full and progress >= settings.sh_start else 0,
+            gaussian_rates=self._gaussian_rates(full, progress),
+            shared_rates=self._shared_rates(step),
+            pose_factor=self._pose_factor(step),
+            searches=step % settings.neighbours_every == 0,
+            growing=growing,
+            smooths=settings.optimise_pose and done in (steps.colours + steps.coarse, steps.surface, steps.total),
+            grows=growing and (done - steps.surface) % settings.densify.every == 0,
+            spreads=settings.spread.strength > 0 and done == self._at(settings.spread.at),
+        )
 
-    def level(self, step: int) -> str:
-        """Of the crops."""
-        return FULL if self.full(step) else MIDDLE if step >= self._steps.colours + self._steps.coarse else COARSE
-
-    def poses_move(self, step: int) -> bool:
-        return self._settings.optimise_pose and step >= self._poses_begin
-
-    def sh_degree(self, step: int) -> int:
-        """Of the harmonics that have been freed."""
-        settings = self._settings
-        return settings.sh_degree if self.full(step) and self._progress(step) >= settings.sh_start else 0
-
-    def skinning_moves(self, step: int) -> bool:
-        return self.full(step) and self._progress(step) >= self._settings.skinning_start
-
-    def growing(self, step: int) -> bool:
-        """Whether a step's gradients count for the growth of the Gaussians."""
-        return self._at(self._settings.densify.start) <= step < self._at(self._settings.densify.stop)
-
-    def grows_after(self, step: int) -> bool:
-        return self.growing(step) and (step + 1 - self._steps.surface) % self._settings.densify.every == 0
-
-    def spreads_after(self, step: int) -> bool:
-        """Whether colours are spread then (pipeline/fit/spread.py)."""
-        return self._settings.spread.strength > 0 and step + 1 == self._at(self._settings.spread.at)
-
-    def smooths_after(self, step: int) -> bool:
-        """Whether a phase in which poses may have moved ends then."""
-        steps = self._steps
-        return self._settings.optimise_pose and step + 1 in (steps.colours + steps.coarse, steps.surface, steps.total)
-
-    def gaussian_rates(self, step: int) -> dict[str, float]:
-        """Rates of the Gaussians' parameters; the places slow down exponentially, as in 3DGS."""
+    def _gaussian_rates(self, full: bool, progress: float) -> dict[str, float]:
+        """The places slow down exponentially, as in 3DGS."""
         rates = self._settings.rates
-        done = max(0.0, self._progress(step))
         return {
-            "offsets": rates.offsets * (rates.offsets_final / rates.offsets) ** done,
+            "offsets": rates.offsets * (rates.offsets_final / rates.offsets) ** max(0.0, progress),
             "quats": rates.quats,
             "log_scales": rates.scales,
             "logit_opacities": rates.opacities,
-            "sh0": rates.sh0 if self.full(step) else rates.sh0_surface,
+            "sh0": rates.sh0 if full else rates.sh0_surface,
             "sh_rest": rates.sh_rest,
         }
 
-    def shared_rates(self, step: int) -> dict[str, float]:
-        """Rates of what all frames share; the skinning weights slow down exponentially (GART)."""
+    def _shared_rates(self, step: int) -> dict[str, float]:
+        """The skinning weights slow down exponentially (GART)."""
         rates, steps = self._settings.rates, self._steps
         begun = steps.surface + self._settings.skinning_start * steps.full
         done = max(0.0, step - begun) / max(1.0, steps.total - begun)
         skinning = rates.skinning_weights * (rates.skinning_weights_final / rates.skinning_weights) ** done
         return {"thickness": rates.thickness, "betas": rates.betas, "skinning_weights": skinning}
 
-    def pose_factor(self, step: int) -> float:
-        """On the rates of the poses, which fall from where poses begin to move."""
-        done = (step - self._poses_begin) / max(1, self._steps.total - self._poses_begin)
+    def _pose_factor(self, step: int) -> float:
+        """Falls from where poses begin to move."""
+        done = max(0, step - self._poses_begin) / max(1, self._steps.total - self._poses_begin)
         return self._settings.rates.pose_final**done
 
     def _progress(self, step: int) -> float:

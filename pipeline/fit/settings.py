@@ -234,6 +234,15 @@ class FitSettings:
         """Whether depth is used where there is some: NeuHMR has no term for it."""
         return self.use_depth and self.refiner == "joint"
 
+    @property
+    def aligns(self) -> bool:
+        """Whether second-order steps come before the joint optimisation."""
+        return self.optimise_pose and self.corrections == "rows" and self.align.steps > 0
+
+    def for_frames(self, frames: int) -> "FitSettings":
+        """The same with the steps for a clip with so many frames to train on."""
+        return replace(self, steps=self.steps.for_frames(frames))
+
     def __post_init__(self) -> None:
         if self.binding not in BINDINGS:
             raise UserError(f"settings fit.binding: expected one of {', '.join(BINDINGS)}, found {self.binding!r}")

@@ -21,7 +21,11 @@ from torch import Tensor
 
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import PARENTS
+from pipeline.fit.data import FULL, Clip, evenly
+from pipeline.fit.rendering import render
+from pipeline.fit.unknowns import Unknowns
 
+_LOOKS = 100  # frames that tell how well a colour is known
 _NEIGHBOURS = 8
 _CANDIDATES = 40  # nearest of all, among which the neighbours are chosen
 _ALONG = 4.0  # times as far counts a way along the bone as one around it
@@ -29,6 +33,28 @@ _ALONG = 4.0  # times as far counts a way along the bone as one around it
 # others. Neighbours that both have more are drawn together the less, so that no texture is blurred.
 _DOUBTFUL = 0.1
 _NONE = 1e-6  # evidence of what is never seen: it is told by nothing else where no Gaussian is seen at all
+
+
+def spread_unseen(unknowns: Unknowns, clip: Clip, strength: float, seed: int) -> None:
+    """Take the colours of what the trained frames hardly show from what is around, and let them move so much less.
+
+    Args:
+        strength: see `spread`.
+        seed: see `colour_evidence`.
+    """
+    values, body, rows = unknowns.at_rest(), unknowns.body, unknowns.rows
+    betas, black = unknowns.betas, torch.zeros(3, device=values.means.device)
+
+    def draw(frame: int, sh: Tensor) -> Tensor:
+        with torch.no_grad():
+            rotmats, pelvis = rows.apply(frame, rows.correction(frame))
+        view = clip.view(frame, FULL)
+        return render(values._replace(sh=sh), body, betas, rotmats, pelvis, view, black, False, 0).image
+
+    frames = np.flatnonzero(clip.train)
+    looked_at = frames[evenly(len(frames), min(len(frames), _LOOKS))].tolist()
+    evidence = colour_evidence(draw, looked_at, len(values.means), seed, values.means.device)
+    unknowns.told = spread(unknowns.colours, values, evidence, bone_axes(body.rest_joints(betas)), strength)
 
 
 def colour_evidence(

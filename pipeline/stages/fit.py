@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.body import load_body
+from pipeline.body import BodyModel, load_body
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
+from pipeline.fit.loop import JointFit
 from pipeline.fit.neuhmr import NeuHMRFit
-from pipeline.fit.optimise import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
@@ -45,43 +45,21 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # torch's spinning threads starve the rasterizer's (pipeline.runtime.threads)
     set_threads(threads)
 
-    pose = Pose.load(directory.pose_init)
-    body = load_body(args.body_model)
-    if body.name != pose.body_model:
-        raise UserError(
-            f"{directory.pose_init}: made for the body {pose.body_model!r}, found --body-model {args.body_model!r}; "
-            "rerun the pose stage with the same body_model"
-        )
+    pose, body = read_motion(directory, args.body_model, device)
     clip = load_clip(directory, pose, settings, device)
     if settings.holdout_every and not clip.heldout.any():
         provenance.warn("the clip is too short to hold frames out: no novel-pose score")
 
     if settings.refiner == "neuhmr":
-        fit = NeuHMRFit(clip, body, pose, settings, device)
-        result = fit.run()
-        provenance.facts |= fit.facts
-        method = "NeuHMR"
+        result = NeuHMRFit(clip, body, pose, settings, device).run()
     else:
-        fit = JointFit(clip, body, pose, settings, device)
-        result = fit.run(directory.checkpoint, fingerprint(settings, pose, clip.digest))
-        method = "joint fit"
+        mark = fingerprint(settings, pose, clip.digest)
+        result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
     if settings.optimise_pose:
-        heldout = np.flatnonzero(clip.heldout)
-        fit_frozen(
-            heldout,
-            result.clip,
-            body,
-            result.avatar,
-            result.rows,
-            pose.fps,
-            settings,
-            "held-out poses",
-        )
+        fit_frozen(result.clip, body, result.avatar, result.rows, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
-    source = f"{method} ({settings.binding}) of: {pose.source}"
-    refined = result.rows.pose(pose, fit.body.rest_joints(result.betas)[0], result.betas, source, result.focal)
 
-    provenance.facts |= {
+    provenance.facts |= result.facts | {
         "frames": len(clip),
         "frames_trained": int(clip.train.sum()),
         "frames_held_out": int(clip.heldout.sum()),
@@ -92,10 +70,24 @@ def run(args: argparse.Namespace) -> None:
         "device": str(device),
         "threads": threads,
     }
-    result.avatar.to_file(fit.body, settings.binding, clip.train).save(directory.avatar)
+    method = "NeuHMR" if settings.refiner == "neuhmr" else "joint fit"
+    source = f"{method} ({settings.binding}) of: {pose.source}"
+    refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
+    result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     refined.save(directory.pose_refined)
     write_history(directory.history, result.history)
     provenance.save(directory.provenance("fit"))
+
+
+def read_motion(directory: VideoDir, body_model: str, device: torch.device) -> tuple[Pose, BodyModel]:
+    """The initial pose, and the body that it is of. Raises UserError where they do not match."""
+    pose, body = Pose.load(directory.pose_init), load_body(body_model)
+    if body.name != pose.body_model:
+        raise UserError(
+            f"{directory.pose_init}: made for the body {pose.body_model!r}, found --body-model {body_model!r}; "
+            "rerun the pose stage with the same body_model"
+        )
+    return pose, body.to(device=device)
 
 
 def choose_device(name: str) -> torch.device:

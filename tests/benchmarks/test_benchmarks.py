@@ -96,7 +96,7 @@ def test_the_step_without_kernels_is_the_same_step():
     assert image.has_kernels(torch.zeros(1))
     with_kernels.step()
     # Adam's first step is the sign of the gradient, which rounding decides where there is next to none
-    moved, other = (fit.gaussians.params["sh0"].detach() for fit in (with_kernels, without))
+    moved, other = (fit.unknowns.gaussians.params["sh0"].detach() for fit in (with_kernels, without))
     assert moved.abs().mean() > 1e-3
     assert (moved - other).abs().mean() < 0.02 * moved.abs().mean()
 
@@ -107,7 +107,7 @@ def test_the_step_has_all_losses_and_grows_nothing():
         fit.step()
     row = fit.history.rows[-1]
     assert {"colour", "mask", "depth", "initial", "smooth", "thickness", "neighbours", "camel"} <= row.keys()
-    assert len(fit.gaussians) == 200
+    assert len(fit.unknowns.gaussians) == 200
 
 
 def test_launches_are_counted_without_views():

@@ -17,12 +17,12 @@ from pipeline.__main__ import main
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
-from pipeline.fit.objective import PoseTerms
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.shelf import Shelf
+from pipeline.fit.terms import PoseTerms
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import write_mask
 from pipeline.formats.paths import VideoDir
@@ -304,17 +304,18 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
 
 def test_the_schedule_of_a_short_fit():
     """5 steps of colours, 10 coarse, 5 middle, 20 full; Gaussians grow from a fifth of the last to nine tenths."""
-    schedule, steps = Schedule(short_settings()), range(40)
-    assert [step for step in steps if schedule.level(step) != schedule.level(max(step - 1, 0))] == [15, 20]
-    assert [step for step in steps if schedule.poses_move(step)] == list(range(5, 40))
-    assert [step for step in steps if schedule.growing(step)] == list(range(24, 38))
-    assert [step + 1 for step in steps if schedule.grows_after(step)] == [25, 30, 35]
-    assert [step + 1 for step in steps if schedule.spreads_after(step)] == [38]
-    assert [step + 1 for step in steps if schedule.smooths_after(step)] == [15, 20, 40]
-    assert [step for step in steps if schedule.sh_degree(step)] == list(range(30, 40))
-    assert schedule.pose_factor(5) == 1 > schedule.pose_factor(39) > 0.1
+    plans = [Schedule(short_settings()).plan(step) for step in range(40)]
+    assert [step for step in range(1, 40) if plans[step].level != plans[step - 1].level] == [15, 20]
+    assert [step for step, plan in enumerate(plans) if plan.searches] == list(range(0, 40, 5))
+    assert [step for step, plan in enumerate(plans) if plan.poses_move] == list(range(5, 40))
+    assert [step for step, plan in enumerate(plans) if plan.growing] == list(range(24, 38))
+    assert [step + 1 for step, plan in enumerate(plans) if plan.grows] == [25, 30, 35]
+    assert [step + 1 for step, plan in enumerate(plans) if plan.spreads] == [38]
+    assert [step + 1 for step, plan in enumerate(plans) if plan.smooths] == [15, 20, 40]
+    assert [step for step, plan in enumerate(plans) if plan.sh_degree] == list(range(30, 40))
+    assert plans[5].pose_factor == 1 > plans[39].pose_factor > 0.1
     held = Schedule(short_settings(optimise_pose=False, spread={"strength": 0.0}))
-    assert not any(held.poses_move(step) or held.smooths_after(step) or held.spreads_after(step) for step in steps)
+    assert not any(plan.poses_move or plan.smooths or plan.spreads for plan in map(held.plan, range(40)))
 
 
 @pytest.mark.parametrize(
@@ -350,7 +351,7 @@ def test_each_binding_reduces_the_loss_and_grows(run, binding):
     assert last["psnr_person"] > surface["psnr_person"]
     assert np.isfinite([value for row in result.history for value in row.values()]).all()
     assert 800 < len(result.avatar.means) <= 900
-    assert ("skinning" in result.history[-1]) == (binding == "lsw") == (fit.gaussians.skinning is not None)
+    assert ("skinning" in result.history[-1]) == (binding == "lsw") == (fit.unknowns.gaussians.skinning is not None)
     torch.testing.assert_close(result.avatar.weights.sum(1), torch.ones(len(result.avatar.means)))
 
 
@@ -445,21 +446,21 @@ def test_the_pose_error_falls(run, results, studio_clip, body):
         steps={"colours": 30, "coarse": 300, "middle": 60, "full": 10, "heldout": 0, "clip_frames": 80},
     )
     initial, truth = Pose.load(results.pose_init), Pose.load(studio_clip.truth / "pose.npz")
-    fit, result = run(settings)
-    refined = result.rows.pose(initial, fit.body.rest_joints(result.betas)[0], result.betas, "test")
+    _, result = run(settings)
+    refined = result.rows.pose(initial, body.rest_joints(result.betas)[0], result.betas, "test")
     before, after = mpjpe(initial, truth, body), mpjpe(refined, truth, body)
     assert after < 0.75 * before, f"{before:.1f} -> {after:.1f} mm"
 
 
-def test_depth_mends_the_distance(run, results, studio_clip):
+def test_depth_mends_the_distance(run, results, studio_clip, body):
     settings = short_settings(
         gaussians=1500,
         holdout_every=0,
         steps={"colours": 20, "coarse": 200, "middle": 0, "full": 0, "heldout": 0, "clip_frames": 80},
     )
     initial, truth = Pose.load(results.pose_init), Pose.load(studio_clip.truth / "pose.npz")
-    fit, result = run(settings)
-    refined = result.rows.pose(initial, fit.body.rest_joints(result.betas)[0], result.betas, "test")
+    _, result = run(settings)
+    refined = result.rows.pose(initial, body.rest_joints(result.betas)[0], result.betas, "test")
     before, after = (np.abs(pose.transl - truth.transl)[:, 2].mean() for pose in (initial, refined))
     assert after < 0.5 * before
 
@@ -473,17 +474,18 @@ def test_poses_and_skinning_weights_wait_for_their_share_of_the_run(run, results
     moved = []
     for _ in range(20):
         fit.step()
-        values = fit.rows.params["rows"], fit.gaussians.skinning.differences
+        values = fit.unknowns.rows.params["rows"], fit.unknowns.gaussians.skinning.differences
         moved.append(tuple(bool(value.any()) for value in values))
     assert moved == [(False, False)] * 10 + [(True, False)] * 5 + [(True, True)] * 5
     rates, factor = settings.rates, (settings.rates.skinning_weights_final / settings.rates.skinning_weights)
     expected = [rates.skinning_weights * factor**done for done in (0.0, 0.0, 0.4)]
-    assert [fit.schedule.shared_rates(step)["skinning_weights"] for step in (0, 15, 17)] == pytest.approx(expected)
+    assert [fit.schedule.plan(step).shared_rates["skinning_weights"] for step in (0, 15, 17)] == pytest.approx(expected)
 
 
 def test_without_pose_optimisation_the_pose_stays(run, results):
     fit, _ = run(short_settings(optimise_pose=False))
-    assert not fit.rows.params["rows"].any() and not fit.rows.params["knots"].any()
+    params = fit.unknowns.rows.params
+    assert not params["rows"].any() and not params["knots"].any()
 
 
 def test_the_stage_writes_its_files_and_covers_all_frames(results, capsys):

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.steps import torch_operations
 from pipeline.fit.data import load_clip
-from pipeline.fit.optimise import JointFit
+from pipeline.fit.loop import JointFit
 from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
 
@@ -75,18 +75,20 @@ def fit_of(results, body):
 def test_replayed_it_fits_the_same(fit_of, graphs, binding):
     """Through phases, searches for neighbours, growth, and the spreading of colours."""
     plain, replayed = fit_of(binding=binding), fit_of(binding=binding)
-    replayed.part.replays = True
+    replayed.objective.part.replays = True
     total = plain.settings.steps.total
     with torch_operations():
         for _ in range(total):
             plain.step()
             replayed.step()
-    assert len(plain.gaussians) > 300
+    assert len(plain.unknowns.gaussians) > 300
     forward, backward = graphs[::2], graphs[1::2]
     assert 4 <= len(forward) < total / 3
     assert [sum(graph.replays for graph in each) for each in (forward, backward)] == [total, total]
-    moved = plain.gaussians.params | plain.rows.params | {"thickness": plain.thickness}
-    also = replayed.gaussians.params | replayed.rows.params | {"thickness": replayed.thickness}
+    moved, also = (
+        fit.unknowns.gaussians.params | fit.unknowns.rows.params | {"thickness": fit.unknowns.thickness}
+        for fit in (plain, replayed)
+    )
     for name, value in moved.items():
         assert torch.equal(value, also[name]), name
 

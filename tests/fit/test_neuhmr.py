@@ -13,12 +13,12 @@ from torch.autograd import gradcheck
 from pipeline.__main__ import main
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
+from pipeline.fit.loop import JointFit
 from pipeline.fit.motion_field import MotionField, radial_basis
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.neuhmr.anchors import count_anchors, facing, farthest_points
 from pipeline.fit.neuhmr.features import ConvNeXtFeatures, FeatureMap, GradientFeatures, choose_features
 from pipeline.fit.neuhmr.joint_matching import MATCHED, match, matching_loss, project, register, visible
-from pipeline.fit.optimise import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
@@ -301,7 +301,7 @@ def test_fitting_frames_held_out_leaves_the_field_alone(results, body, studio_cl
     fit, result, *_ = fit_with(results, body, settings, truth)
     before = result.rows.field(slice(None)).detach()
     heldout = np.flatnonzero(fit.clip.heldout)
-    fit_frozen(heldout, fit.clip, body, result.avatar, result.rows, 10.0, settings, "test")
+    fit_frozen(fit.clip, body, result.avatar, result.rows, 10.0, settings)
     assert torch.equal(result.rows.field(slice(None)), before)
     assert torch.nonzero(result.rows.params["rows"].abs().sum(1)).flatten().tolist() == heldout.tolist()
 

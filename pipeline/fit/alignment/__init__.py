@@ -1,5 +1,5 @@
 """Second-order steps of all poses at once: where the joint optimisation starts."""
 
-from pipeline.fit.alignment.alignment import Alignment
+from pipeline.fit.alignment.alignment import Alignment, align
 
-__all__ = ["Alignment"]
+__all__ = ["Alignment", "align"]

@@ -27,7 +27,8 @@ from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate
 from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.fit.settings import Align
+from pipeline.fit.settings import Align, FitSettings
+from pipeline.fit.unknowns import Unknowns
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import run_parallel
 
@@ -46,6 +47,24 @@ class _Look(NamedTuple):
     gradient: Tensor  # [U]
     colours: Tensor  # [3, N] of the image at the points
     shown: Tensor  # [N]
+
+
+def align(unknowns: Unknowns, clip: Clip, fps: float, settings: FitSettings) -> None:
+    """Move poses, thickness, focal length and depth maps' planes to where the joint optimisation starts.
+
+    The corrections that it finds become those that the priors pull back to.
+    """
+    alignment = Alignment(
+        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, settings.align, fps, settings.seed
+    )
+    alignment.run()
+    with torch.no_grad():
+        unknowns.thickness.add_(alignment.thickness)
+    if clip.has_depth:
+        unknowns.focal = alignment.focal()
+        alignment.zoom(unknowns.focal)
+    unknowns.planes = alignment.planes_of_all()
+    unknowns.rows.settle()
 
 
 class Alignment:

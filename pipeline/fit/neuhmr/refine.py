@@ -19,12 +19,12 @@ from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.data import MIDDLE, Clip, View
+from pipeline.fit.loop import FitResult, JointFit
 from pipeline.fit.motion_field import MotionField
 from pipeline.fit.neuhmr.anchors import count_anchors, facing, farthest_points
 from pipeline.fit.neuhmr.features import FeatureMap, choose_features
 from pipeline.fit.neuhmr.joint_matching import MATCHED, match, matching_loss, project, register, visible
-from pipeline.fit.objective import Rendered, render
-from pipeline.fit.optimise import FitResult, JointFit
+from pipeline.fit.rendering import Rendered, render
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.losses.silhouette import jaccard
@@ -70,7 +70,7 @@ class NeuHMRFit:
         registered, known = self.register(avatar, anchors)
         self.facts["joints_registered"] = int(known.sum())
         self.refine(avatar, registered, known)
-        return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history)
+        return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history, self.facts)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
         """The frames whose poses look right, out of candidates that face many ways."""
@@ -93,7 +93,7 @@ class NeuHMRFit:
         )
         settings = dataclasses.replace(self.settings, refiner="joint", optimise_pose=False, steps=steps)
         clip = dataclasses.replace(self.clip, train=np.isin(np.arange(len(self.clip)), frames))
-        result = JointFit(clip, self.body, self.pose, settings, self.device).run(None, "")
+        result = JointFit(clip, self.body, self.pose, settings, self.device).run()
         self.history = result.history
         return result.avatar
 

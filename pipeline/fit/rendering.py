@@ -1,0 +1,91 @@
+"""Gaussians placed in a pose, and drawn into a frame's crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from pipeline.avatar import pose_gaussians
+from pipeline.avatar.gaussians import Posable
+from pipeline.body import BodyModel
+from pipeline.fit.data import View
+from pipeline.runtime.constant import constant
+from pipeline.splatting import rasterization
+
+_CAMERA_FRAME = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))  # where the body is
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A frame's crop as rendered."""
+
+    pixels: Tensor  # [h, w, 3 or 4] colours, and depth in metres where it was asked for
+    alpha: Tensor  # [h, w]
+    means: Tensor  # [N, 3] posed centres, metres in the camera frame
+    meta: dict[str, Any]
+
+    @property
+    def image(self) -> Tensor:  # [h, w, 3]
+        return self.pixels[..., :3]
+
+    @property
+    def depth(self) -> Tensor:  # [h, w] metres
+        return self.pixels[..., 3]
+
+
+def render(
+    values: Posable,
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rotmats: Tensor,  # [24, 3, 3]
+    pelvis: Tensor,  # [3]
+    view: View,
+    background: Tensor,  # [3]
+    with_depth: bool,
+    sh_degree: int,
+) -> Rendered:
+    """Render Gaussians in a pose."""
+    return draw(values, *place(values, body, betas, rotmats, pelvis), view, background, with_depth, sh_degree)
+
+
+def place(
+    values: Posable,
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rotmats: Tensor,  # [24, 3, 3]
+    pelvis: Tensor,  # [3]
+) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
+    """Centres and orientations of Gaussians in a pose, metres in the camera frame."""
+    transl = pelvis - body.rest_joints(betas)[0]
+    transforms = body.transforms(rotmats[None], betas, transl[None])[0]
+    return pose_gaussians(values.means, values.quats, values.weights, transforms)
+
+
+def draw(
+    values: Posable,
+    means: Tensor,  # [N, 3]
+    quats: Tensor,  # [N, 4]
+    view: View,
+    background: Tensor,  # [3]
+    with_depth: bool,
+    sh_degree: int,
+) -> Rendered:
+    """Render Gaussians where they have been placed; their means and quats in `values` do not count."""
+    width, height = view.size
+    images, alphas, meta = rasterization(
+        means,
+        quats,
+        values.scales,
+        values.opacities,
+        values.sh,
+        constant(_CAMERA_FRAME, means.dtype, means.device)[None],
+        view.K[None],
+        width,
+        height,
+        sh_degree=sh_degree,
+        backgrounds=background[None],
+        render_mode="RGB+ED" if with_depth else "RGB",
+    )
+    return Rendered(images.squeeze(0), alphas.squeeze(0).squeeze(-1), means, meta)
