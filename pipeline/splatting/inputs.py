@@ -3,6 +3,7 @@
 A bad camera or size spoils the whole picture: it is an error. A bad Gaussian spoils only itself: it is not drawn.
 """
 
+import math
 from numbers import Integral
 
 import torch
@@ -27,16 +28,15 @@ def check_cameras(viewmats: Tensor, Ks: Tensor, backgrounds: Tensor | None) -> N
     It reads the numbers: on a GPU that would wait for all that is under way.
     """
     for name, tensor in {"viewmats": viewmats, "Ks": Ks, "backgrounds": backgrounds}.items():
-        if tensor is not None:
-            _check_each(name, "finite numbers", tensor, tensor.isfinite())
-    focals = Ks[:, (0, 1), (0, 1)]
-    _check_each("Ks", "focal lengths above 0", focals, focals > 0)
-
-
-def _check_each(name: str, expected: str, tensor: Tensor, good: Tensor) -> None:
-    if not good.all():
-        camera = int(good.flatten(1).all(1).int().argmin())
-        raise ValueError(f"{name}: expected {expected}, found {tensor[camera].tolist()} for camera {camera}")
+        if tensor is None:
+            continue
+        # Plain Python: of so few numbers it takes a third of the time that numpy or torch takes
+        for camera, numbers in enumerate(tensor.detach().cpu().flatten(1).tolist()):
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(f"{name}: expected finite numbers, found {numbers} for camera {camera}")
+            if name == "Ks" and not (numbers[0] > 0 and numbers[4] > 0):
+                found = f"{numbers[0]:g} and {numbers[4]:g}"
+                raise ValueError(f"Ks: expected focal lengths above 0, found {found} for camera {camera}")
 
 
 def drawable(
