@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.runtime.errors import UserError
 from pipeline.splatting import cpu
+from pipeline.splatting.inputs import check_size, drawable
 
 __all__ = ["rasterization"]
 
@@ -52,16 +53,19 @@ def rasterization(
 
     Differentiable by means, quats, scales, opacities, colors and backgrounds, in every render mode.
 
+    A Gaussian with a number that is not finite or beyond 1e10, or with a quaternion shorter than 1e-10, is not drawn
+    and gets no gradient; the others are drawn as if it were not there.
+
     Args:
         means: centres in the world, metres. [N, 3]
-        quats: rotations, wxyz, of any length. [N, 4]
+        quats: rotations, wxyz, of any length from 1e-10 to 1e10. [N, 4]
         scales: standard deviations along the axes, metres. [N, 3]
         opacities: in (0, 1]. [N]
         colors: RGB [N, 3] if sh_degree is None, else coefficients of spherical harmonics [N, K, 3], of which the first
             (sh_degree + 1)^2 are used.
         viewmats: world to camera, OpenCV axes. [C, 4, 4]
         Ks: intrinsics in pixels; the centre of the first pixel is (0.5, 0.5). [C, 3, 3]
-        width, height: of the images, pixels.
+        width, height: of the images, pixels; at most 2^14.
         near_plane, far_plane: depths between which a Gaussian's centre is drawn, metres.
         radius_clip: Gaussians whose radius in the image is at most this many pixels are not drawn.
         eps2d: added to the diagonal of each covariance in the image, square pixels.
@@ -76,8 +80,10 @@ def rasterization(
         not drawn), depths [C, N], conics [C, N, 3], width, height, n_cameras.
 
     Raises:
-        ValueError: an argument of the wrong shape or type, or one that the CPU rasterizer does not know.
-        UserError: the Gaussians are on a GPU and gsplat is not installed.
+        ValueError: an argument of the wrong shape or type, or one that the CPU rasterizer does not know; a camera or
+            background that is not finite (on a GPU that is not looked at: it would have to be read back).
+        UserError: the Gaussians are on a GPU and gsplat is not installed; or they are so large that the CPU's memory
+            would not do.
     """
     supported = {
         "near_plane": near_plane,
@@ -90,7 +96,12 @@ def rasterization(
     }
     scene = means, quats, scales, opacities, colors, viewmats, Ks, width, height
     if means.is_cuda:
-        return _gsplat()(*scene, **supported, **{"packed": False, **gsplat_only})
+        render = _gsplat()
+        check_size(width, height)
+        # Below 1/255 gsplat looks at nothing else of a Gaussian, neither forwards nor backwards
+        drawn = torch.where(drawable(means, quats, scales, opacities, colors, sh_degree), opacities, 0)
+        scene = means, quats, scales, drawn, colors, viewmats, Ks, width, height
+        return render(*scene, **supported, **{"packed": False, **gsplat_only})
     for name, value in gsplat_only.items():
         if name not in GSPLAT_ONLY:
             raise ValueError(f"{name}: not an argument of rasterization on the CPU")

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.runtime.jit import inline, kernel
 
-f4, i4, u4 = np.float32, np.int32, np.uint32
+f4, i4, i8, u4 = np.float32, np.int32, np.int64, np.uint32
 
 EXTENT_MARGIN = f4(0.01)  # pixels, against rounding
 DIGITS = 3  # of 11 bits, in a float's 32
@@ -32,9 +32,11 @@ def bin_by_tile(
     tile,  # pixels a side
     tiles_x,
     tiles_y,
+    most,  # entries
 ):
     """Returns offsets [tiles + 1] and ids [entries]: ids[offsets[t] : offsets[t + 1]] are the Gaussians that touch tile
-    t (row by row), nearest first, and those of equal depth in their order."""
+    t (row by row), nearest first, and those of equal depth in their order. Also the number of entries: where that is
+    beyond `most`, ids is empty."""
     count = depths.shape[0]
     bits = depths.view(u4)  # positive floats sort like their bits
     order, order_to = np.empty(count, i4), np.empty(count, i4)
@@ -78,9 +80,13 @@ def bin_by_tile(
         order, order_to = order_to, order
         keys, keys_to = keys_to, keys
 
+    entries = i8(0)
     for t in range(tiles_x * tiles_y):
-        offsets[t + 1] += offsets[t]
-    ids = np.empty(offsets[-1], i4)
+        entries += i8(offsets[t + 1])
+        offsets[t + 1] = i4(entries)
+    if entries > most:
+        return offsets, np.empty(0, i4), entries
+    ids = np.empty(entries, i4)
     cursors = offsets[:-1].copy()
     for k in range(drawn):
         i = order[k]
@@ -89,4 +95,4 @@ def bin_by_tile(
                 t = ty * tiles_x + tx
                 ids[cursors[t]] = i
                 cursors[t] += 1
-    return offsets, ids
+    return offsets, ids, entries

@@ -2,7 +2,7 @@
 
 What the fit asks of gsplat 1.5.3, with the same conventions: pinhole cameras, "classic" mode, three colour channels or
 spherical harmonics of degree 0 and 1. Gradients flow to means, quats, scales, opacities, colors and backgrounds; not to
-the cameras. A Gaussian that is NaN or infinite in its shape, place or opacity is not drawn and gets no gradient.
+the cameras. A Gaussian with a number that is NaN, infinite or beyond LARGEST is not drawn and gets no gradient.
 """
 
 from typing import Any
@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.jit import array_of
 from pipeline.runtime.threads import run_parallel, split
 from pipeline.splatting import binning, compositing, projection
 from pipeline.splatting.compositing import ALPHA_MIN, GRADIENTS, LANES, TILE
+from pipeline.splatting.inputs import check_cameras, check_size
 
 RENDER_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 _MICROSECONDS = 0.05  # to project a Gaussian
+# Pairs of a tile and a Gaussian that touches it. A million is usual; this many take 2 GB, and 11 GB backwards.
+MOST_ENTRIES = 2**28
 f4 = np.float32
 
 
@@ -42,7 +46,8 @@ def rasterization(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """See `pipeline.splatting.rasterization`; all tensors float32 on the CPU."""
     scene = means, quats, scales, opacities, colors, viewmats, Ks, width, height
-    _check(*scene, near_plane, sh_degree, backgrounds, render_mode)
+    _check(*scene, sh_degree, backgrounds, render_mode)
+    _check_limits(near_plane=near_plane, far_plane=far_plane, radius_clip=radius_clip, eps2d=eps2d)
     coefficients = colors[:, None] if sh_degree is None else colors
     cameras = _Cameras(viewmats, Ks, width, height, near_plane, far_plane, radius_clip, eps2d)
     means2d, conics, depths, rgb, radii, extents = _Project.apply(
@@ -63,18 +68,13 @@ def rasterization(
     return renders, alphas, meta
 
 
-def _check(
-    means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane, sh_degree, backgrounds, mode
-) -> None:
+def _check(means, quats, scales, opacities, colors, viewmats, Ks, width, height, sh_degree, backgrounds, mode) -> None:
     count, cameras = len(means), len(viewmats)
     if mode not in RENDER_MODES:
         raise ValueError(f"render_mode: expected one of {', '.join(RENDER_MODES)}, found {mode!r}")
     if sh_degree not in (None, 0, 1):
         raise ValueError(f"sh_degree: the CPU rasterizer has None, 0 and 1, found {sh_degree!r}")
-    if near_plane < 0:
-        raise ValueError(f"near_plane: expected at least 0, found {near_plane}")
-    if width < 1 or height < 1:
-        raise ValueError(f"width and height: expected at least 1, found {width} x {height}")
+    check_size(width, height)
     shapes = {
         "means": (means, (count, 3)),
         "quats": (quats, (count, 4)),
@@ -100,6 +100,22 @@ def _check(
             raise ValueError(f"{name}: expected float32 on the CPU, found {tensor.dtype} on {tensor.device}")
     if viewmats.requires_grad or Ks.requires_grad:
         raise ValueError("viewmats, Ks: the CPU rasterizer has no gradients for cameras; detach them")
+    check_cameras(viewmats, Ks, backgrounds)
+
+
+def _check_limits(**limits: float) -> None:
+    for name, value in limits.items():
+        if not value >= 0:  # nor is NaN
+            raise ValueError(f"{name}: expected at least 0, found {value}")
+
+
+def _check_entries(entries: int, tiles: int, count: int) -> None:
+    if entries > MOST_ENTRIES:
+        raise UserError(
+            f"scales: expected Gaussians that cover at most {MOST_ENTRIES} tiles of a picture in all, found {count} "
+            f"that cover {entries} (it has {tiles}); make them smaller (scales are in metres), take fewer, or make the "
+            "picture smaller"
+        )
 
 
 class _Cameras:
@@ -177,7 +193,9 @@ class _Composite(torch.autograd.Function):
         ctx.views = []
         for c in range(views):
             splats = compositing.pack(means2d[c], conics[c], depths[c], rgb[c], opacities, radii[c])
-            offsets, ids = binning.bin_by_tile(means2d[c], depths[c], extents[c], radii[c], TILE, tiles_x, tiles_y)
+            placed = means2d[c], depths[c], extents[c], radii[c]
+            offsets, ids, entries = binning.bin_by_tile(*placed, TILE, tiles_x, tiles_y, MOST_ENTRIES)
+            _check_entries(entries, tiles_x * tiles_y, depths.shape[1])
             tiles = width, height, tiles_x, offsets, ids, splats, background[c], has_rgb, has_depth, expected
             touched = np.zeros(len(ids), np.int32)
             outputs = images[c], alphas[c, ..., 0], touched

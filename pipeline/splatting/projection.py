@@ -22,6 +22,9 @@ ZERO, HALF, ONE, TWO = f4(0), f4(0.5), f4(1), f4(2)
 SH_C0, SH_C1 = f4(0.28209479177387814), f4(0.48860251190292)  # real spherical harmonics, as in 3DGS
 FIELD_MARGIN = f4(0.15)  # the Jacobian's centre may leave the image by this share of its size (gsplat: 0.3 tan(fov/2))
 LARGEST_RADIUS = f4(1e8)  # pixels; more is an overflow
+SMALLEST_DETERMINANT = f4(1e-30)  # pixels^4, of a covariance: below it the inverse is an overflow
+# A Gaussian with a number beyond LARGEST, or with a quaternion that is shorter than SHORTEST, is not drawn.
+LARGEST, SHORTEST = f4(1e10), f4(1e-10)
 
 
 @inline
@@ -77,6 +80,15 @@ def _direction(camera, x, y, z):
     return dx * inv, dy * inv, dz * inv, inv
 
 
+@inline
+def _is_drawable_color(colors, i, coefficients):
+    for k in range(coefficients):
+        for c in range(3):
+            if not (abs(colors[i, k, c]) <= LARGEST):  # nor is NaN
+                return False
+    return True
+
+
 @kernel()
 def project_forward(
     start,
@@ -105,6 +117,7 @@ def project_forward(
     radii,  # out [N, 2] the same, rounded up; 0: not drawn
 ):
     """Project Gaussians start..end. What is not drawn (outside, too faint, NaN) gets zeros, and radius 0."""
+    coefficients = 4 if sh_degree > 0 else 1
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     ux_min, ux_max, uy_min, uy_max = _field_of_view(K, width, height)
     for i in range(start, end):
@@ -120,7 +133,7 @@ def project_forward(
         depths[i] = tz
         opacity = opacities[i]
         # Each condition is the one to go on, so that a NaN, which fulfils none, is left out.
-        if not (tz >= near and tz <= far and opacity >= alpha_min):
+        if not (tz >= near and tz <= far and opacity >= alpha_min and opacity <= LARGEST):
             continue
         qw, qx, qy, qz = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
         inv_norm = ONE / math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
@@ -141,7 +154,7 @@ def project_forward(
         cov_yy = m10 * m10 + m11 * m11 + m12 * m12 + eps2d
         cov_xy = m00 * m10 + m01 * m11 + m02 * m12
         determinant = cov_xx * cov_yy - cov_xy * cov_xy
-        if not (determinant > ZERO):
+        if not (determinant > SMALLEST_DETERMINANT):
             continue
         # opacity * exp(-sigma^2 / 2) = alpha_min at this many sigmas; at most 3.33, as in gsplat
         reach = math.sqrt(TWO * math.log(opacity / alpha_min))
@@ -151,6 +164,9 @@ def project_forward(
         inside = px + radius_x > ZERO and px - radius_x < width and py + radius_y > ZERO and py - radius_y < height
         large_enough = radius_x > radius_clip or radius_y > radius_clip
         if not (inside and large_enough and radius_x < LARGEST_RADIUS and radius_y < LARGEST_RADIUS):
+            continue
+        # Not earlier: a branch between the rotation and the covariance would change how they are rounded
+        if not (inv_norm <= LARGEST and inv_norm >= SHORTEST and _is_drawable_color(colors, i, coefficients)):
             continue
         radii[i, 0], radii[i, 1] = np.int32(radius_x), np.int32(radius_y)
         extents[i, 0], extents[i, 1] = extent_x, extent_y

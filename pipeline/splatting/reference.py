@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.splatting.inputs import check_cameras, check_size, drawable
+
 ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN = 0.999, 1 / 255, 1e-4
+SMALLEST_DETERMINANT = 1e-30  # pixels^4
 SH_C0, SH_C1 = 0.28209479177387814, 0.48860251190292
 
 
@@ -30,19 +33,27 @@ def rasterization(
     render_mode: str = "RGB",
 ) -> tuple[Tensor, Tensor]:
     """Renders [C, height, width, channels] and alphas [C, height, width, 1]; see `pipeline.splatting.rasterization`."""
-    covariances = _covariances(quats, scales)
+    check_size(width, height)
+    check_cameras(viewmats, Ks, backgrounds)
     renders, alphas = [], []
+    sound = drawable(means, quats, scales, opacities, colors, sh_degree)
+    means, quats, scales, opacities, colors = (x[sound] for x in (means, quats, scales, opacities, colors))
     for c, (viewmat, K) in enumerate(zip(viewmats, Ks)):
-        means2d, conics, depths = project(means, covariances, viewmat, K, width, height, eps2d)
-        rgb = colors if sh_degree is None else _shade(colors, means, viewmat, sh_degree)
+        # What is not drawn is left out before anything is divided by its depth: its gradient would be NaN
+        depths = means @ viewmat[2, :3] + viewmat[2, 3]
         drawn = (depths >= near_plane) & (depths <= far_plane)
-        weights, alpha = _weights(means2d, conics, depths, opacities * drawn, width, height)
+        here = means[drawn]
+        covariances = _covariances(quats[drawn], scales[drawn])
+        means2d, conics, depths = project(here, covariances, viewmat, K, width, height, eps2d)
+        rgb = colors[drawn] if sh_degree is None else _shade(colors[drawn], here, viewmat, sh_degree)
+        opaque = opacities[drawn] * (conics[:, 0, 0] > 0)
+        weights, alpha = _weights(means2d, conics, depths, opaque, width, height)
         parts = []
         if "RGB" in render_mode:
             background = rgb.new_zeros(3) if backgrounds is None else backgrounds[c]
             parts.append(weights @ rgb + (1 - alpha) * background)
         if render_mode != "RGB":
-            depth = weights @ torch.where(drawn, depths, 0)[:, None]
+            depth = weights @ depths[:, None]
             parts.append(depth / alpha.clamp_min(1e-10) if "ED" in render_mode else depth)
         renders.append(torch.cat(parts, -1).reshape(height, width, -1))
         alphas.append(alpha.reshape(height, width, 1))
@@ -58,7 +69,10 @@ def project(
     height: int,
     eps2d: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Centres [N, 2] in pixels, inverse covariances [N, 2, 2] and depths [N] in one camera's image (EWA splatting)."""
+    """Centres [N, 2] in pixels, inverse covariances [N, 2, 2] and depths [N] in one camera's image (EWA splatting).
+
+    The inverse of a covariance that has none is 0.
+    """
     x, y, z = (means @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(-1)
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     margin_x, margin_y = 0.15 * width / fx, 0.15 * height / fy
@@ -69,7 +83,11 @@ def project(
     jacobian = jacobian @ viewmat[:3, :3]
     blur = eps2d * torch.eye(2, dtype=means.dtype)
     covariances2d = jacobian @ covariances @ jacobian.transpose(1, 2) + blur
-    return torch.stack([fx * x / z + cx, fy * y / z + cy], -1), torch.linalg.inv(covariances2d), z
+    xx, xy, yy = covariances2d[:, 0, 0], covariances2d[:, 0, 1], covariances2d[:, 1, 1]
+    determinants = xx * yy - xy * xy
+    determinants = torch.where(determinants > SMALLEST_DETERMINANT, determinants, torch.inf)
+    conics = torch.stack([yy, -xy, -xy, xx], -1).reshape(-1, 2, 2) / determinants[:, None, None]
+    return torch.stack([fx * x / z + cx, fy * y / z + cy], -1), conics, z
 
 
 def _covariances(quats: Tensor, scales: Tensor) -> Tensor:
@@ -84,7 +102,7 @@ def _covariances(quats: Tensor, scales: Tensor) -> Tensor:
 
 
 def _shade(coefficients: Tensor, means: Tensor, viewmat: Tensor, sh_degree: int) -> Tensor:
-    camera = torch.linalg.inv(viewmat)[:3, 3]
+    camera = -viewmat[:3, :3].T @ viewmat[:3, 3]
     x, y, z = normalize(means - camera, dim=-1)[..., None].unbind(1)
     color = SH_C0 * coefficients[:, 0]
     if sh_degree > 0:
@@ -106,6 +124,6 @@ def _weights(
     covered = covered[:, front_to_back]
     open_ = torch.cumprod(1 - covered, 1).detach() > TRANSMITTANCE_MIN
     covered = covered * open_.cumprod(1)  # the Gaussian that would close the pixel, and all behind it, do not count
-    light = torch.cumprod(1 - covered, 1)
-    weights = covered * torch.cat([torch.ones_like(light[:, :1]), light[:, :-1]], 1)
+    light = torch.cumprod(torch.cat([torch.ones_like(y.reshape(-1, 1)), 1 - covered], 1), 1)
+    weights = covered * light[:, :-1]
     return weights[:, torch.argsort(front_to_back)], 1 - light[:, -1:]

@@ -1,4 +1,7 @@
-"""The CPU rasterizer against a dense float64 reference, finite differences and closed forms."""
+"""What only the CPU rasterizer has: threads, `meta`, machine code; and the choice between it and gsplat.
+
+Pictures and gradients: see test_rasterizers.py.
+"""
 
 import multiprocessing
 import os
@@ -11,172 +14,17 @@ import numpy as np
 import pytest
 import torch
 from kernel_code import share_of_packed
+from splat_scenes import PARAMETERS, as_dtype, backward, make_scene
 
 from pipeline.runtime import jit, threads
 from pipeline.runtime.errors import UserError
 from pipeline.splatting import compositing, rasterization, reference
-
-PARAMETERS = ("means", "quats", "scales", "opacities", "colors")
 
 
 @pytest.fixture(autouse=True)
 def default_threads():
     yield
     threads.set_threads(None)
-
-
-def make_scene(count=150, width=40, height=33, cameras=1, sh_degree=None, seed=0):
-    """Gaussians in a box in front of cameras that stand side by side; some are large, some nearly opaque."""
-    rng = np.random.default_rng(seed)
-    viewmats = np.tile(np.eye(4), (cameras, 1, 1))
-    for c in range(cameras):
-        angle = 0.3 * c
-        viewmats[c, :3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-        viewmats[c, :3, 3] = [0.1 * c, -0.05 * c, 0.2 * c]
-    K = np.array([[1.2 * width, 0, 0.52 * width], [0, 1.3 * width, 0.47 * height], [0, 0, 1]])
-    scene = {
-        "means": rng.uniform([-1.2, -1, 2], [1.2, 1, 4], (count, 3)),
-        "quats": rng.normal(size=(count, 4)),
-        "scales": np.exp(rng.uniform(np.log(0.01), np.log(0.3), (count, 3))),
-        "opacities": rng.uniform(0.02, 0.9995, count),
-        "colors": rng.uniform(0, 1, (count, 3)) if sh_degree is None else rng.normal(size=(count, 4, 3)) * 0.5,
-        "viewmats": viewmats,
-        "Ks": np.tile(K, (cameras, 1, 1)),
-    }
-    tensors = {name: torch.tensor(value, dtype=torch.float32) for name, value in scene.items()}
-    return {**tensors, "width": width, "height": height, "sh_degree": sh_degree}
-
-
-def as_dtype(scene, dtype):
-    return {name: value.detach().to(dtype) if torch.is_tensor(value) else value for name, value in scene.items()}
-
-
-def backward(function, scene, dtype, *, seed=1):
-    """Renders, alphas, and gradients of a random linear function of them by all that takes gradients."""
-    scene = as_dtype(scene, dtype)
-    inputs = [name for name in (*PARAMETERS, "backgrounds") if name in scene]
-    for name in inputs:
-        scene[name].requires_grad_()
-    renders, alphas, *_ = function(**scene)
-    generator = torch.Generator().manual_seed(seed)
-    loss = sum((x * torch.randn(x.shape, generator=generator).to(dtype)).sum() for x in (renders, alphas))
-    loss.backward()
-    gradients = {
-        name: torch.zeros_like(scene[name]) if scene[name].grad is None else scene[name].grad for name in inputs
-    }
-    return renders.detach(), alphas.detach(), gradients
-
-
-def assert_same_gradient(name, found, expected, relative=2e-4):
-    found = found.double()
-    if not expected.any():
-        assert not found.any(), name
-        return
-    assert (found - expected).norm() <= relative * expected.norm(), name
-    cosine = (found * expected).sum() / (found.norm() * expected.norm())
-    assert cosine >= 1 - 1e-7, name
-
-
-@pytest.mark.parametrize(
-    ("render_mode", "sh_degree", "cameras", "with_background"),
-    [
-        ("RGB", None, 1, False),
-        ("RGB", 1, 2, True),
-        ("D", None, 1, True),
-        ("ED", 0, 1, False),
-        ("RGB+D", 0, 2, True),
-        ("RGB+ED", 1, 1, True),
-        ("RGB+ED", None, 3, False),
-    ],
-)
-def test_values_and_gradients_match_the_reference(render_mode, sh_degree, cameras, with_background):
-    scene = make_scene(cameras=cameras, sh_degree=sh_degree) | {"render_mode": render_mode}
-    if with_background:
-        scene["backgrounds"] = torch.rand(cameras, 3, generator=torch.Generator().manual_seed(2))
-    renders, alphas, gradients = backward(rasterization, scene, torch.float32)
-    expected_renders, expected_alphas, expected_gradients = backward(reference.rasterization, scene, torch.float64)
-    torch.testing.assert_close(renders.double(), expected_renders, atol=5e-5, rtol=0)
-    torch.testing.assert_close(alphas.double(), expected_alphas, atol=2e-6, rtol=0)
-    for name, expected in expected_gradients.items():
-        assert_same_gradient(name, gradients[name], expected)
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (5, 17), (64, 16), (50, 70)])
-def test_image_sizes_that_do_not_fill_tiles(width, height):
-    scene = make_scene(60, width, height, seed=3) | {"render_mode": "RGB+D"}
-    renders, _, gradients = backward(rasterization, scene, torch.float32)
-    expected, _, expected_gradients = backward(reference.rasterization, scene, torch.float64)
-    torch.testing.assert_close(renders.double(), expected, atol=5e-5, rtol=0)
-    for name in PARAMETERS:
-        assert_same_gradient(name, gradients[name], expected_gradients[name], relative=1e-3)
-
-
-def test_many_gaussians_on_a_tile_until_it_is_opaque():
-    scene = make_scene(700, 32, 24, seed=4) | {"render_mode": "RGB+ED"}
-    scene["scales"] *= 2
-    renders, _, gradients = backward(rasterization, scene, torch.float32)
-    expected, expected_alphas, expected_gradients = backward(reference.rasterization, scene, torch.float64)
-    assert (expected_alphas > 0.999).double().mean() > 0.8
-    # the Gaussian that closes a pixel can differ where rounding decides: nearly all pixels, and the gradient as a whole
-    assert ((renders - expected).abs().amax(-1) < 1e-4).double().mean() > 0.99
-    for name in PARAMETERS:
-        assert_same_gradient(name, gradients[name], expected_gradients[name], relative=1e-2)
-
-
-@pytest.mark.parametrize("name", [*PARAMETERS, "backgrounds"])
-def test_gradients_match_finite_differences_in_float64(name):
-    scene = make_scene(80, 24, 24, sh_degree=1, seed=5)
-    scene |= {"render_mode": "RGB+ED", "backgrounds": torch.rand(1, 3)}
-    _, _, gradients = backward(rasterization, scene, torch.float32)
-    exact = as_dtype(scene, torch.float64)
-    generator = torch.Generator().manual_seed(1)
-    renders, alphas = reference.rasterization(**exact)
-    weights = [torch.randn(x.shape, generator=generator).double() for x in (renders, alphas)]
-
-    def loss(value):
-        return sum((x * w).sum() for x, w in zip(reference.rasterization(**exact | {name: value}), weights))
-
-    for seed in range(4):
-        direction = torch.randn(exact[name].shape, generator=torch.Generator().manual_seed(seed)).double()
-        step = 1e-7 * direction
-        slope = (loss(exact[name] + step) - loss(exact[name] - step)) / 2e-7
-        scale = gradients[name].double().norm()  # of a slope along a random direction
-        assert abs(slope - (gradients[name] * direction).sum()) <= 1e-3 * scale
-
-
-def test_one_round_gaussian_is_what_the_formula_says():
-    width, height, focal, depth, sigma, opacity = 31, 21, 40.0, 2.0, 0.1, 0.7
-    scene = {
-        "means": torch.tensor([[0.0, 0, depth]]),
-        "quats": torch.tensor([[2.0, 0, 0, 0]]),
-        "scales": torch.full((1, 3), sigma),
-        "opacities": torch.tensor([opacity]),
-        "colors": torch.tensor([[0.2, 0.5, 0.9]]),
-        "viewmats": torch.eye(4)[None],
-        "Ks": torch.tensor([[[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]]),
-        "width": width,
-        "height": height,
-    }
-    renders, alphas, meta = rasterization(**scene, render_mode="RGB+ED", backgrounds=torch.ones(1, 3))
-    variance = (focal * sigma / depth) ** 2 + 0.3
-    y, x = np.mgrid[:height, :width]
-    expected = opacity * np.exp(-((x - width // 2) ** 2 + (y - height // 2) ** 2) / (2 * variance))
-    expected[expected < 1 / 255] = 0
-    np.testing.assert_allclose(alphas[0, ..., 0], expected, atol=1e-6)
-    np.testing.assert_allclose(renders[0, ..., 1], expected * 0.5 + 1 - expected, atol=1e-6)
-    np.testing.assert_allclose(renders[0, ..., 3], depth * (expected > 0), atol=1e-5)
-    assert meta["means2d"].tolist() == [[[width / 2, height / 2]]]
-    assert meta["depths"].tolist() == [[depth]]
-    reach = np.sqrt(2 * np.log(opacity * 255) * variance)
-    assert meta["radii"].tolist() == [[[np.ceil(reach)] * 2]]
-
-
-def test_background_gradient_is_the_light_that_passes():
-    scene = make_scene(cameras=2) | {"backgrounds": torch.rand(2, 3).requires_grad_(), "render_mode": "RGB+D"}
-    renders, alphas, _ = rasterization(**scene)
-    renders[..., :3].sum().backward()
-    expected = (1 - alphas).sum((1, 2)).expand(2, 3)
-    torch.testing.assert_close(scene["backgrounds"].grad, expected, rtol=1e-5, atol=0)
 
 
 def test_means2d_keep_the_gradient_in_pixels():
@@ -199,25 +47,20 @@ def test_means2d_keep_the_gradient_in_pixels():
     assert meta["radii"].shape == (1, 60, 2)
 
 
-def test_sh_degree_zero_ignores_the_other_coefficients():
-    scene = make_scene(sh_degree=0)
-    renders, _, gradients = backward(rasterization, scene, torch.float32)
-    scene["colors"] = scene["colors"].clone()
-    scene["colors"][:, 1:] = 7
-    torch.testing.assert_close(rasterization(**scene)[0], renders)
-    assert gradients["colors"][:, 0].any()
-    assert not gradients["colors"][:, 1:].any()
-
-
-def test_nothing_from_behind_the_camera_or_beyond_the_planes():
-    scene = make_scene(90, seed=7) | {"near_plane": 2.5, "far_plane": 3.5, "render_mode": "RGB+D"}
-    scene["means"][::3, 2] *= -1
-    renders, _, gradients = backward(rasterization, scene, torch.float32)
-    drawn = (scene["means"][:, 2] >= 2.5) & (scene["means"][:, 2] <= 3.5)
-    assert 0 < drawn.sum() < 60
-    kept = scene | {name: scene[name][drawn] for name in PARAMETERS}
-    torch.testing.assert_close(renders, rasterization(**kept)[0])
-    assert not any(gradients[name][~drawn].any() for name in PARAMETERS)
+def test_meta_of_one_round_gaussian_is_what_the_formula_says():
+    scene = make_scene(1, 31, 21)
+    scene |= {
+        "means": torch.tensor([[0.0, 0, 2]]),
+        "scales": torch.full((1, 3), 0.1),
+        "opacities": torch.tensor([0.7]),
+        "Ks": torch.tensor([[[40.0, 0, 15.5], [0, 40, 10.5], [0, 0, 1]]]),
+    }
+    *_, meta = rasterization(**scene)
+    variance = (40 * 0.1 / 2) ** 2 + 0.3
+    assert meta["means2d"].tolist() == [[[15.5, 10.5]]]
+    assert meta["depths"].tolist() == [[2]]
+    torch.testing.assert_close(meta["conics"], torch.tensor([[[1 / variance, 0, 1 / variance]]]))
+    assert meta["radii"].tolist() == [[[np.ceil(np.sqrt(2 * np.log(0.7 * 255) * variance))] * 2]]
 
 
 def test_radius_clip_leaves_out_small_ones():
@@ -227,32 +70,6 @@ def test_radius_clip_leaves_out_small_ones():
     small = (meta["radii"][0] <= clip).all(-1)
     kept = scene | {name: scene[name][~small] for name in PARAMETERS}
     torch.testing.assert_close(rasterization(**scene, radius_clip=clip)[0], rasterization(**kept)[0])
-
-
-@pytest.mark.parametrize("case", ["no Gaussians", "all out of view"])
-def test_empty_view_shows_the_background(case):
-    scene = make_scene(0 if case == "no Gaussians" else 20) | {"render_mode": "RGB+ED"}
-    scene["means"] = scene["means"] + 1000
-    scene["backgrounds"] = torch.tensor([[0.1, 0.2, 0.3]])
-    renders, alphas, gradients = backward(rasterization, scene, torch.float32)
-    assert not alphas.any()
-    assert (renders == torch.tensor([0.1, 0.2, 0.3, 0])).all()
-    assert not any(gradients[name].any() for name in PARAMETERS)
-
-
-BAD_NUMBERS = [(name, bad) for name in ("means", "quats", "scales") for bad in (np.nan, np.inf, -np.inf)]
-
-
-@pytest.mark.parametrize(("name", "bad"), [*BAD_NUMBERS, ("opacities", np.nan), ("opacities", -np.inf)])
-def test_bad_numbers_are_not_drawn(name, bad):
-    scene = make_scene(60, seed=9) | {"render_mode": "RGB+ED"}
-    scene[name][::7] = bad
-    good = torch.arange(60) % 7 != 0
-    renders, _, gradients = backward(rasterization, scene, torch.float32)
-    kept = scene | {key: scene[key][good] for key in PARAMETERS}
-    torch.testing.assert_close(renders, rasterization(**kept)[0])
-    assert all(gradients[key].isfinite().all() for key in PARAMETERS)
-    assert not any(gradients[key][~good].any() for key in PARAMETERS)
 
 
 @pytest.mark.parametrize("sh_degree", [None, 1])
@@ -359,8 +176,6 @@ def test_shares_cover_each_item_once(count, workers):
         ({"packed": True}, "packed: "),
         ({"covars": torch.zeros(150, 6)}, "covars: "),
         ({"colour": 1}, "colour: not an argument"),
-        ({"near_plane": -1.0}, "near_plane: expected at least 0"),
-        ({"width": 0}, "width and height: .* found 0 x 33"),
         ({"means": torch.zeros(150, 2)}, r"means: expected the shape \(150, 3\), found \(150, 2\)"),
         ({"opacities": torch.zeros(150, 1)}, r"opacities: expected the shape \(150,\), found \(150, 1\)"),
         ({"colors": torch.zeros(150, 4)}, r"colors: expected the shape \(150, 3\), found \(150, 4\)"),
@@ -375,26 +190,48 @@ def test_what_is_not_supported_is_said(change, message):
         rasterization(**make_scene() | change)
 
 
-class FakeCudaTensor:
+class CudaTensor(torch.Tensor):
+    """Says that it is on a GPU."""
+
     is_cuda = True
 
 
 @pytest.fixture
 def cuda_scene(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    return make_scene() | {"means": FakeCudaTensor()}
+    scene = make_scene()
+    return scene | {"means": scene["means"].as_subclass(CudaTensor)}
 
 
-def test_gpu_tensors_go_to_gsplat_as_they_are(cuda_scene, monkeypatch):
+@pytest.fixture
+def calls(monkeypatch):
+    """What gsplat is called with."""
     calls = []
     fake = types.ModuleType("gsplat")
     fake.rasterization = lambda *args, **kwargs: calls.append((args, kwargs)) or "rendered"
     monkeypatch.setitem(sys.modules, "gsplat", fake)
+    return calls
+
+
+def test_gpu_tensors_go_to_gsplat_as_they_are(cuda_scene, calls):
     assert rasterization(**cuda_scene, absgrad=True) == "rendered"
     ((args, kwargs),) = calls
     assert args[0] is cuda_scene["means"]
+    assert torch.equal(args[3], cuda_scene["opacities"])
     assert kwargs["absgrad"] is True
     assert kwargs["packed"] is False  # so that meta has the same layout as ours
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_gsplat_gets_no_opacity_of_what_has_bad_numbers(cuda_scene, calls, name):
+    cuda_scene[name][::7] = torch.nan
+    cuda_scene["opacities"].requires_grad_()
+    rasterization(**cuda_scene)
+    drawn = calls[0][0][3]
+    drawn.sum().backward()
+    bad = torch.arange(150) % 7 == 0
+    assert not drawn[bad].any() and (drawn[~bad] == cuda_scene["opacities"][~bad]).all()
+    assert torch.equal(cuda_scene["opacities"].grad, (~bad).float())
 
 
 def test_missing_gsplat_says_what_to_install(cuda_scene, monkeypatch):
