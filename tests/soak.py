@@ -35,7 +35,7 @@ SETTINGS = (
     {"render": {"fps": 8}},
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-REMOVED = ("renders", "exports", "fit", "masks/000003.png", "pose_init.npz", "metrics.csv", "provenance")
+REMOVED = ("renders", "exports", "fit", "masks", "pose_init.npz", "metrics.csv", "provenance")
 
 
 class Folder:

@@ -49,7 +49,10 @@ class ImageFolder:
             raise UserError(f"{self.path}: no {self.suffix} image found; run the stage that writes it first")
         for index, file in enumerate(self.files):
             if file.stem != f"{index:06d}":
-                raise UserError(f"{self.path}: image {index:06d}{self.suffix} is missing, found {file.name}")
+                raise UserError(
+                    f"{self.path}: image {index:06d}{self.suffix} is missing, found {file.name}; "
+                    "remove this folder and run again: its stage makes it anew"
+                )
 
     def __len__(self) -> int:
         return len(self.files)

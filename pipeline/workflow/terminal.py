@@ -24,8 +24,9 @@ _DROPPED = re.compile(
     r"|(Storing in|Retrieving from) storage:|Finished (upload|retrieval)\.|Removing local copy of storage file"
     r"|Skipped removing non-empty directory|Activating singularity image|Singularity containers: "
     r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
-    r"|(localrule|rule) all)"
+    r"|(localrule|rule) all|RuleException:\s+CalledProcessError)"
 )
+_QUIET = ("all", "refuse")  # rules without work: what the latter has to say stands at the end
 _SILENT = (LogEvent.JOB_STARTED, LogEvent.PROGRESS, LogEvent.GROUP_INFO, LogEvent.RESOURCES_INFO)
 
 
@@ -60,13 +61,13 @@ class RunLines(logging.Formatter):
         return "" if _DROPPED.search(text) else text
 
     def _run_begins(self, told: Mapping[str, Any]) -> str:
-        counts = {rule: count for rule, count in told["stats"].items() if rule not in ("all", "total")}
+        counts = {rule: count for rule, count in told["stats"].items() if rule not in (*_QUIET, "total")}
         self._total = sum(counts.values())
         return f"{self._total} jobs to run: {', '.join(f'{count} {rule}' for rule, count in counts.items())}"
 
     def _job_starts(self, told: Mapping[str, Any]) -> str:
         self._started[told["jobid"]] = time.monotonic()
-        return "" if told["rule_name"] == "all" else f"{self._title(told['jobid'])}: started"
+        return "" if told["rule_name"] in _QUIET else f"{self._title(told['jobid'])}: started"
 
     def _job_ends(self, told: Mapping[str, Any]) -> str:
         name = self._title(told["job_id"])
@@ -78,7 +79,8 @@ class RunLines(logging.Formatter):
         return f"{name}: done{took} [{self._done} of {self._total}]"
 
     def _job_fails(self, told: Mapping[str, Any]) -> str:
-        return f"{self._title(told['jobid'])}: failed; see {', '.join(told['log']) or '.snakemake/log'}"
+        log = ", ".join(told["log"]) or ".snakemake/log"
+        return "" if told["rule_name"] in _QUIET else f"{self._title(told['jobid'])}: failed; see {log}"
 
     def _title(self, jobid: int) -> str:
         if jobid not in self._titles:
