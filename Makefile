@@ -36,7 +36,7 @@ videos/demo.mp4: | $(VENV)/installed
 	$(BIN)/python -m pipeline studio --out videos --name demo --seed 5 --views 0
 
 demo: install videos/demo.mp4
-	$(BIN)/snakemake --cores all --quiet rules
+	$(BIN)/snakemake --cores all
 	@$(BIN)/python -m pipeline aggregate results/metrics.csv --print
 
 # How fast it is here (docs/speed.md); with the stages of the demo where that has been run.
