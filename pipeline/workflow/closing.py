@@ -53,17 +53,22 @@ def clear_logs(jobs: Iterable[Ending]) -> None:
                 log.unlink(missing_ok=True)
 
 
+def begun(job: Ending) -> bool:
+    """Whether a job came as far as its log."""
+    return any(log.is_file() for log in job.logs)
+
+
 def reason(job: Ending) -> str:
     """The line in which a job said why it failed, or where to look for it."""
+    if not begun(job):
+        return f"{job.stage} did not begin"
     there = [log for log in job.logs if log.is_file()]
     for log in there:
         text = log.read_text(encoding="utf-8", errors="replace")
         told = re.findall(r"^(?:\d\d:\d\d:\d\d )?error: (.*)$", text, re.MULTILINE)
         if told:
             return told[-1]
-    if there:
-        return f"{job.stage}: ended without a word (out of memory, or killed?); see {there[0]}"
-    return f"{job.stage}: did not run, or was killed before its first line; see .snakemake/log/"
+    return f"{job.stage}: ended without a word (out of memory, or killed?); see {there[0]}"
 
 
 def gather(jobs: list[Ending], results: Results) -> None:
@@ -80,8 +85,8 @@ def gather(jobs: list[Ending], results: Results) -> None:
 
 
 def last_words(jobs: list[Ending], results: Results) -> list[str]:
-    """A line for each video of which a job had to run; those that failed, and other jobs that did, at the end."""
-    done, failed, unchanged = [], [], 0
+    """A line for each video of which a job had to run: done, not done, failed; then for each other job that failed."""
+    done, failed, unbegun, unchanged = [], [], [], 0
     by_video: dict[str, list[Ending]] = {}
     for job in jobs:
         if job.video:
@@ -93,18 +98,20 @@ def last_words(jobs: list[Ending], results: Results) -> list[str]:
             stopped = [job for job in open_jobs if job.ready] or open_jobs
             page = results.where(f"{video}/report.html")
             old = f"; {page} is of an earlier run" if page else ""
-            failed.append(f"{video:{width}}  failed  {'; '.join(map(reason, stopped))}{old}")
+            line = f"{'; '.join(map(reason, stopped))}{old}"
+            if any(map(begun, stopped)):
+                failed.append(f"{video:{width}}  failed    {line}")
+            else:
+                unbegun.append(f"{video:{width}}  not done  {line}")
         elif any(job.needed for job in own):
-            done.append(f"{video:{width}}  done    {_figures(results, video)}")
+            done.append(f"{video:{width}}  done      {_figures(results, video)}")
         else:
             unchanged += 1
-    others = [job for job in jobs if not job.video and job.ready and job.needed and not job.finished]
-    failed += [
-        reason(job) if job.stage == "refuse" else f"{job.title}  failed  {reason(job)}" for job in others if job.logs
-    ]
+    others = [job for job in jobs if not job.video and job.needed and not job.finished and begun(job)]
+    failed += [reason(job) if job.stage == "refuse" else f"{job.title}  failed    {reason(job)}" for job in others]
     if unchanged:
         done.append(f"{unchanged} {'video was' if unchanged == 1 else 'videos were'} up to date")
-    return [*done, *failed]
+    return [*done, *unbegun, *failed]
 
 
 def _figures(results: Results, video: str) -> str:

@@ -93,6 +93,14 @@ class Run:
             assert time.monotonic() < end, self.text
             time.sleep(0.2)
 
+    def settle(self, seconds: float) -> None:
+        """Wait until no job was handed in for so long."""
+        count, since = -1, 0.0
+        while count != (now := self.text.count("has been submitted")) or time.monotonic() - since < seconds:
+            if now != count:
+                count, since = now, time.monotonic()
+            time.sleep(0.5)
+
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 

@@ -28,6 +28,7 @@ def test_interrupted(workflow: Workflow) -> None:
     run = workflow.start(profile="--profile")
     run.until(lambda: run.watch.fits_at_once == 2 and len(fit_processes()) == 2)
     run.until(lambda: frozenset({"0", "1"}) in run.watch.gpus_at_once)
+    run.settle(15)  # what the plugin hands in after Ctrl-C stays in the queue
     run.interrupt()
     assert run.wait(120) != 0
     assert queue() == []
