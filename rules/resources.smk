@@ -6,14 +6,19 @@ from pipeline.workflow.needs import frames_of, megabytes, minutes
 def environment(stage):
     """The conda environment of a stage: that of the paper's estimators, of gsplat, or the embedded one."""
 
-    def chosen(wildcards):
-        own = config_of(wildcards)
+    def chosen(own):
         if estimator(own, stage):
             return f"{workflow.basedir}/envs/estimators.yaml"
         gpu = stage == "fit" and own["fit"]["device"] == "cuda"
         return f"{workflow.basedir}/envs/{'gpu' if gpu else 'embedded'}.yaml"
 
-    return chosen
+    # Snakemake looks into a file that it is told once, and into what a function gives for each job anew.
+    files = {chosen(own) for own in [config, *(c.config for c in FOUND.clips.values())]}
+    return (
+        files.pop()
+        if len(files) == 1
+        else lambda wildcards: chosen(config_of(wildcards))
+    )
 
 
 def gpus(stage):
