@@ -1,4 +1,5 @@
 # What the rules share: the clips found, and what a job's parameters say of settings, code and the user's files.
+import gc
 import json
 import os
 import re
@@ -23,6 +24,8 @@ BENCHMARKING = any(
     re.fullmatch(r"benchmark\w*", argument.partition(":")[0]) for argument in sys.argv
 )
 DEPLOYED = set(map(str, workflow.deployment_settings.deployment_method))
+# A hundred videos are a hundred thousand objects that all stay: looking for garbage among them took a fifth of `snakemake -n`.
+gc.set_threshold(200_000, 50, 100)
 RESULTS = config["results"]
 OUT = f"{RESULTS}/{{video}}"
 
