@@ -15,6 +15,7 @@ from pipeline.runtime.settings import check_config
 from pipeline.setup.weights import needed
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, shown
+from pipeline.workflow.sheet import name_of
 
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
 # after this file is read; "weights:" is how it names the job to the process that runs it.
@@ -160,14 +161,14 @@ def code(stage, backend=False):
 
 def begin():
     """Before the first job: logs of earlier runs go, so that those at the end are of this one."""
-    from pipeline.workflow import closing  # loads pandas
-
-    closing.clear_logs(closing.endings(workflow.dag))
+    for job in workflow.dag.needrun_jobs():
+        for log in job.log:
+            Path(log).unlink(missing_ok=True)
 
 
 def end(logs):
     """The last words of a run: a line a video, those that failed at the end."""
-    from pipeline.workflow import closing, results
+    from pipeline.workflow import closing, results  # loads pandas
 
     jobs = closing.endings(workflow.dag)
     there = results.Results(RESULTS, workflow.inputfile)

@@ -17,9 +17,8 @@ def those_there(files):
 
 
 def video_file(wildcards):
-    """The video itself; the benchmark's clips are made by rules."""
-    clip = FOUND.clips.get(wildcards.get("video"))
-    return left_in_place([clip.path]) if clip else []
+    """The video itself."""
+    return left_in_place([FOUND.clips[wildcards.video].path])
 
 
 def decode_files(wildcards):
@@ -33,7 +32,7 @@ def truth(wildcards):
     if wildcards.video in SEQUENCES:
         return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
     path = FOUND.clips[wildcards.video].path
-    folder = path.with_name(f"{path.stem}.truth")
+    folder = path.with_name(f"{name_of(path)}.truth")
     return (
         left_in_place([folder / "pose.npz", folder / "masks"])
         if folder.is_dir()
@@ -84,9 +83,8 @@ def evaluate_files(wildcards):
 
 
 def render_files(wildcards):
-    """What the pictures are made of besides results: the body, and a motion of the user's."""
-    motion = config_of(wildcards)["render"]["novel_motion"]
-    return body_file(wildcards) + ([motion] if motion.endswith(".npz") else [])
+    """What the pictures are made of besides results: the body, and the motion where it is a file and no name."""
+    return [*body_file(wildcards), config_of(wildcards)["render"]["novel_motion"]]
 
 
 def benchmark_features(wildcards):

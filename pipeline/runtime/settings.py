@@ -110,7 +110,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     raise UserError(f"{where}: {error.message}; see config/config.yaml")
 
 
-def _load(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """The value that JSON or YAML describes. JSON first: it writes 1e-05, which is a string in YAML 1.1."""
     try:
         return json.loads(text)
@@ -129,7 +129,7 @@ def parse_overrides(text: str | None) -> dict[str, Any]:
             raise UserError(f"{path}: not found; --settings takes YAML or a file that holds it")
         source, text = str(path), path.read_text(encoding="utf-8")
     try:
-        values = _load(text)
+        values = parse_value(text)
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

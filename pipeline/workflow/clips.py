@@ -14,7 +14,7 @@ from snakemake.io import PeriodicityDetector
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import check_config, merged
 from pipeline.video.suffixes import VIDEO_SUFFIXES, is_image_folder
-from pipeline.workflow.sheet import Row, read_sheet
+from pipeline.workflow.sheet import Row, name_of, read_sheet
 
 RESERVED = ("benchmark", "logs", "metrics.csv")  # of results/
 _COMPANIONS = (".truth",)  # folders beside a studio clip
@@ -56,7 +56,7 @@ def find_clips(config: Mapping[str, Any], check: Callable[[Mapping[str, Any]], N
     rows = read_sheet(config["sheet"], folder)
     found = Clips()
     if rows is None:
-        rows = [Row(path, _name(path)) for path in _listed(folder, found.skipped)]
+        rows = [Row(path, name_of(path)) for path in _listed(folder, found.skipped)]
         if not rows:
             raise UserError(
                 f"{folder}: no video found; put one there, with one of the suffixes {', '.join(VIDEO_SUFFIXES)}, "
@@ -126,7 +126,3 @@ def _listed(folder: Path, skipped: list[str]) -> list[Path]:
         else:
             skipped.append(f"{shown(path)}: {what}: skipped")
     return videos
-
-
-def _name(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem

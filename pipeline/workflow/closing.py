@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ class Ending:
     stage: str
     video: str  # empty: of no one video
     title: str  # of the job
-    logs: tuple[Path, ...]
+    written: tuple[Path, ...]  # its logs that are there: none where it did not begin
     needed: bool  # it had to run
     finished: bool
     ready: bool  # all that it waits for was there
@@ -36,7 +35,7 @@ def endings(dag: Any) -> list[Ending]:
             stage=job.rule.name,
             video=job.wildcards_dict.get("video", ""),
             title=title(job),
-            logs=tuple(Path(str(log)) for log in job.log),
+            written=tuple(path for path in map(Path, job.log) if path.is_file()),
             needed=dag.needrun(job),
             finished=dag.finished(job),
             ready=all(not dag.needrun(other) or dag.finished(other) for other in dag.dependencies[job]),
@@ -45,30 +44,16 @@ def endings(dag: Any) -> list[Ending]:
     ]
 
 
-def clear_logs(jobs: Iterable[Ending]) -> None:
-    """Remove old logs of the jobs that are to run: what is there at the end is of this run."""
-    for job in jobs:
-        if job.needed:
-            for log in job.logs:
-                log.unlink(missing_ok=True)
-
-
-def begun(job: Ending) -> bool:
-    """Whether a job came as far as its log."""
-    return any(log.is_file() for log in job.logs)
-
-
 def reason(job: Ending) -> str:
     """The line in which a job said why it failed, or where to look for it."""
-    if not begun(job):
+    if not job.written:
         return f"{job.stage} did not begin"
-    there = [log for log in job.logs if log.is_file()]
-    for log in there:
+    for log in job.written:
         text = log.read_text(encoding="utf-8", errors="replace")
         told = re.findall(r"^(?:\d\d:\d\d:\d\d )?error: (.*)$", text, re.MULTILINE)
         if told:
             return told[-1]
-    return f"{job.stage}: ended without a word (out of memory, or killed?); see {there[0]}"
+    return f"{job.stage}: ended without a word (out of memory, or killed?); see {job.written[0]}"
 
 
 def gather(jobs: list[Ending], results: Results) -> None:
@@ -99,7 +84,7 @@ def last_words(jobs: list[Ending], results: Results) -> list[str]:
             page = results.where(f"{video}/report.html")
             old = f"; {page} is of an earlier run" if page else ""
             line = f"{'; '.join(map(reason, stopped))}{old}"
-            if any(map(begun, stopped)):
+            if any(job.written for job in stopped):
                 failed.append(f"{video:{width}}  failed    {line}")
             else:
                 unbegun.append(f"{video:{width}}  not done  {line}")
@@ -107,7 +92,7 @@ def last_words(jobs: list[Ending], results: Results) -> list[str]:
             done.append(f"{video:{width}}  done      {_figures(results, video)}")
         else:
             unchanged += 1
-    others = [job for job in jobs if not job.video and job.needed and not job.finished and begun(job)]
+    others = [job for job in jobs if not job.video and job.needed and not job.finished and job.written]
     failed += [reason(job) if job.stage == "refuse" else f"{job.title}  failed    {reason(job)}" for job in others]
     if unchanged:
         done.append(f"{unchanged} {'video was' if unchanged == 1 else 'videos were'} up to date")

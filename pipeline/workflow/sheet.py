@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.settings import default_config, merged
+from pipeline.runtime.settings import default_config, merged, parse_value
 
 # Short names of columns, and the settings that they stand for. Any other column is a setting by its full name.
 COLUMNS = {
@@ -34,6 +34,11 @@ class Row:
     path: Path  # of the video
     name: str  # of the clip
     settings: Mapping[str, Any] = field(default_factory=dict)  # what differs from the configuration, nested
+
+
+def name_of(video: Path) -> str:
+    """What a clip is called where nobody says otherwise: the file without its suffix, the folder of images as it is."""
+    return video.name if video.is_dir() else video.stem
 
 
 def read_sheet(sheet: str, folder: Path) -> list[Row] | None:
@@ -72,8 +77,7 @@ def read_sheet(sheet: str, folder: Path) -> list[Row] | None:
         for column, key in keys.items():
             if cells[column]:
                 settings = merged(settings, _nested(key, _value(path, number, column, key, cells[column])))
-        plain = video.name if video.is_dir() else video.stem
-        rows.append(Row(video, cells.get("name") or plain, settings))
+        rows.append(Row(video, cells.get("name") or name_of(video), settings))
     if not rows:
         raise UserError(f"{path}: no video in it; write a line for each, or delete it")
     return rows
@@ -89,7 +93,7 @@ def _read(path: Path) -> Any:
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{path}: expected a table with a line of column names, could not read it ({error})") from error
     table.columns = [str(column).strip() for column in table.columns]
-    table = table.apply(lambda column: column.str.strip())
+    table = table.fillna("").apply(lambda column: column.str.strip())  # a line may end before its last columns
     if "video" not in table.columns:
         between = "commas" if separator == "," else "tabs"
         raise UserError(
@@ -122,6 +126,6 @@ def _value(path: Path, number: int, column: str, key: str, text: str) -> Any:
     if key in _TEXT:
         return text
     try:
-        return yaml.safe_load(text)
+        return parse_value(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path}, line {number}: column {column!r}: expected a value, found {text!r}") from error

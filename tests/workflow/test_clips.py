@@ -87,6 +87,16 @@ def test_the_sheet_names_clips_and_their_settings(tmp_path: Path) -> None:
     assert len(found.skipped) == 1 and "b.mp4: not in " in found.skipped[0]
 
 
+def test_a_cell_is_read_as_settings_are_and_a_line_may_end_early(tmp_path: Path) -> None:
+    folder = videos(tmp_path / "v", "a.mp4", "b.mp4")
+    text = "video\tname\tfit.rates.offsets\na.mp4\tone\t1e-4\nb.mp4\n"
+    found = find_clips(config_for(folder, sheet=sheet(tmp_path, text)))
+    assert found.refused == []
+    assert list(found.clips) == ["one", "b"]
+    assert found.clips["one"].config["fit"]["rates"]["offsets"] == 1e-4
+    assert found.clips["b"].config == config_for(folder, sheet=str(tmp_path / "sheet.tsv"))
+
+
 def test_commas_separate_the_columns_of_a_csv(tmp_path: Path) -> None:
     folder = videos(tmp_path / "v", "a.mp4")
     (tmp_path / "s.csv").write_text('video,name\na.mp4,"first, of two"\n')
