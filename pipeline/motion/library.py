@@ -1,4 +1,4 @@
-"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit, cross), and motions from files, feet on the ground.
+"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit, cross) or from files, feet on the ground.
 
 A motion lives in a y-up world, in metres: at rest the person faces +z, the left side is +x, the ground is y = 0. SMPL's
 joint angles drive it.

@@ -1,12 +1,14 @@
 """Motion capture on CMU's skeleton (mocap.cs.cmu.edu, its BVH conversion), performed by SMPL's joints.
 
-A file holds `names` (J,) and `parents` (J,) of the skeleton and for each clip `CLIP/rotvecs` (T, J, 3), local axis-angle
-from a T-pose, y up; `CLIP/root` (T, 3) and `CLIP/offsets` (J, 3), one unit of length for both; 30 frames a second.
+A file holds `names` (J,) and `parents` (J,) of the skeleton, and for each clip `CLIP/rotvecs` (T, J, 3), local
+axis-angle from a T-pose, y up; `CLIP/root` (T, 3) and `CLIP/offsets` (J, 3), in one unit of length;
+30 frames a second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +51,17 @@ class Mocap:
     parents: np.ndarray  # (J,)
     clips: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # rotvecs, root, offsets
 
+    def without(self, clips: Collection[str]) -> Mocap:
+        """The others. Raises a UserError where one of them is not there."""
+        unknown = set(clips) - set(self.clips)
+        if unknown:
+            raise UserError(f"{self.path}: holds no clip {min(unknown)!r}")
+        return replace(self, clips={name: clip for name, clip in self.clips.items() if name not in clips})
+
     def performed(
         self, clip: str, rest: np.ndarray, frames: slice | np.ndarray = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Frames of a clip in SMPL's joints: poses (T, 72) and trans (T, 3) in metres, y up, as `motion.library.Motion` has them.
+        """Frames of a clip in SMPL's joints: poses (T, 72) and trans (T, 3) metres, as of `motion.library.Motion`.
 
         Each limb points where the performer's does; the path is scaled by the lengths of the legs.
 
@@ -80,9 +89,9 @@ class Mocap:
             joints.append(turned)
         local = [turned if k == 0 else joints[PARENTS[k]].inv() * turned for k, turned in enumerate(joints)]
         poses = np.stack([turned.as_rotvec() for turned in local], 1).reshape(len(rotvecs), 72)
-        leg = [(_BONES[f"left_{name}"], JOINT_NAMES.index(f"left_{name}")) for name in ("hip", "knee", "ankle")]
-        theirs = sum(np.linalg.norm(offsets[self.names.index(bone)]) for bone, _ in leg[1:])
-        ours = sum(np.linalg.norm(rest[b] - rest[a]) for (_, a), (_, b) in zip(leg, leg[1:]))
+        shin, thigh = ("left_knee", "left_ankle"), ("left_hip", "left_knee")
+        theirs = sum(np.linalg.norm(offsets[self.names.index(_BONES[end])]) for _, end in (thigh, shin))
+        ours = sum(np.linalg.norm(rest[JOINT_NAMES.index(b)] - rest[JOINT_NAMES.index(a)]) for a, b in (thigh, shin))
         return poses, root * (ours / theirs) - rest[0]
 
     def resampled(self, clip: str, rest: np.ndarray, frames: int, fps: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit, crossed arms; each turns joints of a rig.
+"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit, cross; each turns joints of a rig.
 
 In the angles below, for a person standing: x turns about the left-right axis (thigh and arm forward: negative; knee
 bend: positive), y about the vertical (to the left: positive), z about the front-back axis (left arm down from the

@@ -21,5 +21,6 @@ class SmplifySettings:
     sigma_acceleration: float  # m/s^2
     robust_acceleration: float  # m/s^2
     sigma_angular: float  # rad/s^2
+    corrector: bool  # whether the world landmarks go through it
     swap_penalty: float  # body heights
     outlier: float  # body heights
