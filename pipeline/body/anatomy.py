@@ -4,8 +4,10 @@ The body's own joints are where its mesh bends, which need not be where a biomec
 are found on the rest mesh of the mean shape by anatomy, for the free body and for an SMPL file alike, and are then
 weighted sums of vertices, so that they follow the shape. A pose carries each with the bone that it is fixed in.
 
-- Knee, ankle, elbow, wrist: the middle between the femoral epicondyles, the malleoli, the humeral epicondyles, the
-  styloids. These are where a cut through the limb at its joint is widest along the axis of the joint.
+- Ankle, elbow, wrist: the middle between the malleoli, the humeral epicondyles, the styloids. These are where a cut
+  through the limb at its joint is widest along the axis of the joint.
+- Knee: the middle between the femoral epicondyles. The skin over them is nearly flat from front to back, so that the
+  widest place is no safe mark: they are put halfway between kneecap and hollow, at 0.285 of the stature (ANSUR).
 - Hip: from the spines of the ilium by the regression of Harrington et al. 2007 (J Biomech 40:595). No mesh shows these
   spines, so they are put under its skin at usual shares of the stature.
 - Shoulder: below the acromion by 17% of the distance between both (Rab et al. 2002, Gait Posture 15:113), where the
@@ -49,7 +51,7 @@ _BONES = {
 _SIDES = {"r": "right", "l": "left"}
 # Joints at which a limb is cut: those that its axis there runs between, and the axis of the joint in the rest pose.
 _CUTS = {
-    "knee": ("hip", "ankle", (1.0, 0.0, 0.0)), "ankle": ("knee", "ankle", (1.0, 0.0, 0.0)),
+    "ankle": ("knee", "ankle", (1.0, 0.0, 0.0)),
     "elbow": ("shoulder", "wrist", (0.0, 1.0, 0.0)), "wrist": ("elbow", "wrist", (0.0, 0.0, 1.0)),
 }  # fmt: skip
 _REACH = 0.06  # of the stature: no limb is thicker at a joint, measured from its middle
@@ -58,6 +60,7 @@ _EDGE = 0.1  # of the width: what lies this near to the widest place is the epic
 _FRONT_SPINE, _BACK_SPINE = (0.56, 0.07), (0.575, 0.026)  # of the ilium: ASIS and PSIS
 _OVER_SPINES = 0.015  # metres of skin and fat
 _ACROMION, _SHOULDER = 0.114, 0.1  # from the middle, of the acromion and of the centre below it
+_KNEE = 0.285  # height of the epicondyles above the ground
 _BELOW_ACROMION = 0.17  # of the distance between both acromia
 
 
@@ -136,6 +139,8 @@ class _Finder:
         side, _, part = name.partition("_")
         if part in ("eye", "ear") or name == "nose":
             return self._vertex(name.replace("_", ""))
+        if part == "knee":
+            return self._knee(_SIDES[side])
         if part in _CUTS:
             return self._cut(_SIDES[side], part)
         sign = 1 if side == "l" else -1
@@ -190,6 +195,15 @@ class _Finder:
             np.add.at(row, np.broadcast_to(tip[chosen], (chosen.sum(), 2)), weight * (1 - share[chosen]))
             np.add.at(row, base[chosen], weight * share[chosen])
         return row
+
+    def _knee(self, side: str) -> np.ndarray:
+        """Halfway through the limb along it, at the height of the epicondyles."""
+        knee, ankle = self.joint(f"{side}_knee"), self.joint(f"{side}_ankle")
+        height = self.ground + _KNEE * self.stature
+        inside = knee + (ankle - knee) * (height - knee[1]) / (ankle - knee)[1]
+        outer, inner = (self._hit(inside, np.array([x, 0.0, 0.0])) for x in (1.0, -1.0))
+        middle = (outer + inner) / 2 @ self.vertices
+        return self._within(middle, 0.5)
 
     def _hip(self, sign: int) -> np.ndarray:
         """Harrington et al. 2007: in the axes of the pelvis, from the middle between the front spines."""
