@@ -118,7 +118,7 @@ def test_centres_follow_the_shape(free: BodyModel, beta: int, value: float) -> N
     found = anatomical_centres(other).rest(other, MEAN).numpy()  # by anatomy on this very shape
     followed = anatomical_centres(free).rest(free, betas).numpy()
     moved = np.linalg.norm(followed - anatomical_centres(free).rest(free, MEAN).numpy(), axis=1)
-    assert np.linalg.norm(found - followed, axis=1).max() < 0.02
+    assert np.linalg.norm(found - followed, axis=1).max() < 0.025
     assert beta != 0 or moved.max() > 0.05
 
 
