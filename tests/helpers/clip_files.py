@@ -8,7 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar, render_avatar
 from pipeline.body import load_body
-from pipeline.estimators.smplify.landmark_map import landmark_map
+from pipeline.landmarks.on_body import landmark_map
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_frame, write_mask

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.body import BodyModel
-from pipeline.estimators.smplify.landmark_map import LandmarkMap, landmark_map
+from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.estimators.smplify.settings import SmplifySettings
 from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
