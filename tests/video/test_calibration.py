@@ -40,7 +40,8 @@ fisheye = false
     return path
 
 
-def opencv_yaml(path: Path) -> Path:
+def opencv(path: Path) -> Path:
+    """As OpenCV's FileStorage writes it, by the suffix."""
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
     storage.write("image_width", 640)
     storage.write("image_height", 480)
@@ -72,7 +73,8 @@ def plain_json(path: Path) -> Path:
     ("name", "write", "camera"),
     [
         ("calib.toml", toml, "cam02"),
-        ("calib.yml", opencv_yaml, None),
+        ("calib.yml", opencv, None),
+        ("calib.json", opencv, None),
         ("calib.yaml", ros_yaml, None),
         ("calib.json", plain_json, None),
     ],
@@ -117,19 +119,19 @@ def test_the_lens_is_made_a_pinhole(tmp_path: Path, longest: int) -> None:
     assert np.abs(bent.astype(float) - small)[inside].mean() > 15
 
 
-@pytest.mark.parametrize("focal", ["null", "61"])
+@pytest.mark.parametrize("focal", ["focal: null", "focal: 61", "focal_mm: 26"])
 def test_depth_takes_the_calibrated_camera(tmp_path: Path, focal: str) -> None:
     video = pattern(tmp_path / "clip.mp4", "25", "64x48", 2)
     calibration = plain_json(tmp_path / "calib.json")
     decode(video, tmp_path / "out", "--settings", f"calibration: '{calibration}'")
-    assert main(["depth", str(tmp_path / "out"), "--settings", f"focal: {focal}"]) == 0
+    assert main(["depth", str(tmp_path / "out"), "--settings", focal]) == 0
     directory = VideoDir(tmp_path / "out")
     camera = Camera.load(directory.camera)
     np.testing.assert_allclose(camera.K, [[50, 0, 32.25], [0, 51, 23.65], [0, 0, 1]])
-    assert camera.metric
+    assert (camera.metric, camera.K_source) == (True, "calibration")
     assert camera.source == f"calibration: {calibration}"
     found = read_provenance(directory.provenance("depth"))["warnings"]
-    assert len(found) == (focal != "null")
+    assert len(found) == ("null" not in focal)
 
 
 @pytest.mark.parametrize(
