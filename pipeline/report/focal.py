@@ -14,6 +14,7 @@ _WORDS: dict[Origin, str] = {
     "dataset": "given by the dataset",
     "guess": "guessed",
 }
+_NAMED = ("calibration", "network", "import", "dataset")  # whose source says more than the words
 _DOUBTS: dict[Origin, str] = {
     "metadata": "where the camera stabilised the video, it may be up to a sixth longer, and the distance with it",
     "guess": "most cameras are within a fifth of it, and the distance may be off by as much",
@@ -26,5 +27,8 @@ def focal_text(camera: Camera) -> str:
     long = f"{equivalent_mm(pixels, camera.width, camera.height):.0f} mm as 35-mm equivalent, {pixels:.0f} px"
     if camera.K_source is None:
         return f"{long} ({camera.source}{'' if camera.metric else '; the distance may be off as much as it is'})"
+    said = f"{_WORDS[camera.K_source]}: {long}"
+    if camera.K_source in _NAMED:
+        return f"{said} ({camera.source})"
     doubt = _DOUBTS.get(camera.K_source)
-    return f"{_WORDS[camera.K_source]}: {long}" + (f"; {doubt}" if doubt else "")
+    return f"{said}; {doubt}" if doubt else said
