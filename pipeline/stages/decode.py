@@ -71,8 +71,10 @@ def run(args: argparse.Namespace) -> None:
     played = source.fps if settings.capture_fps is None else Fraction(settings.capture_fps).limit_denominator(1001)
     fps = played / settings.step
     start = first + shot.start * settings.step
-    K = (tuple(map(tuple, undistort.K.tolist())), calibration.source) if undistort else ()
-    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, *K)
+    lens = {"focal_mm": source.focal_mm}
+    if undistort:
+        lens |= {"K": tuple(map(tuple, undistort.K.tolist())), "K_source": calibration.source}
+    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, **lens)
     info.save(directory.video)
     provenance.facts = {
         "frames in the file": source.frames,
@@ -83,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         "plays at": f"{source.fps}",
         "shots": [[first + each.start * settings.step, first + each.stop * settings.step] for each in shots],
         "lens distortion": f"taken out, by {calibration.source}" if calibration else "not known",
+        "focal length in the metadata": f"{source.focal_mm:g} mm as 35-mm equivalent" if source.focal_mm else "none",
         "start": start,
         "stop": first + shot.stop * settings.step,
     }

@@ -24,6 +24,7 @@ _SIZE = ("size", "image_size", "resolution", "imageSize")
 _SIDES = (("width", "height"), ("image_width", "image_height"))
 _COUNTS = (0, 4, 5, 8, 12, 14)  # of distortion coefficients that OpenCV knows
 _CORNER = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # what K gains where pixels count from the corner
+_BLOCK = 16  # px a side of the blocks in which H.264 stores pictures
 _ROUNDING = 1.5  # px by which the sides of a scaled frame may miss the calibration's aspect
 
 
@@ -40,16 +41,27 @@ class Calibration:
     def scaled(self, width: int, height: int) -> np.ndarray:
         """K of the same pictures at another size, (3, 3) px.
 
+        H.264 stores whole blocks, 1080 lines as 1088: a calibration that counts them fits pictures without them.
+
         Raises:
             UserError: that size has another aspect.
         """
         across, down = width / self.width, height / self.height
-        if abs(across * self.height - height) > _ROUNDING and abs(down * self.width - width) > _ROUNDING:
+        if _is_padded(self.width, width / down):
+            across = down
+        elif _is_padded(self.height, height / across):
+            down = across
+        elif abs(across * self.height - height) > _ROUNDING and abs(down * self.width - width) > _ROUNDING:
             raise UserError(
                 f"{self.source}: calibrated on {self.width}x{self.height} px, but the video's frames are "
                 f"{width}x{height}, upright and scaled; a turned or cropped video needs a calibration of its own"
             )
         return np.diag([across, down, 1.0]) @ self.K
+
+
+def _is_padded(side: int, shown: float) -> bool:
+    """Whether a side, in px, is one of pictures this long rounded up to whole blocks."""
+    return side % _BLOCK == 0 and 1 <= side - shown < _BLOCK
 
 
 class Undistortion:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.runtime.errors import UserError
 from pipeline.video.images import probe_images
 from pipeline.video.interlace import FieldOrder, order_in_header, order_in_pictures
+from pipeline.video.lens import focal_in_tracks, focal_told
 from pipeline.video.rates import STANDARD_RATES, close_gaps, frame_rate
 from pipeline.video.source import VideoSource
 from pipeline.video.suffixes import IMAGE_SUFFIXES, is_image_folder
@@ -81,12 +82,19 @@ def probe(path: str | Path, image_fps: Fraction = Fraction(30)) -> VideoSource:
         rotation=turned,
         fields=_field_order(path, stream, height, float(seconds or 0)),
         hdr=any(transfer in stream for transfer in _HDR_TRANSFERS),
+        focal_mm=_focal(path, kind, told),
     )
 
 
 def _field_order(path: Path, stream: str, height: int, seconds: float) -> FieldOrder | None:
     """As the header tells, or else the pictures: a header that says "progressive" may be of a careless conversion."""
     return order_in_header(stream) or order_in_pictures(path, height, seconds)
+
+
+def _focal(path: Path, kind: str, told: str) -> float | None:
+    """The 35-mm equivalent that the camera wrote, mm."""
+    found = focal_told(_of_input(told))
+    return focal_in_tracks(path) if found is None and "mov" in kind else found
 
 
 def _check_kind(path: Path, told: str) -> str:
@@ -126,10 +134,14 @@ def _refuse(path: Path) -> NoReturn:
     raise UserError(f"{path}: expected a video, found a still image ({kind}); give a video file, or a folder of images")
 
 
+def _of_input(told: str) -> str:
+    """The part of ffmpeg's account that is about the file."""
+    return re.split(r"^(?:Stream mapping|Output #0)", told, maxsplit=1, flags=re.MULTILINE)[0]
+
+
 def _stream_block(told: str) -> str:
     """What ffmpeg says of the first picture stream of the input."""
-    told = re.split(r"^(?:Stream mapping|Output #0)", told, maxsplit=1, flags=re.MULTILINE)[0]
-    for block in re.split(r"^(?=  Stream #)", told, flags=re.MULTILINE)[1:]:
+    for block in re.split(r"^(?=  Stream #)", _of_input(told), flags=re.MULTILINE)[1:]:
         if re.search(r": Video: (?!.*\(attached pic\))", block.splitlines()[0]):
             return block
     return ""

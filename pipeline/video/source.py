@@ -24,6 +24,7 @@ class VideoSource:
     fields: FieldOrder | None = None  # None: not interlaced
     hdr: bool = False  # PQ or HLG: must be tone-mapped to look right on disk
     images: tuple[Path, ...] = ()  # of a folder of images, in order; of a file none
+    focal_mm: float | None = None  # 35-mm equivalent that the camera wrote; None: it did not
 
 
 def what_is_changed(source: VideoSource) -> list[str]:

@@ -21,6 +21,7 @@ COLUMNS = {
     "camera": "video.camera",
     "person": "masks.person",
     "focal": "depth.focal",
+    "focal_mm": "depth.focal_mm",
     "height": "pose.height",
 }
 _TEXT = ("video.calibration", "video.camera")  # a camera named 1 is text

@@ -99,7 +99,7 @@ def make_clip(
         write_mask(paths.masks / f"{frame:06d}.png", mask)
         write_mask(truth_folder / "masks" / f"{frame:06d}.png", mask)
     truth.save(truth_folder / "pose.npz")
-    Camera(truth.K, size, size, "image diagonal", False).save(paths.camera)
+    Camera(truth.K, size, size, "image diagonal", False, "guess").save(paths.camera)
     VideoInfo(f"videos/{name}.mp4", "0" * 64, FPS, size, size, frames, 0).save(paths.video)
     noisy(truth, 0.10, "mediapipe", 1).save(paths.pose_init)
     noisy(truth, 0.02, "fit", 2).save(paths.pose_refined)
