@@ -42,8 +42,8 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
     known, paired = truth.at(times)
     if not paired.ok.any():
         raise UserError(
-            f"{truth.source}: no joint measured in the frames decoded, {times[0]:.3f} to {times[-1]:.3f} s of the video; "
-            f"found rows from {truth.seconds[0]:.3f} to {truth.seconds[-1]:.3f} s"
+            f"{truth.source}: no joint measured in the frames decoded, {times[0]:.3f} to {times[-1]:.3f} s of the "
+            f"video; found rows from {truth.seconds[0]:.3f} to {truth.seconds[-1]:.3f} s"
         )
     motions = {
         name: _joints(Pose.load(path), body_model, len(times), path)[known]

@@ -114,7 +114,9 @@ def _calibration(folder: Path) -> Path:
         files = sorted([*place.glob("*.toml"), *place.glob("*.qca.txt")])
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            raise UserError(f"{place}: several calibrations ({names}); name the one that the joints were made with (calibration)")
+            raise UserError(
+                f"{place}: several calibrations ({names}); name the one that the joints were made with (calibration)"
+            )
         if files:
             return files[0]
     raise UserError(f"{folder}: no calibration/*.toml or *.qca.txt in it or in the {_ABOVE - 1} folders above")

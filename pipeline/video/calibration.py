@@ -2,8 +2,8 @@
 
 Read are Pose2Sim's .toml (a section a camera: matrix, distortions, size, and rotation, translation), OpenCV's and ROS's
 .yaml and .yml (camera_matrix, distortion_coefficients, image_width, image_height), .json with either's names, Qualisys'
-.qca.txt, and K and dist of measured joints (.npz: pipeline/formats/joint_truth.py). OpenCV counts pixels from the centre
-of the first one; K here, as everywhere in the project, from its corner.
+.qca.txt, and K and dist of measured joints (.npz: pipeline/formats/joint_truth.py). OpenCV counts pixels from the
+centre of the first one; K here, as everywhere in the project, from its corner.
 """
 
 import json
@@ -143,7 +143,9 @@ def _parse(path: Path) -> Any:
             return yaml.load(text.replace("%YAML:1.0", "", 1), _Loader)
     except (ValueError, yaml.YAMLError) as error:  # those of tomllib, json and our own, and of text that is none
         raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); export the calibration again") from error
-    raise UserError(f"{path}: expected a calibration as .toml, .json, .yaml, .yml, .npz or .qca.txt; export it as one of them")
+    raise UserError(
+        f"{path}: expected a calibration as .toml, .json, .yaml, .yml, .npz or .qca.txt; export it as one of them"
+    )
 
 
 def _sections(path: Path, values: Any) -> dict[str, Mapping[str, Any]]:

@@ -21,7 +21,7 @@ def parse_qca(text: str) -> dict[str, dict[str, Any]]:
         raise ValueError("it declares entities, which no calibration does")
     try:
         root = ElementTree.fromstring(text)
-        found = [camera for camera in root.iterfind("cameras/camera")]
+        found = root.iterfind("cameras/camera")
         filming = [each for each in found if any(model in each.get("model", "").lower() for model in _MODELS)]
         return {str(camera.get("serial")): _camera(camera) for camera in filming}
     except (ElementTree.ParseError, AttributeError, TypeError) as error:

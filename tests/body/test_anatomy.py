@@ -63,9 +63,7 @@ def test_places_agree_with_anthropometry(free: BodyModel, rest: dict) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("part", ["knee", "ankle", "elbow", "wrist"])
-def test_a_limb_is_cut_at_its_joint_and_halved_at_its_widest(
-    free: BodyModel, rest: dict, side: str, part: str
-) -> None:
+def test_a_limb_is_cut_at_its_joint_and_halved_at_its_widest(free: BodyModel, rest: dict, side: str, part: str) -> None:
     ends = {"knee": ("hip", "ankle"), "ankle": ("knee", "ankle"), "elbow": ("shoulder", "wrist")}
     above, below = ends.get(part, ("elbow", "wrist"))
     joints = dict(zip(JOINT_NAMES, free.rest_joints(MEAN).numpy()))
