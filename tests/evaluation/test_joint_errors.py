@@ -29,7 +29,7 @@ def test_the_truth_has_no_error(truth: np.ndarray) -> None:
 
 
 def test_another_place_is_no_error_of_the_pose(truth: np.ndarray) -> None:
-    figures = joint_errors(truth + [0.3, 0.0, 0.4], truth, ALL, True)
+    figures = joint_errors(truth + np.array([0.3, 0.0, 0.4]), truth, ALL, True)
     assert figures["place"] == pytest.approx(0.5)
     assert figures["mpjpe"] == pytest.approx(0, abs=1e-9) and figures["knee"] == pytest.approx(0, abs=1e-9)
 

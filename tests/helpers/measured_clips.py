@@ -76,7 +76,9 @@ def trc(world: np.ndarray, rate: float, units: str = "m") -> str:
     ]
     scale = {"m": 1, "mm": 1000}[units]
     for number, row in enumerate(world[..., [1, 2, 0]].reshape(len(world), -1) * scale, start=1):
-        lines.append("\t".join([str(number), repr(number / rate), *("" if np.isnan(x) else repr(float(x)) for x in row)]))
+        lines.append(
+            "\t".join([str(number), repr(number / rate), *("" if np.isnan(x) else repr(float(x)) for x in row)])
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -92,14 +94,19 @@ def _toml(K: np.ndarray, size: tuple[int, int]) -> str:
 def _qca(K: np.ndarray, size: tuple[int, int]) -> str:
     """As Qualisys has it: a camera that looks along -z with y up, millimetres, sixty-fourths of pixels."""
     turned = np.diag([1.0, -1.0, -1.0]) @ _ROTATION
-    cells = " ".join(f'r{r + 1}{c + 1}="{turned[r, c]!r}"' for r in range(3) for c in range(3))
-    place = " ".join(f'{axis}="{1000 * value!r}"' for axis, value in zip("xyz", _PLACE))
+    cells = " ".join(f'r{r + 1}{c + 1}="{float(turned[r, c])!r}"' for r in range(3) for c in range(3))
+    place = " ".join(f'{axis}="{1000 * float(value)!r}"' for axis, value in zip("xyz", _PLACE))
     lens = " ".join(f'{kind}Distortion{k}="0.0"' for kind in ("radial", "tangental") for k in (1, 2))
     numbers = {"focalLengthU": K[0, 0], "focalLengthV": K[1, 1], "centerPointU": K[0, 2], "centerPointV": K[1, 2]}
-    optics = " ".join(f'{key}="{64 * value!r}"' for key, value in numbers.items())
+    optics = " ".join(f'{key}="{64 * float(value)!r}"' for key, value in numbers.items())
     return (
-        "<?xml version='1.0' encoding='ASCII'?>\n<calibration><cameras>"
-        '<camera model="Miqus M3" serial="1"/>'
-        f'<camera model="none" serial="cam01"><fov_video left="0" right="{size[0] - 1}" top="0" bottom="{size[1] - 1}"/>'
-        f"<transform {place} {cells}/><intrinsic {optics} {lens}/></camera></cameras></calibration>\n"
-    ).replace("np.float64(", "").replace(')"', '"')
+        (
+            "<?xml version='1.0' encoding='ASCII'?>\n<calibration><cameras>"
+            '<camera model="Miqus M3" serial="1"/>'
+            '<camera model="none" serial="cam01">'
+            f'<fov_video left="0" right="{size[0] - 1}" top="0" bottom="{size[1] - 1}"/>'
+            f"<transform {place} {cells}/><intrinsic {optics} {lens}/></camera></cameras></calibration>\n"
+        )
+        .replace("np.float64(", "")
+        .replace(')"', '"')
+    )
