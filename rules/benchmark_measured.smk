@@ -4,11 +4,6 @@
 #   results/benchmark/real/figures.csv    , results.md                   benchmark_measured
 
 
-def measured_files(wildcards):
-    """The joints of a clip, and where they lie in the world the camera's calibration."""
-    return MEASURED[wildcards.video].inputs
-
-
 rule benchmark_measured_score:
     input:
         prepared=[rules.decode.output.video, rules.pose.output.pose],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,6 +14,7 @@ from pipeline.evaluation.joint_errors import joint_errors
 from pipeline.formats.joint_truth import NAMES, JointTruth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 
@@ -35,10 +38,7 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
     Raises:
         UserError: a file is missing, or no frame was measured.
     """
-    video = VideoInfo.load(paths.video)
-    if video.seconds is None:
-        raise UserError(f"{paths.video}: key 'seconds' is missing: an older file; decode the video again")
-    times = np.array(video.seconds)
+    times = _times(paths)
     known, paired = truth.at(times)
     if not paired.ok.any():
         raise UserError(
@@ -54,6 +54,15 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
         figures = joint_errors(joints, paired.joints, paired.ok, in_camera=truth.K is not None)
         rows += [(name, metric, len(joints), value) for metric, value in figures.items() if np.isfinite(value)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _times(paths: VideoDir) -> np.ndarray:
+    """When each decoded frame is shown in the file, (T,) seconds; of an older result, at the rate that it was made."""
+    video = VideoInfo.load(paths.video)
+    if video.seconds is not None:
+        return np.array(video.seconds)
+    decode = read_provenance(paths.provenance("decode"))
+    return video.source_frames(decode["settings"]) / float(Fraction(decode["facts"]["plays at"]))
 
 
 def _joints(pose: Pose, body_model: str, frames: int, path: object) -> np.ndarray:
