@@ -1,7 +1,7 @@
 # The benchmark over real videos whose joints were measured: config key `measured`. Their fits are those of
 # benchmark_datasets.smk. Path scheme:
 #   results/benchmark/runs/measured/<split>/<row>/<video>/               fit, score
-#   results/benchmark/real/figures.csv    , results.md                   benchmark_measured
+#   results/benchmark/real/figures.csv, results.md                       benchmark_measured
 
 
 rule benchmark_measured_score:
