@@ -49,16 +49,18 @@ _BONES = {
     "pelvis": "pelvis", "spine": "spine2", "thorax": "spine3", "nose": "head", "head_top": "head",
 }  # fmt: skip
 _SIDES = {"r": "right", "l": "left"}
-# Joints at which a limb is cut: those that its axis there runs between, and the axis of the joint in the rest pose.
+# Joints at which a limb is cut: those that its axis there runs between, the axis of the joint in the rest pose, and by
+# how much of the bone above the joint. A cut through the ankle itself is widest at the instep; the middle between the
+# malleoli is found above it, and moved down along the shank.
 _CUTS = {
-    "ankle": ("knee", "ankle", (1.0, 0.0, 0.0)),
-    "elbow": ("shoulder", "wrist", (0.0, 1.0, 0.0)), "wrist": ("elbow", "wrist", (0.0, 0.0, 1.0)),
+    "ankle": ("knee", "ankle", (1.0, 0.0, 0.0), 0.05), "elbow": ("shoulder", "wrist", (0.0, 1.0, 0.0), 0.0),
+    "wrist": ("elbow", "wrist", (0.0, 0.0, 1.0), 0.0),
 }  # fmt: skip
 _REACH = 0.06  # of the stature: no limb is thicker at a joint, measured from its middle
 _EDGE = 0.1  # of the width: what lies this near to the widest place is the epicondyle
 # Shares of the stature: height above the ground, distance from the middle.
-_FRONT_SPINE, _BACK_SPINE = (0.56, 0.07), (0.575, 0.026)  # of the ilium: ASIS and PSIS
-_OVER_SPINES = 0.015  # metres of skin and fat
+_FRONT_SPINE, _BACK_SPINE = (0.565, 0.07), (0.58, 0.026)  # of the ilium: ASIS and PSIS
+_OVER_SPINES = 0.02  # metres of skin and fat; the free body's pelvis is then 0.6 as deep as it is wide
 _ACROMION, _SHOULDER = 0.114, 0.1  # from the middle, of the acromion and of the centre below it
 _KNEE = 0.285  # height of the epicondyles above the ground
 _BELOW_ACROMION = 0.17  # of the distance between both acromia
@@ -169,9 +171,9 @@ class _Finder:
 
     def _cut(self, side: str, part: str) -> np.ndarray:
         """The middle between the widest places of a limb, in the plane through its joint."""
-        above, below, axis = _CUTS[part]
-        centre = self.joint(f"{side}_{part}")
+        above, below, axis, lifted = _CUTS[part]
         along = self.joint(f"{side}_{above}") - self.joint(f"{side}_{below}")
+        centre = self.joint(f"{side}_{part}") + lifted * along
         along /= np.linalg.norm(along)
         axis = np.array(axis) - along * along.dot(axis)
         height = (self.vertices - centre) @ along
@@ -194,7 +196,10 @@ class _Finder:
             weight = length[chosen, None] / length[chosen].sum() / 4  # of two ends, on two sides
             np.add.at(row, np.broadcast_to(tip[chosen], (chosen.sum(), 2)), weight * (1 - share[chosen]))
             np.add.at(row, base[chosen], weight * share[chosen])
-        return row
+        bone = [
+            self.body.J_regressor[JOINT_NAMES.index(f"{side}_{end}")].double().cpu().numpy() for end in (above, below)
+        ]
+        return row - lifted * (bone[0] - bone[1])
 
     def _knee(self, side: str) -> np.ndarray:
         """Halfway through the limb along it, at the height of the epicondyles."""

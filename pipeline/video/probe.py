@@ -24,6 +24,7 @@ from pipeline.video.tool import ffmpeg_binary, open_file, plain
 
 _NO_TIMESTAMP = -(2**63)
 _RAW = ("hevc", "h264", "mpegvideo")  # streams without a container: no timestamps, a rate in their header or 25
+_CUT_AWAY = 4  # flag of a packet that an edit list takes out: it is decoded for what follows, and not shown
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
 
 
@@ -83,6 +84,7 @@ def probe(path: str | Path, image_fps: Fraction = Fraction(30)) -> VideoSource:
         fields=_field_order(path, stream, height, float(seconds or 0)),
         hdr=any(transfer in stream for transfer in _HDR_TRANSFERS),
         focal_mm=_focal(path, kind, told),
+        times=None if kind in _RAW else (timestamps - timestamps[0]) * float(base),
     )
 
 
@@ -167,14 +169,17 @@ def _size(stream: str) -> tuple[int, int]:
 
 def _read_packets(listing: str) -> tuple[Fraction, np.ndarray, int]:
     """Time base, sorted presentation times and the first duration from framecrc's lines
-    `stream, dts, pts, duration, size, crc`."""
+    `stream, dts, pts, duration, size, crc`, and flags where there are any."""
     base = Fraction(1)
     rows = []
     for line in listing.splitlines():
         if line.startswith("#tb 0:"):
             base = Fraction(line.split(":")[1].strip())
         elif line and not line.startswith("#"):
-            rows.append([int(value) for value in line.split(",")[1:4]])
+            cells = line.split(",")
+            flags = re.search(r"F=0x([0-9A-Fa-f]+)", line)
+            if flags is None or not int(flags[1], 16) & _CUT_AWAY:
+                rows.append([int(value) for value in cells[1:4]])
     if not rows:
         return base, np.empty(0, dtype=np.int64), 0
     packets = np.array(rows, dtype=np.int64)

@@ -160,7 +160,7 @@ def test_depth_takes_the_calibrated_camera(tmp_path: Path, focal: str) -> None:
         ("calib.json", "{", None, "damaged"),
         ("calib.yaml", "a: [", None, "damaged"),
         ("calib.json", "[1, 2]", None, "found no camera in it"),
-        ("calib.npz", "", None, "expected a calibration as .toml, .json, .yaml or .yml"),
+        ("calib.npz", "", None, "expected a calibration as"),
         ("calib.json", '{"K": [[5, 0, 3], [0, 5, 2], [0, 0, 1]], "size": [6, 4]}', None, "expected distortion"),
         (
             "calib.json",
