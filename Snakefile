@@ -13,7 +13,8 @@
 #   results/<video>/provenance/, logs/           every stage
 # and results/metrics.csv over all videos        aggregate
 # `snakemake benchmark` and `snakemake benchmark_quick` measure the method on studio clips: results/benchmark/;
-# with --configfile config/datasets.yaml `snakemake benchmark` does so on sequences of public datasets.
+# with --configfile config/datasets.yaml `snakemake benchmark` does so on sequences of public datasets, and with
+# --configfile config/real.yaml on real videos whose joints were measured.
 # `snakemake --cores 1 weights` fetches the weight files of the paper preset (config/paper.yaml) into models/.
 from pathlib import Path
 
@@ -48,6 +49,7 @@ include: "rules/aggregate.smk"
 include: "rules/weights.smk"
 include: "rules/benchmark.smk"
 include: "rules/benchmark_datasets.smk"
+include: "rules/benchmark_measured.smk"
 
 
 report: "pipeline/report/captions/workflow.rst"

@@ -1,5 +1,6 @@
 # The benchmark: snakemake benchmark, snakemake benchmark_quick; config key `benchmark` names the file that says what is
-# run. With the config key `datasets` it is of their sequences (benchmark_datasets.smk), else of studio clips. Path scheme:
+# run. With the config key `datasets` it is of their sequences (benchmark_datasets.smk), with `measured` of real videos
+# (benchmark_measured.smk), else of studio clips. Path scheme:
 #   results/benchmark/clips/<sequence>.mp4, .truth/                      benchmark_clip
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, depth and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
@@ -27,13 +28,14 @@ PREPARED_FILES = [
     f"{PREPARED}/provenance/decode.json",
 ]
 RUN = f"{BENCHMARKS}/runs/{{estimators}}/{{split}}/{{row}}/{{sequence}}"
-if BENCHMARKING and not SEQUENCES and config["body_model"] != "free":
+if BENCHMARKING and not (SEQUENCES or MEASURED) and config["body_model"] != "free":
     raise WorkflowError(
         "config.body_model: the benchmark's people have the free body; leave it at 'free'"
     )
-if SEQUENCES and "benchmark_quick" in sys.argv:
+if (SEQUENCES or MEASURED) and "benchmark_quick" in sys.argv:
     raise WorkflowError(
-        "benchmark_quick: is of studio clips alone; ask for benchmark, or leave out the config key 'datasets'"
+        "benchmark_quick: is of studio clips alone; ask for benchmark, or leave out the config key "
+        f"'{'datasets' if SEQUENCES else 'measured'}'"
     )
 
 

@@ -1,11 +1,12 @@
-# The benchmark over sequences of datasets, where the config names some. What comes before the fit is the workflow's own:
-# each fit is a branch of results/<video>/. Path scheme:
+# The benchmark over sequences of datasets, or real videos with measured joints, where the config names some. What comes
+# before the fit is the workflow's own: each fit is a branch of results/<video>/. Path scheme:
 #   results/benchmark/runs/<dataset>/<split>/<row>/<video>/              fit, evaluate
 #   results/benchmark/datasets/*.csv, figure.png, results.md             benchmark_datasets
 DATASET_OF = {name: clip.dataset for name, clip in SEQUENCES.items()}
+DATASET_OF |= dict.fromkeys(MEASURED, "measured")
 try:
     DATASET_RUNS = (
-        BENCHMARK.dataset_runs(DATASET_OF, BENCHMARK_FILE) if SEQUENCES else []
+        BENCHMARK.dataset_runs(DATASET_OF, BENCHMARK_FILE) if DATASET_OF else []
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -98,12 +99,3 @@ rule benchmark_datasets:
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} {params.page:q} "
         "{params.sequences:q} --log {log:q}"
-
-
-localrules:
-    benchmark,
-
-
-rule benchmark:
-    input:
-        rules.benchmark_datasets.output if SEQUENCES else rules.benchmark_studio.output,

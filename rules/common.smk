@@ -14,7 +14,7 @@ from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
 from pipeline.setup.weights import needed
 from pipeline.workflow import fingerprints, terminal
-from pipeline.workflow.clips import Clips, find_clips, shown
+from pipeline.workflow.clips import Clips, find_clips, found_measured, shown
 from pipeline.workflow.sheet import name_of
 
 # `snakemake weights` needs neither videos nor what it is about to fetch. What is asked for is known to Snakemake only
@@ -48,13 +48,24 @@ def check(config):
 
 
 SEQUENCES = {}  # of datasets, in place of videos
+MEASURED = {}  # real videos with measured joints, in place of those of the folder
 FOUND = Clips()
 try:
     check(config)
+    if config.get("datasets") and config.get("measured"):
+        raise UserError(
+            "config: datasets and measured each take the place of videos; leave one out"
+        )
     if config.get("datasets"):
         from pipeline.datasets.catalog import dataset_clips  # loads torch
 
         SEQUENCES = dataset_clips(config)
+    elif config.get("measured"):
+        from pipeline.datasets.measured import measured_clips
+
+        MEASURED = measured_clips(config)
+        FOUND = found_measured(MEASURED.values(), config, check)
+        MEASURED = {name: MEASURED[name] for name in FOUND.clips}
     elif not (FETCHING or BENCHMARKING or "--unlock" in sys.argv):
         FOUND = find_clips(config, check)
 except UserError as error:

@@ -87,6 +87,11 @@ def render_files(wildcards):
     return [*body_file(wildcards), config_of(wildcards)["render"]["novel_motion"]]
 
 
+def measured_files(wildcards):
+    """The measured joints of a clip, and where they lie in the world the camera's calibration."""
+    return MEASURED[wildcards.video].inputs
+
+
 def benchmark_features(wildcards):
     """The weights of NeuHMR's features, where a row uses them."""
     row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)

@@ -128,6 +128,7 @@ class Benchmark:
 
     page: str
     datasets_page: str | None
+    measured_page: str | None
     studio: Studio
     sequences: dict[str, Sequence]
     simulated: Simulated

@@ -26,7 +26,7 @@ def simulate_camera(truth: Camera, settings: DepthErrors, seed: int) -> Camera:
     factor = np.exp(_one_sided(settings.focal, rng))
     K = np.diag([factor, factor, 1.0]) @ np.asarray(truth.K)
     K[:2, 2] = truth.K[:2, 2]
-    return Camera(K, truth.width, truth.height, f"{SOURCE}, seed {seed}", metric=True)
+    return Camera(K, truth.width, truth.height, f"{SOURCE}, seed {seed}", True, "network")
 
 
 def simulate_depth(

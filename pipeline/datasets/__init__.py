@@ -7,6 +7,8 @@ A reader module has
     sequences(folder)   the names of the sequences in the dataset's folder
     locate(folder, sequence) -> Located    without reading it
     read(folder, sequence, bodies) -> Sequence
+
+Real videos whose joints alone were measured are no sequences of these: measured.py, pose2sim.py.
 """
 
 from pathlib import Path

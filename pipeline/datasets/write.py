@@ -136,7 +136,7 @@ def write_sequence(
         if "depth" in parts:
             with atomic_directory(directory.depth) as folder:
                 _write_depth(folder, sequence, rows, frame)
-        Camera(K, *size, f"{sequence.title}'s calibration", sequence.metric).save(directory.camera)
+        Camera(K, *size, f"{sequence.title}'s calibration", sequence.metric, "dataset").save(directory.camera)
         provenance.save(directory.provenance("depth"))
     if "pose" in parts:
         provenance = Provenance("pose", given)

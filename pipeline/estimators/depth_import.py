@@ -59,7 +59,8 @@ def _camera(path: Path, video: VideoInfo, settings: DepthSettings, provenance: P
     camera = Camera.load(path)
     check_aspect(path, (camera.height, camera.width), video.height, video.width)
     scale = np.diag([video.width / camera.width, video.height / camera.height, 1.0])
-    return Camera(scale @ camera.K, video.width, video.height, f"{path}: {camera.source}", camera.metric)
+    origin = "import" if camera.metric else "guess"
+    return Camera(scale @ camera.K, video.width, video.height, f"{path}: {camera.source}", camera.metric, origin)
 
 
 def _read(file: Path) -> np.ndarray:

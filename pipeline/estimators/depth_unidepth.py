@@ -45,14 +45,15 @@ def _import_model() -> type:
 def estimate(directory: VideoDir, settings: DepthSettings, out: Path, provenance: Provenance) -> Camera:
     """Write metric depth, in metres along z, to out/%06d.png; return the camera.
 
-    K is that of the calibration (video.calibration) or of depth.focal where one is set. `confidence` is the network's
-    estimate of its error, which ranks the pixels of one image: the share depth.unidepth.discard with the largest is
-    left unknown (0).
+    K is that of the calibration (video.calibration) or of the settings (depth.focal, depth.focal_mm) where one is set.
+    The network's goes before the file's metadata, which do not know what stabilisation cuts off. `confidence` is the
+    network's estimate of its error, which ranks the pixels of one image: the share depth.unidepth.discard with the
+    largest is left unknown (0).
     """
     ours = settings.unidepth
     model = load_model(Path(ours.weights), ours.resolution_level, choose_device("unidepth", ours.device))
     frames, video = FrameFolder(directory.frames), VideoInfo.load(directory.video)
-    if settings.focal is None and video.K is None:
+    if settings.focal is None and settings.focal_mm is None and video.K is None:
         camera = _find_camera(model, frames, video, ours.camera_frames, ours.batch, provenance)
     else:
         camera = camera_from_settings(video, settings, provenance)
@@ -110,7 +111,7 @@ def _find_camera(
         provenance.warn(f"the focal length found is {diagonals:.2f} image diagonals, which hardly any camera has")
     if spread > _UNSTEADY:
         provenance.warn(f"the focal length differs by {spread:.0%} between frames; set depth.focal if you know it")
-    return Camera(K, video.width, video.height, f"UniDepthV2, median of {len(each)} frames", metric=True)
+    return Camera(K, video.width, video.height, f"UniDepthV2, median of {len(each)} frames", True, "network")
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.formats.camera import Camera
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.focal import LIKELY_MM, focal_pixels
 from pipeline.runtime.errors import UserError
 
 
@@ -29,6 +30,7 @@ class DepthSettings:
 
     backend: str
     focal: float | None  # px of the decoded frames
+    focal_mm: float | None  # 35-mm equivalent
     focal_diagonals: float
     path: str | None  # import: folder of the user's depth maps
     unidepth: UnidepthSettings
@@ -37,30 +39,44 @@ class DepthSettings:
         for name, value in (("focal", self.focal), ("focal_diagonals", self.focal_diagonals)):
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"settings depth.{name}: expected a number above 0, found {value!r}")
+        if self.focal_mm is not None and not LIKELY_MM[0] <= self.focal_mm <= LIKELY_MM[1]:
+            raise UserError(
+                f"settings depth.focal_mm: expected the 35-mm equivalent, {LIKELY_MM[0]} to {LIKELY_MM[1]} mm (a "
+                f"phone's main camera has about 26, whatever its lens says), found {self.focal_mm:g}"
+            )
+        if self.focal is not None and self.focal_mm is not None:
+            raise UserError("settings depth: focal and focal_mm both tell the focal length; leave one of them out")
 
 
 def camera_from_settings(video: VideoInfo, settings: DepthSettings, provenance: Provenance) -> Camera:
     """The calibrated camera where decode had one; else one with square pixels and its centre in the middle, whose focal
-    length is the user's, or else guessed.
+    length is the user's, or the one in the file's metadata, or else guessed.
 
-    The guess is `focal_diagonals` image diagonals, the usual stand-in (SPEC, CLIFF: one diagonal); one person's
-    image hardly tells it, so distances hold only up to it, and the user is warned.
+    The guess is `focal_diagonals` image diagonals. One person's image hardly tells it, so distances hold only up to it,
+    and the user is warned.
     """
+    width, height = video.width, video.height
     if video.K is not None:
-        if settings.focal is not None:
-            provenance.warn(f"depth.focal is not used: the camera is calibrated ({video.K_source})")
-        return Camera(np.array(video.K), video.width, video.height, f"calibration: {video.K_source}", metric=True)
+        if settings.focal is not None or settings.focal_mm is not None:
+            provenance.warn(f"depth.focal and focal_mm are not used: the camera is calibrated ({video.K_source})")
+        return Camera(np.array(video.K), width, height, f"calibration: {video.K_source}", True, "calibration")
     if settings.focal is not None:
-        focal, source = settings.focal, "focal length given in the settings"
+        focal, source, origin = settings.focal, "focal length given in the settings", "user"
+    elif settings.focal_mm is not None:
+        focal = focal_pixels(settings.focal_mm, width, height)
+        source, origin = f"settings: {settings.focal_mm:g} mm as 35-mm equivalent", "user"
+    elif video.focal_mm is not None:
+        focal = focal_pixels(video.focal_mm, width, height)
+        source, origin = f"the file's metadata: {video.focal_mm:g} mm as 35-mm equivalent", "metadata"
     else:
-        focal = settings.focal_diagonals * math.hypot(video.width, video.height)
-        source = f"guess: focal length = {settings.focal_diagonals:g} x image diagonal"
+        focal = settings.focal_diagonals * math.hypot(width, height)
+        source, origin = f"guess: focal length = {settings.focal_diagonals:g} x image diagonal", "guess"
         provenance.warn(
             f"the focal length is a guess ({focal:.0f} px, {settings.focal_diagonals:g} x the image diagonal), so "
-            "distances from the camera are not metric; set depth.focal if you know it"
+            "distances from the camera are not metric; set depth.focal_mm, the 35-mm equivalent, if you know it"
         )
-    K = np.array([[focal, 0, video.width / 2], [0, focal, video.height / 2], [0, 0, 1]], dtype=np.float64)
-    return Camera(K, video.width, video.height, source, metric=settings.focal is not None)
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
+    return Camera(K, width, height, source, origin != "guess", origin)
 
 
 def intrinsics_from_rays(rays: np.ndarray) -> np.ndarray:

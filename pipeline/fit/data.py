@@ -10,10 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.fit.marks import Sighted
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
@@ -69,6 +71,7 @@ class Clip:
     heldout: np.ndarray  # (T,) bool: frames that only the pose is fitted to, with a frozen avatar
     has_depth: bool
     digest: str  # of all that was read
+    landmarks: Sighted | None = None
     planes: Tensor | None = None  # [T, 3] found of the depth maps' relative errors, see `View.corrected`
 
     def __len__(self) -> int:
@@ -144,7 +147,16 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     heldout = _held_out(seen, settings)
     if not (seen & ~heldout).any():
         heldout[:] = False
-    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest())
+    landmarks = None
+    if settings.use_landmarks and (found := Landmarks.load(directory.landmarks)).names:
+        for values in (found.xy, found.visibility):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        xy, visibility, K = (
+            torch.as_tensor(np.asarray(part), dtype=torch.float32, device=device)
+            for part in (found.xy, found.visibility, camera.K)
+        )
+        landmarks = Sighted(found.names, xy, visibility, K)
+    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks)
 
 
 def _held_out(

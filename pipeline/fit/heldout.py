@@ -10,17 +10,26 @@ from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
 from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
+from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.rendering import render
 from pipeline.fit.settings import FitSettings
-from pipeline.fit.terms import ImageTerms, PoseTerms
+from pipeline.fit.terms import ImageTerms, PoseTerms, landmark_term
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import map_parallel
 
 _COARSE_PART = 0.5  # of the steps, with middling crops
 
 
-def fit_frozen(clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps: float, settings: FitSettings) -> None:
+def fit_frozen(
+    clip: Clip,
+    body: BodyModel,
+    avatar: Avatar,
+    rows: PoseRows,
+    marks: Marks | None,
+    fps: float,
+    settings: FitSettings,
+) -> None:
     """Fit the rows of the held-out frames, which start from what they hold; several frames at a time, one a thread.
 
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
@@ -32,7 +41,7 @@ def fit_frozen(clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps:
         value.grad = None  # what another optimiser left would be stepped along
 
     def fit(frame: int) -> Tensor:
-        return _fit_frame(frame, clip, body, avatar, rows.with_own_rows(), fps, settings)
+        return _fit_frame(frame, clip, body, avatar, rows.with_own_rows(), marks, fps, settings)
 
     frames = np.flatnonzero(clip.heldout).tolist()
     found = track(map_parallel(fit, frames), "held-out poses", len(frames), unit="frame")
@@ -41,7 +50,14 @@ def fit_frozen(clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps:
 
 
 def _fit_frame(
-    frame: int, clip: Clip, body: BodyModel, avatar: Avatar, rows: PoseRows, fps: float, settings: FitSettings
+    frame: int,
+    clip: Clip,
+    body: BodyModel,
+    avatar: Avatar,
+    rows: PoseRows,
+    marks: Marks | None,
+    fps: float,
+    settings: FitSettings,
 ) -> Tensor:  # [75]
     """The row of a frame, fitted; what `rows` holds of it is written."""
     device, views = avatar.means.device, {level: clip.view(frame, level) for level in LEVELS}
@@ -60,6 +76,8 @@ def _fit_frame(
         )
         terms = image_terms(view, views[COARSE], rendered, background, full=True)
         terms |= pose_terms(frame, correction)
+        if marks is not None:
+            terms["landmarks"] = landmark_term(marks, body, avatar.betas, rows, frame, correction, settings)
         torch.stack(list(terms.values())).sum().backward()
         decay = settings.rates.pose_final ** (step / settings.steps.heldout)
         adam.step(touched, factor=settings.rates.heldout * decay)

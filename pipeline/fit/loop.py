@@ -22,6 +22,7 @@ from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import Clip
 from pipeline.fit.growth import Growth
 from pipeline.fit.history import History
+from pipeline.fit.marks import Marks
 from pipeline.fit.objective import Objective
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.schedule import Schedule
@@ -44,6 +45,7 @@ class FitResult:
     clip: Clip  # corrected by what was found of its camera and depth maps
     focal: float  # factor on the focal length
     history: list[dict[str, float]]
+    marks: Marks | None = None  # landmarks on the body, as the fit used them
     facts: dict[str, Any] = field(default_factory=dict)  # what the provenance tells of it
 
 
@@ -83,11 +85,14 @@ class JointFit:
             if checkpoint and (self.step_number % settings.checkpoint_every == 0 or self.step_number == total):
                 save_checkpoint(checkpoint, mark, self.state())
         avatar, betas = unknowns.avatar(settings.sh_degree), unknowns.betas.detach()
-        return FitResult(avatar, unknowns.rows, betas, self.objective.clip, unknowns.focal, self.history.rows)
+        objective = self.objective
+        return FitResult(
+            avatar, unknowns.rows, betas, objective.clip, unknowns.focal, self.history.rows, objective.marks
+        )
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the loop starts."""
-        align(self.unknowns, self.objective.clip, self.fps, self.settings)
+        align(self.unknowns, self.objective.clip, self.objective.marks, self.fps, self.settings)
         self.objective.correct(self.unknowns)
 
     def step(self) -> None:

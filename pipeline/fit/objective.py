@@ -11,10 +11,11 @@ from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.fit.data import COARSE, Clip, View
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.gaussian_part import GaussianPart
+from pipeline.fit.marks import Marks
 from pipeline.fit.rendering import Rendered, draw
 from pipeline.fit.schedule import Plan
 from pipeline.fit.settings import FitSettings
-from pipeline.fit.terms import ImageTerms, PoseTerms
+from pipeline.fit.terms import ImageTerms, PoseTerms, landmark_term
 from pipeline.fit.unknowns import Unknowns
 
 
@@ -36,6 +37,7 @@ class Objective:
 
     Attributes:
         clip: the video, corrected by what was found of its camera and depth maps.
+        marks: landmarks on the body, where the clip has some.
         part: what is captured as CUDA graphs.
     """
 
@@ -44,8 +46,10 @@ class Objective:
         Args:
             unknowns: as they begin: the surface is sampled where their Gaussians are.
         """
-        self.clip, self._weights = clip, settings.weights
+        self.clip, self._weights, self._settings = clip, settings.weights, settings
         body, anchors = unknowns.body, unknowns.gaussians.anchors
+        seen = clip.landmarks
+        self.marks = None if seen is None else Marks.of(seen, body, unknowns.initial_betas, unknowns.rows)
         self._embedding = Embedding(body, unknowns.initial_betas, anchors, settings)
         replays = settings.cuda_graphs and anchors.points.is_cuda
         self.part = GaussianPart(self._embedding, settings, replays)
@@ -65,6 +69,10 @@ class Objective:
         terms = self._image_terms(view, self.clip.view(frame, COARSE), rendered, background, plan.full)
         if plan.poses_move:
             terms |= self._pose_terms(frame, correction)
+            if self.marks is not None:
+                terms["landmarks"] = landmark_term(
+                    self.marks, unknowns.body, unknowns.betas, unknowns.rows, frame, correction, self._settings
+                )
         terms["thickness"] = self._weights.thickness * unknowns.thickness.square().mean()
         terms |= placed.terms
         if unknowns.gaussians.skinning is not None and plan.skinning_moves:
@@ -88,3 +96,5 @@ class Objective:
     def correct(self, unknowns: Unknowns) -> None:
         """See the video by the focal length, and the depth maps without the errors, that were found."""
         self.clip = self.clip.corrected(unknowns.focal, unknowns.planes)
+        if self.marks is not None:
+            self.marks = self.marks.zoomed(unknowns.focal)

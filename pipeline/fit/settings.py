@@ -80,6 +80,7 @@ class Weights:
     ssim: float
     mask: float
     mask_full: float
+    landmarks: float
     depth: float
     depth_2d: float
     depth_3d: float
@@ -109,6 +110,7 @@ class Margins:
     flatness_ratio: float
     tips: float
     depth_epsilon: float
+    landmarks: float
     initial_pose: float
     max_scale: float
 
@@ -129,6 +131,7 @@ class Align:
     middle: int
     sigma_colour: float
     sigma_mask: float
+    sigma_landmark: float
     sigma_depth: float
     sigma_plane: float
     sigma_root: float
@@ -200,6 +203,7 @@ class FitSettings:
     optimise_pose: bool
     refine_betas: bool
     use_depth: bool
+    use_landmarks: bool
     gaussians: int
     opacity: float
     seed: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.body import JOINT_NAMES
+from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.data import View
+from pipeline.fit.marks import Marks, mark_loss
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.rendering import Rendered
 from pipeline.fit.settings import FitSettings
@@ -90,3 +91,20 @@ class PoseTerms:
             apart = (self._rows.params["rows"][frame] - between).square().sum() / (gaps * self._squared_frame_time)
             terms["smooth"] = weights.smooth_correction * apart
         return terms
+
+
+def landmark_term(
+    marks: Marks,
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rows: PoseRows,
+    frame: int,
+    correction: Tensor,  # [75]
+    settings: FitSettings,
+) -> Tensor:  # []
+    """How far a frame's landmarks are from where its pose puts them, weighted; differentiable by the correction."""
+    rotmats, pelvis = rows.apply(frame, correction)
+    rest = body.rest_joints(betas)
+    world = body.world_joints(rotmats[None], betas, (pelvis - rest[0])[None])[0]
+    error, _ = marks.errors(marks.posed(world, rest), marks.xy[frame])
+    return settings.weights.landmarks * mark_loss(error, marks.weights[frame], settings.margins.landmarks)

@@ -2,12 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from pipeline.formats.arrays import check_arrays
 from pipeline.formats.records import check_types, read_json, write_json
 from pipeline.runtime.errors import UserError
+
+Origin = Literal[
+    "calibration",  # a file that the user gave, video.calibration
+    "user",  # settings: depth.focal, depth.focal_mm
+    "metadata",  # the camera wrote it into the video
+    "network",  # estimated with the depth
+    "import",  # beside the user's depth maps
+    "dataset",  # a dataset's, or the studio's
+    "guess",
+]
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class Camera:
     height: int
     source: str  # where K is from, for people: "image diagonal", "studio truth", "unidepth"
     metric: bool  # False: K is a guess, so distances hold only up to the focal length
+    K_source: Origin | None = None  # where K is from, for programs; None: a file that does not tell
 
     def __post_init__(self) -> None:
         check_arrays(f"camera from {self.source}", {"K": self.K}, {"K": (3, 3)})
@@ -32,6 +44,7 @@ class Camera:
                 "height": self.height,
                 "source": self.source,
                 "metric": self.metric,
+                "K_source": self.K_source,
             },
         )
 
@@ -39,9 +52,12 @@ class Camera:
     def load(path: str | Path) -> "Camera":
         values = read_json(path, ("K", "width", "height", "source", "metric"))
         check_types(path, values, {"width": int, "height": int, "source": str, "metric": bool})
+        origin = values.get("K_source")
+        if origin not in (None, *get_args(Origin)):
+            raise UserError(f"{path}: key 'K_source' should be one of {', '.join(get_args(Origin))}, found {origin!r}")
         try:
             K = np.array(values["K"], dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: key 'K' should be 3 x 3 numbers, found {values['K']!r}") from error
         check_arrays(path, {"K": K}, {"K": (3, 3)})
-        return Camera(K, values["width"], values["height"], values["source"], values["metric"])
+        return Camera(K, values["width"], values["height"], values["source"], values["metric"], origin)

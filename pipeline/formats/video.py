@@ -1,5 +1,6 @@
 """video.json: what was decoded."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
@@ -27,6 +28,8 @@ class VideoInfo:
     start: int | None = None  # number in the source, at its constant rate, of the first frame; None: an older file
     K: tuple[tuple[float, ...], ...] | None = None  # 3 x 3 px, of a calibrated camera whose distortion was taken out
     K_source: str | None = None  # the file that tells K
+    focal_mm: float | None = None  # 35-mm equivalent that the camera wrote into the file
+    seconds: tuple[float, ...] | None = None  # time of each frame in the file, from its first on; None: an older file
 
     def save(self, path: str | Path) -> None:
         write_json(path, asdict(self) | {"fps": f"{self.fps.numerator}/{self.fps.denominator}"})
@@ -37,14 +40,18 @@ class VideoInfo:
         types = {key: kind for key, kind in types.items() if isinstance(kind, type)}
         values = read_json(path, tuple(types))
         check_types(path, values, types)
-        optional = {key: values.get(key) for key in ("start", "K", "K_source")}
-        start, K, K_source = optional.values()
+        optional = {key: values.get(key) for key in ("start", "K", "K_source", "focal_mm", "seconds")}
+        start, K, K_source, focal_mm, seconds = optional.values()
         if not (start is None or (type(start) is int and start >= 0)):
             raise UserError(f"{path}: key 'start' should be the number of a frame, found {start!r}")
         if K is not None:
             optional["K"] = _matrix(path, K)
         if (K is None) != (K_source is None) or not (K_source is None or isinstance(K_source, str)):
             raise UserError(f"{path}: key 'K_source' should name the file of K, found {K_source!r}")
+        if not (focal_mm is None or (isinstance(focal_mm, float) and 0 < focal_mm < math.inf)):
+            raise UserError(f"{path}: key 'focal_mm' should be millimetres above 0, found {focal_mm!r}")
+        if seconds is not None:
+            optional["seconds"] = _times(path, seconds, values["frames"])
         try:
             fps = Fraction(values["fps"])
         except (ValueError, ZeroDivisionError) as error:
@@ -65,6 +72,15 @@ class VideoInfo:
             told = decode["start"]
             start = round(Fraction(told.removesuffix("s")) * self.fps * step) if isinstance(told, str) else int(told)
         return start + step * np.arange(self.frames)
+
+
+def _times(path: str | Path, values: Any, frames: int) -> tuple[float, ...]:
+    try:
+        seconds = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: key 'seconds' should be a list of numbers, found {values!r}") from error
+    check_arrays(path, {"seconds": seconds}, {"seconds": (frames,)})
+    return tuple(seconds.tolist())
 
 
 def _matrix(path: str | Path, values: Any) -> tuple[tuple[float, ...], ...]:

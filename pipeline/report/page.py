@@ -14,6 +14,7 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.focal import focal_text
 from pipeline.report.media import Medium, picture, video
 from pipeline.runtime.errors import UserError
 
@@ -95,8 +96,7 @@ def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None) -> li
         ("Source", Path(info.source).name),
         ("Frames", f"{info.frames} of {info.width} by {info.height} px, {fps}, {float(info.frames / info.fps):.1f} s"),
     ]
-    scale = "" if camera.metric else "; not metric"
-    facts.append(("Focal length", f"{camera.K[0, 0]:.0f} px ({camera.source}{scale})"))
+    facts.append(("Focal length", focal_text(camera)))
     known = dict(fit.facts) if fit else {}
     counts = [
         f"{known[key]} {text}"

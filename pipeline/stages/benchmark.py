@@ -1,4 +1,4 @@
-"""benchmark: the tables, the figure and the page of a benchmark, of studio clips or of sequences of datasets."""
+"""benchmark: the tables and the page of a benchmark, of studio clips, sequences of datasets or measured videos."""
 
 import argparse
 import logging
@@ -12,19 +12,27 @@ from pipeline.accuracy.datasets import describe, write_dataset_page
 from pipeline.accuracy.figure import draw_figure
 from pipeline.accuracy.gains import gains
 from pipeline.accuracy.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
+from pipeline.accuracy.measured_page import (
+    describe_measured,
+    gather_measured,
+    section_of,
+    with_section,
+    write_measured,
+)
 from pipeline.accuracy.page import write_page
 from pipeline.accuracy.settings import SIMULATED, Benchmark, Run, load_benchmark
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 
-HELP = """Gather the fits of a benchmark into tables in the paper's layout. The targets benchmark and benchmark_quick of
-Snakemake make the fits, and run this last.
+HELP = """Gather the fits of a benchmark into tables, in the paper's layout where it has one. The targets benchmark and
+benchmark_quick of Snakemake make the fits, and run this last.
 
 reads   FOLDER/runs/<estimators>/<split>/<row>/<sequence>/ of all runs that the benchmark's file names
 writes  FOLDER/figures.csv (all figures), motion.csv, rendering.csv, gains.csv, figure.png, results.md, and with --page
         a copy of the last two for the documentation; with --quick all into FOLDER/quick/; with --sequence all but
-        gains.csv into FOLDER/datasets/"""
+        gains.csv into FOLDER/datasets/; with --measured FOLDER/real/figures.csv and results.md, and a section of the
+        page"""
 log = logging.getLogger(__name__)
 
 
@@ -38,11 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sequence", nargs=2, action="append", default=[], metavar=("DATASET", "VIDEO"),
         help="a sequence of a dataset, results/<VIDEO>; given once for each, the tables are of them",
     )  # fmt: skip
+    part.add_argument(
+        "--measured", action="append", default=[], metavar="VIDEO",
+        help="a real video with measured joints, likewise",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     benchmark = load_benchmark(args.benchmark)
-    if args.sequence:
+    if args.measured:
+        _of_measured(args, benchmark, args.measured)
+    elif args.sequence:
         _of_datasets(args, benchmark, {video: dataset for dataset, video in args.sequence})
     else:
         _of_studio(args, benchmark)
@@ -89,6 +103,19 @@ def _of_datasets(args: argparse.Namespace, benchmark: Benchmark, datasets: dict[
     log.info("benchmark: %d fits of %d sequences; %s", len(runs), len(sequences), out / "results.md")
 
 
+def _of_measured(args: argparse.Namespace, benchmark: Benchmark, videos: list[str]) -> None:
+    runs = benchmark.dataset_runs(dict.fromkeys(videos, "measured"), args.benchmark)
+    table = gather_measured(args.folder, runs)
+    out = args.folder / "real"
+    _write_tables(out, {"figures.csv": table})
+    section = write_measured(table, benchmark, describe_measured(args.folder, runs, table))
+    _write(out / "results.md", f"# Results on real video\n\n{section}\n")
+    if args.page:
+        there = args.page.read_text(encoding="utf-8") if args.page.is_file() else "# Results\n\n"
+        _write(args.page, with_section(there, section))
+    log.info("benchmark: %d fits of %d clips; %s", len(runs), len(videos), out / "results.md")
+
+
 def _write_tables(out: Path, parts: dict[str, pd.DataFrame]) -> None:
     for name, part in parts.items():
         with atomic_path(out / name) as temporary:
@@ -96,13 +123,17 @@ def _write_tables(out: Path, parts: dict[str, pd.DataFrame]) -> None:
 
 
 def _write_pages(out: Path, page: Path | None, text: Callable[[str], str]) -> None:
-    """results.md beside its figure, and a copy of both where `page` says; `text` takes the figure's name."""
+    """results.md beside its figure, and a copy of both where `page` says; `text` takes the figure's name.
+
+    What the page says of real video is of another benchmark, and stays.
+    """
     _write(out / "results.md", text("figure.png"))
     if page:
+        section = section_of(page.read_text(encoding="utf-8")) if page.is_file() else None
         beside = page.with_suffix(".png")
         with atomic_path(beside) as temporary:
             shutil.copyfile(out / "figure.png", temporary)
-        _write(page, text(beside.name))
+        _write(page, with_section(text(beside.name), section) if section else text(beside.name))
 
 
 def _padding(folder: Path, run: Run) -> float:

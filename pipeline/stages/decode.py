@@ -6,6 +6,7 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from pipeline.formats.atomic import atomic_directory
@@ -20,6 +21,7 @@ from pipeline.video.decode import DecodeSettings, announce, count_frames, read_f
 from pipeline.video.probe import probe
 from pipeline.video.shots import choose_shot, describe, split_shots, tell_shots
 from pipeline.video.source import VideoSource, what_is_changed
+from pipeline.video.times import frame_times
 
 HELP = """Decode a video once, for every stage after: upright, at a constant frame rate.
 
@@ -48,7 +50,10 @@ def run(args: argparse.Namespace) -> None:
     for told in what_is_changed(source):
         provenance.warn(told)
     announce(source, settings, provenance.warn)
-    calibration = None if settings.calibration is None else read_calibration(settings.calibration, settings.camera)
+    whole = (source.width, source.height)
+    calibration = (
+        None if settings.calibration is None else read_calibration(settings.calibration, settings.camera, whole)
+    )
     undistort = None
     directory = VideoDir(args.directory)
     looks, size = [], (0, 0)
@@ -71,8 +76,10 @@ def run(args: argparse.Namespace) -> None:
     played = source.fps if settings.capture_fps is None else Fraction(settings.capture_fps).limit_denominator(1001)
     fps = played / settings.step
     start = first + shot.start * settings.step
-    K = (tuple(map(tuple, undistort.K.tolist())), calibration.source) if undistort else ()
-    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, *K)
+    told = {"focal_mm": source.focal_mm, "seconds": tuple(np.round(frame_times(source, settings, shot), 6).tolist())}
+    if undistort:
+        told |= {"K": tuple(map(tuple, undistort.K.tolist())), "K_source": calibration.source}
+    info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, **told)
     info.save(directory.video)
     provenance.facts = {
         "frames in the file": source.frames,
@@ -83,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
         "plays at": f"{source.fps}",
         "shots": [[first + each.start * settings.step, first + each.stop * settings.step] for each in shots],
         "lens distortion": f"taken out, by {calibration.source}" if calibration else "not known",
+        "focal length in the metadata": f"{source.focal_mm:g} mm as 35-mm equivalent" if source.focal_mm else "none",
         "start": start,
         "stop": first + shot.stop * settings.step,
     }

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
     if settings.optimise_pose:
-        fit_frozen(result.clip, body, result.avatar, result.rows, pose.fps, settings)
+        fit_frozen(result.clip, body, result.avatar, result.rows, result.marks, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
 
     provenance.facts |= result.facts | {

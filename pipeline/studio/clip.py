@@ -148,7 +148,7 @@ def _in_camera(
 
 
 def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> None:
-    Camera(camera.K, camera.width, camera.height, "studio truth", metric=True).save(path)
+    Camera(camera.K, camera.width, camera.height, "studio truth", True, "dataset").save(path)
     if main is not None:
         viewmats = camera.viewmats @ np.linalg.inv(main.viewmats)
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"viewmats": viewmats.tolist()})

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from pipeline.formats.images import IMAGE_KINDS, MOST_PIXELS
 from pipeline.runtime.errors import UserError
+from pipeline.video.lens import focal_in_exif
 from pipeline.video.source import VideoSource
 from pipeline.video.suffixes import image_files
 
@@ -20,7 +21,9 @@ def probe_images(folder: Path, fps: Fraction) -> VideoSource:
     """Look into a folder that holds an image. Raises a UserError where the first is damaged or too large."""
     files = image_files(folder)
     width, height = _size(files[0])
-    return VideoSource(folder, fps, True, len(files), width, height, images=tuple(files))
+    with _opened(files[0]) as image:
+        focal_mm = focal_in_exif(image)
+    return VideoSource(folder, fps, True, len(files), width, height, images=tuple(files), focal_mm=focal_mm)
 
 
 def read_images(files: Sequence[Path], longest_side: int | None) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.runtime.errors import UserError
 from pipeline.video.images import probe_images
 from pipeline.video.interlace import FieldOrder, order_in_header, order_in_pictures
+from pipeline.video.lens import focal_in_tracks, focal_told
 from pipeline.video.rates import STANDARD_RATES, close_gaps, frame_rate
 from pipeline.video.source import VideoSource
 from pipeline.video.suffixes import IMAGE_SUFFIXES, is_image_folder
@@ -23,6 +24,7 @@ from pipeline.video.tool import ffmpeg_binary, open_file, plain
 
 _NO_TIMESTAMP = -(2**63)
 _RAW = ("hevc", "h264", "mpegvideo")  # streams without a container: no timestamps, a rate in their header or 25
+_CUT_AWAY = 4  # flag of a packet that an edit list takes out: it is decoded for what follows, and not shown
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")  # PQ and HLG
 
 
@@ -81,12 +83,20 @@ def probe(path: str | Path, image_fps: Fraction = Fraction(30)) -> VideoSource:
         rotation=turned,
         fields=_field_order(path, stream, height, float(seconds or 0)),
         hdr=any(transfer in stream for transfer in _HDR_TRANSFERS),
+        focal_mm=_focal(path, kind, told),
+        times=None if kind in _RAW else (timestamps - timestamps[0]) * float(base),
     )
 
 
 def _field_order(path: Path, stream: str, height: int, seconds: float) -> FieldOrder | None:
     """As the header tells, or else the pictures: a header that says "progressive" may be of a careless conversion."""
     return order_in_header(stream) or order_in_pictures(path, height, seconds)
+
+
+def _focal(path: Path, kind: str, told: str) -> float | None:
+    """The 35-mm equivalent that the camera wrote, mm."""
+    found = focal_told(_of_input(told))
+    return focal_in_tracks(path) if found is None and "mov" in kind else found
 
 
 def _check_kind(path: Path, told: str) -> str:
@@ -126,10 +136,14 @@ def _refuse(path: Path) -> NoReturn:
     raise UserError(f"{path}: expected a video, found a still image ({kind}); give a video file, or a folder of images")
 
 
+def _of_input(told: str) -> str:
+    """The part of ffmpeg's account that is about the file."""
+    return re.split(r"^(?:Stream mapping|Output #0)", told, maxsplit=1, flags=re.MULTILINE)[0]
+
+
 def _stream_block(told: str) -> str:
     """What ffmpeg says of the first picture stream of the input."""
-    told = re.split(r"^(?:Stream mapping|Output #0)", told, maxsplit=1, flags=re.MULTILINE)[0]
-    for block in re.split(r"^(?=  Stream #)", told, flags=re.MULTILINE)[1:]:
+    for block in re.split(r"^(?=  Stream #)", _of_input(told), flags=re.MULTILINE)[1:]:
         if re.search(r": Video: (?!.*\(attached pic\))", block.splitlines()[0]):
             return block
     return ""
@@ -155,14 +169,17 @@ def _size(stream: str) -> tuple[int, int]:
 
 def _read_packets(listing: str) -> tuple[Fraction, np.ndarray, int]:
     """Time base, sorted presentation times and the first duration from framecrc's lines
-    `stream, dts, pts, duration, size, crc`."""
+    `stream, dts, pts, duration, size, crc`, and flags where there are any."""
     base = Fraction(1)
     rows = []
     for line in listing.splitlines():
         if line.startswith("#tb 0:"):
             base = Fraction(line.split(":")[1].strip())
         elif line and not line.startswith("#"):
-            rows.append([int(value) for value in line.split(",")[1:4]])
+            cells = line.split(",")
+            flags = re.search(r"F=0x([0-9A-Fa-f]+)", line)
+            if flags is None or not int(flags[1], 16) & _CUT_AWAY:
+                rows.append([int(value) for value in cells[1:4]])
     if not rows:
         return base, np.empty(0, dtype=np.int64), 0
     packets = np.array(rows, dtype=np.int64)

@@ -1,8 +1,10 @@
 """A video before it is decoded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.video.interlace import FieldOrder
 from pipeline.video.rates import Gaps
@@ -24,6 +26,9 @@ class VideoSource:
     fields: FieldOrder | None = None  # None: not interlaced
     hdr: bool = False  # PQ or HLG: must be tone-mapped to look right on disk
     images: tuple[Path, ...] = ()  # of a folder of images, in order; of a file none
+    focal_mm: float | None = None  # 35-mm equivalent that the camera wrote; None: it did not
+    # (N,) seconds of each frame in the file, from the first on; None where it does not tell them
+    times: np.ndarray | None = field(default=None, compare=False)
 
 
 def what_is_changed(source: VideoSource) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakemake.io import PeriodicityDetector
 
@@ -16,9 +16,13 @@ from pipeline.runtime.settings import check_config, merged
 from pipeline.video.suffixes import VIDEO_SUFFIXES, is_image_folder
 from pipeline.workflow.sheet import Row, name_of, read_sheet
 
+if TYPE_CHECKING:
+    from pipeline.datasets.measured import MeasuredClip  # half a second that other runs do not pay
+
 RESERVED = ("benchmark", "logs", "metrics.csv")  # of results/
 _COMPANIONS = (".truth",)  # folders beside a studio clip
 _periodic = PeriodicityDetector()
+Check = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Clips:
     skipped: list[str] = field(default_factory=list)  # no video, or none that was asked for
 
 
-def find_clips(config: Mapping[str, Any], check: Callable[[Mapping[str, Any]], None] = check_config) -> Clips:
+def find_clips(config: Mapping[str, Any], check: Check = check_config) -> Clips:
     """Look for the clips of a run.
 
     Args:
@@ -83,6 +87,24 @@ def find_clips(config: Mapping[str, Any], check: Callable[[Mapping[str, Any]], N
             found.clips[row.name] = Clip(row.name, row.path, own)
         else:
             found.refused.append(f"{shown(row.path)}: {reason}")
+    return found
+
+
+def found_measured(clips: Iterable[MeasuredClip], config: Mapping[str, Any], check: Check = check_config) -> Clips:
+    """Real videos with measured joints as the clips of a run; arguments and what is refused as `find_clips` has it."""
+    found = Clips()
+    for clip in clips:
+        own = merged(config, clip.overlay)
+        reason = why_refused(clip.name, clip.video)
+        if reason is None:
+            try:
+                check(own)
+            except UserError as error:
+                reason = str(error)
+        if reason is None:
+            found.clips[clip.name] = Clip(clip.name, clip.video, own)
+        else:
+            found.refused.append(f"{shown(clip.video)}: {reason}")
     return found
 
 

@@ -21,10 +21,11 @@ COLUMNS = {
     "camera": "video.camera",
     "person": "masks.person",
     "focal": "depth.focal",
+    "focal_mm": "depth.focal_mm",
     "height": "pose.height",
 }
 _TEXT = ("video.calibration", "video.camera")  # a camera named 1 is text
-_OF_THE_RUN = ("videos", "results", "sheet", "benchmark", "datasets", "container")  # the same for all clips
+_OF_THE_RUN = ("videos", "results", "sheet", "benchmark", "datasets", "measured", "container")  # the same for all clips
 
 
 @dataclass(frozen=True)

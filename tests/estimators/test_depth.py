@@ -65,11 +65,11 @@ def ramp(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
 # The camera
 
 
-def test_without_a_backend_the_focal_length_is_the_diagonal(directory: VideoDir) -> None:
+def test_without_a_backend_the_focal_length_is_a_guess(directory: VideoDir) -> None:
     assert depth(directory) == 0
     camera = Camera.load(directory.camera)
-    np.testing.assert_allclose(camera.K, [[50, 0, 20], [0, 50, 15], [0, 0, 1]])
-    assert (camera.width, camera.height, camera.metric) == (WIDTH, HEIGHT, False)
+    np.testing.assert_allclose(camera.K, [[32.5, 0, 20], [0, 32.5, 15], [0, 0, 1]])  # 0.65 diagonals
+    assert (camera.width, camera.height, camera.metric, camera.K_source) == (WIDTH, HEIGHT, False, "guess")
     assert "diagonal" in camera.source
     assert not directory.depth.exists()
     (warning,) = read_provenance(directory.provenance("depth"))["warnings"]
@@ -85,8 +85,17 @@ def test_a_known_focal_length_is_no_guess(directory: VideoDir) -> None:
     assert depth(directory, "focal: 61") == 0
     camera = Camera.load(directory.camera)
     assert camera.K[0, 0] == camera.K[1, 1] == 61
-    assert camera.metric
+    assert (camera.metric, camera.K_source) == (True, "user")
     assert "settings" in camera.source
+    assert read_provenance(directory.provenance("depth"))["warnings"] == []
+
+
+def test_a_known_equivalent_is_no_guess(directory: VideoDir) -> None:
+    assert depth(directory, "focal_mm: 26") == 0
+    camera = Camera.load(directory.camera)
+    assert camera.K[0, 0] == camera.K[1, 1] == pytest.approx(26 / np.hypot(36, 24) * 50)
+    assert (camera.metric, camera.K_source) == (True, "user")
+    assert "26 mm" in camera.source
     assert read_provenance(directory.provenance("depth"))["warnings"] == []
 
 
@@ -95,6 +104,9 @@ def test_a_known_focal_length_is_no_guess(directory: VideoDir) -> None:
     [
         ("focal: -3", "settings depth.focal: expected a number above 0, found -3"),
         ("focal: wide", "settings depth.focal: expected float or null, found 'wide'"),
+        ("focal_mm: 4.2", "settings depth.focal_mm: expected the 35-mm equivalent, 8 to 800 mm"),
+        ("focal_mm: 1400", "35-mm equivalent, 8 to 800 mm"),
+        ("{focal: 900, focal_mm: 26}", "focal and focal_mm both tell the focal length; leave one of them out"),
         ("focal_diagonals: 0", "settings depth.focal_diagonals: expected a number above 0, found 0.0"),
         ("backend: magic", "'magic' is not known; choose one of import, none"),
         ("backend: ../none", "'../none' is not known"),
@@ -132,7 +144,7 @@ def test_maps_are_imported(directory: VideoDir, tmp_path: Path, maps: Path, suff
     assert len(found) == FRAMES
     for index in range(FRAMES):
         np.testing.assert_allclose(found[index], ramp() + index * (ramp() > 0), atol=6e-4)
-    assert not Camera.load(directory.camera).metric
+    assert Camera.load(directory.camera).K_source == "guess"
 
 
 def write_exr(path: Path, image: np.ndarray, kind: int = 2, compression: int = 3) -> None:
@@ -208,7 +220,7 @@ def test_a_calibrated_camera_goes_before_the_one_beside_the_maps(
     assert depth(directory, import_from(tmp_path)) == 0
     camera = Camera.load(directory.camera)
     assert camera.K.tolist() == [list(row) for row in K]
-    assert camera.source == "calibration: calib.toml"
+    assert (camera.source, camera.K_source) == ("calibration: calib.toml", "calibration")
 
 
 def test_the_camera_beside_the_maps_is_scaled_to_the_frames(directory: VideoDir, tmp_path: Path, maps: Path) -> None:
@@ -221,6 +233,7 @@ def test_the_camera_beside_the_maps_is_scaled_to_the_frames(directory: VideoDir,
     np.testing.assert_allclose(camera.K, [[55, 0, 21], [0, 54, 14.5], [0, 0, 1]])
     assert (camera.width, camera.height, camera.metric) == (WIDTH, HEIGHT, True)
     assert "lidar phone" in camera.source
+    assert camera.K_source == "import"
     # A point keeps its place in the picture, as a share of it.
     point = np.array([0.3, -0.2, 2.0])
     there, here = K @ point, camera.K @ point

@@ -437,6 +437,8 @@ def test_bytes_are_no_json(tmp_path: Path) -> None:
         ("width", "640", "key 'width' should be int, found '640'"),
         ("height", True, "key 'height' should be int, found True"),
         ("metric", 1, "key 'metric' should be bool, found 1"),
+        ("K_source", "magic", "key 'K_source' should be one of calibration, user, metadata"),
+        ("K_source", [], "key 'K_source' should be one of"),
     ],
 )
 def test_a_wrong_camera_is_told(tmp_path: Path, key: str, value: object, told: str) -> None:
@@ -447,6 +449,16 @@ def test_a_wrong_camera_is_told(tmp_path: Path, key: str, value: object, told: s
         Camera.load(file)
     assert told in str(raised.value)
     assert str(raised.value).startswith(f"{file}: ")
+
+
+def test_a_camera_comes_back_and_older_ones_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "camera.json"
+    Camera(np.eye(3), 640, 480, "26 mm", True, "metadata").save(file)
+    assert Camera.load(file).K_source == json.loads(file.read_text())["K_source"] == "metadata"
+    values = json.loads(file.read_text())
+    del values["K_source"]
+    file.write_text(json.dumps(values))
+    assert Camera.load(file).K_source is None
 
 
 @pytest.mark.parametrize(
@@ -461,6 +473,8 @@ def test_a_wrong_camera_is_told(tmp_path: Path, key: str, value: object, told: s
         ("start", -2, "key 'start' should be the number of a frame, found -2"),
         ("K", [[1, 2], [3]], "key 'K' should be 3 x 3 numbers"),
         ("K", [[1, 0], [0, 1]], "key 'K'"),
+        ("focal_mm", "26", "key 'focal_mm' should be millimetres above 0, found '26'"),
+        ("focal_mm", -26.0, "key 'focal_mm' should be millimetres above 0"),
         ("K_source", "calib.toml", "key 'K_source' should name the file of K"),
     ],
 )
@@ -476,11 +490,12 @@ def test_a_wrong_video_record_is_told(tmp_path: Path, key: str, value: object, t
 def test_a_video_record_comes_back_and_older_ones_are_read(tmp_path: Path) -> None:
     file = tmp_path / "video.json"
     K = ((500.0, 0.0, 320.5), (0.0, 500.0, 240.5), (0.0, 0.0, 1.0))
-    info = VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0, 12, K, "calib.toml")
+    info = VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0, 12, K, "calib.toml", 26.0)
     info.save(file)
     assert VideoInfo.load(file) == info
     values = json.loads(file.read_text())
-    file.write_text(json.dumps({key: value for key, value in values.items() if key not in ("start", "K", "K_source")}))
+    later = ("start", "K", "K_source", "focal_mm")
+    file.write_text(json.dumps({key: value for key, value in values.items() if key not in later}))
     assert VideoInfo.load(file) == VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0)
 
 

@@ -8,7 +8,6 @@ import torch
 
 from pipeline.avatar import Avatar, render_avatar
 from pipeline.body import load_body
-from pipeline.estimators.smplify.landmark_map import landmark_map
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_frame, write_mask
@@ -18,6 +17,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.landmarks.on_body import landmark_map
 
 FPS = Fraction(30)
 DISTANCE = 3.0  # metres
@@ -99,7 +99,7 @@ def make_clip(
         write_mask(paths.masks / f"{frame:06d}.png", mask)
         write_mask(truth_folder / "masks" / f"{frame:06d}.png", mask)
     truth.save(truth_folder / "pose.npz")
-    Camera(truth.K, size, size, "image diagonal", False).save(paths.camera)
+    Camera(truth.K, size, size, "image diagonal", False, "guess").save(paths.camera)
     VideoInfo(f"videos/{name}.mp4", "0" * 64, FPS, size, size, frames, 0).save(paths.video)
     noisy(truth, 0.10, "mediapipe", 1).save(paths.pose_init)
     noisy(truth, 0.02, "fit", 2).save(paths.pose_refined)

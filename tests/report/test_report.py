@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from PIL import Image
 from pipeline.__main__ import main
 from pipeline.evaluation.summary import number
 from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
+from pipeline.formats.camera import Camera, Origin
 from pipeline.formats.paths import VideoDir
 from pipeline.report import figures, sections
+from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -102,6 +105,7 @@ def test_the_page_holds_the_figures(clip):
         if row.split == (HELD_OUT if row.when == "avatar" else "all"):
             assert number(row.value) in page.text, row
     assert "held-out" in page.text
+    assert "guessed: 29 mm as 35-mm equivalent, 70 px" in page.text
     assert "studio truth (synthetic), 10 of 10 frames; 24 SMPL joints, pelvis-aligned" in page.text
     assert re.search("LPIPS \\W \\W not measured", page.text)
 
@@ -127,6 +131,31 @@ def test_pictures_and_runs_are_there(clip):
     assert "2 people; <b> & so on" in page.text  # escaped in the source, or it would be a tag
     assert "b" in page.tags and "<b> & so on" not in clip.report.read_text(encoding="utf-8")
     assert "avatar_posed_000001.ply … avatar_posed_000004.ply (2 files) 2.4 MB" in page.text
+
+
+@pytest.mark.parametrize(
+    ("origin", "metric", "told"),
+    [
+        (
+            "guess",
+            False,
+            "guessed: 26 mm as 35-mm equivalent, 955 px; most cameras are within a fifth of it, and the dist",
+        ),
+        ("metadata", True, "read from the file's metadata: 26 mm as 35-mm equivalent, 955 px; where the camera stabil"),
+        ("calibration", True, "calibrated: 26 mm as 35-mm equivalent, 955 px (where)"),
+        ("user", True, "given in the settings: 26 mm as 35-mm equivalent, 955 px"),
+        (None, True, "26 mm as 35-mm equivalent, 955 px (where)"),
+        (None, False, "26 mm as 35-mm equivalent, 955 px (where; the distance may be off as much as it is)"),
+    ],
+)
+def test_the_focal_length_is_told_in_plain_words(origin, metric, told):
+    text = focal_text(Camera(np.diag([955.0, 955.0, 1.0]), 1280, 720, "where", metric, origin))
+    assert text.startswith(told) if origin in ("guess", "metadata") else text == told
+
+
+@pytest.mark.parametrize("origin", get_args(Origin))
+def test_each_origin_of_the_camera_has_its_words(origin):
+    assert "1280 px" in focal_text(Camera(np.diag([1280.0, 1280.0, 1.0]), 1280, 720, "where", True, origin))
 
 
 @pytest.mark.parametrize("people, shown", [(1, False), (2, True)])

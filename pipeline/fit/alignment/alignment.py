@@ -22,10 +22,12 @@ from torch import Tensor
 
 from pipeline.body import BodyModel
 from pipeline.fit.alignment.evidence import Known, Outline, linearise
+from pipeline.fit.alignment.landmarks import landmark_equations
 from pipeline.fit.alignment.normal import normal_equations
 from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
 from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
+from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import Align, FitSettings
 from pipeline.fit.unknowns import Unknowns
@@ -49,13 +51,13 @@ class _Look(NamedTuple):
     shown: Tensor  # [N]
 
 
-def align(unknowns: Unknowns, clip: Clip, fps: float, settings: FitSettings) -> None:
+def align(unknowns: Unknowns, clip: Clip, marks: Marks | None, fps: float, settings: FitSettings) -> None:
     """Move poses, thickness, focal length and depth maps' planes to where the joint optimisation starts.
 
     The corrections that it finds become those that the priors pull back to.
     """
     alignment = Alignment(
-        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, settings.align, fps, settings.seed
+        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, marks, settings.align, fps, settings.seed
     )
     alignment.run()
     with torch.no_grad():
@@ -76,7 +78,15 @@ class Alignment:
     """
 
     def __init__(
-        self, clip: Clip, body: BodyModel, betas: Tensor, rows: PoseRows, settings: Align, fps: float, seed: int
+        self,
+        clip: Clip,
+        body: BodyModel,
+        betas: Tensor,
+        rows: PoseRows,
+        marks: Marks | None,
+        settings: Align,
+        fps: float,
+        seed: int,
     ) -> None:
         """
         Args:
@@ -84,7 +94,7 @@ class Alignment:
             fps: of the clip.
             seed: of the points' places.
         """
-        self.clip, self.rows, self.settings = clip, rows, settings
+        self.clip, self.rows, self.marks, self.settings = clip, rows, marks, settings
         self.surface = Surface(body, betas, seed)
         self.frames = rows.frames.tolist()
         self.thickness = betas.new_zeros(24)
@@ -154,7 +164,14 @@ class Alignment:
         seen = torch.stack(shown).sum(0)
         total = sum(part * colour for part, colour in zip(shown, colours))
         self._known = Known(total / seen.clamp(min=1e-6), seen, self._known.hairy)
-        self._solve(torch.stack(hessians), torch.stack(gradients))
+        hessian, gradient = torch.stack(hessians), torch.stack(gradients)
+        if self.marks is not None:
+            frames, surface = self.rows.frames, self.surface
+            told = landmark_equations(
+                self.marks, frames, skeletons, surface.rest_joints, surface.subtree, self.settings
+            )
+            hessian, gradient = hessian + told[0], gradient + told[1]
+        self._solve(hessian, gradient)
 
     def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
         frame = self.frames[position]

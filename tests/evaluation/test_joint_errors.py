@@ -1,0 +1,91 @@
+"""Errors against measured joints: closed forms."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from pipeline.evaluation.joint_errors import angles, best_rotation, joint_errors
+from pipeline.formats.joint_truth import NAMES
+
+FRAMES = 6
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    """A body that moves, four metres before the camera, (T, 12, 3)."""
+    rng = np.random.default_rng(0)
+    still = rng.normal(0, 0.4, (12, 3))
+    return still + rng.normal(0, 0.1, (FRAMES, 12, 3)) + [0.5, -0.2, 4.0]
+
+
+ALL = np.ones((FRAMES, 12), bool)
+
+
+def test_the_truth_has_no_error(truth: np.ndarray) -> None:
+    for in_camera in (True, False):
+        figures = joint_errors(truth, truth, ALL, in_camera)
+        assert max(value for value in figures.values() if np.isfinite(value)) < 1e-5
+        assert np.isnan(figures["place"]) == (not in_camera)
+
+
+def test_another_place_is_no_error_of_the_pose(truth: np.ndarray) -> None:
+    figures = joint_errors(truth + np.array([0.3, 0.0, 0.4]), truth, ALL, True)
+    assert figures["place"] == pytest.approx(0.5)
+    assert figures["mpjpe"] == pytest.approx(0, abs=1e-9) and figures["knee"] == pytest.approx(0, abs=1e-9)
+
+
+def test_an_error_has_a_part_along_the_ray_and_one_across(truth: np.ndarray) -> None:
+    wrist = NAMES.index("r_wrist")
+    ray = truth[:, wrist] / np.linalg.norm(truth[:, wrist], axis=1, keepdims=True)
+    aside = np.cross(ray, [0, 1.0, 0])
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    found = truth.copy()
+    found[:, wrist] += -0.12 * ray + 0.05 * aside
+    figures = joint_errors(found, truth, ALL, True)
+    assert figures["along"] == pytest.approx(120 / 12) and figures["across"] == pytest.approx(50 / 12)
+    assert figures["mpjpe"] == pytest.approx(130 / 12)
+
+
+def test_a_world_is_turned_once_for_the_whole_clip(truth: np.ndarray) -> None:
+    world = truth @ Rotation.from_euler("xyz", [20, 130, -40], degrees=True).as_matrix().T + [3.0, 1.0, 0.0]
+    assert joint_errors(truth, world, ALL, False)["mpjpe"] < 1e-9
+    assert joint_errors(truth, world, ALL, True)["mpjpe"] > 300
+    # What turns from frame to frame is an error, which a similarity a frame takes away.
+    turns = Rotation.from_rotvec(np.radians(np.linspace(-20, 20, FRAMES))[:, None] * [0, 1, 0]).as_matrix()
+    figures = joint_errors(np.einsum("tij,tnj->tni", turns, truth), world, ALL, False)
+    assert figures["mpjpe"] > 50 and figures["pa_mpjpe"] < 1e-6 and figures["elbow"] < 1e-6
+
+
+def test_a_mirrored_body_is_not_turned_into_its_picture(truth: np.ndarray) -> None:
+    assert joint_errors(truth * [-1, 1, 1], truth, ALL, False)["mpjpe"] > 50
+    turn = best_rotation(truth[0] * [-1, 1, 1], truth[0])
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_angles_are_those_of_the_limbs() -> None:
+    joints = np.zeros((1, 12, 3))
+    place = {
+        "hip": [0, 0, 0], "knee": [0, 0.4, 0], "ankle": [0, 0.4, 0.4],
+        "shoulder": [0, -0.5, 0], "elbow": [0, -0.2, 0], "wrist": [0, 0.1, 0],
+    }  # fmt: skip
+    for name, at in place.items():
+        for side in "rl":
+            joints[0, NAMES.index(f"{side}_{name}")] = at
+    found = angles(joints)
+    assert [found[name][0, 0] for name in ("knee", "hip", "elbow", "shoulder")] == pytest.approx([90, 180, 180, 0])
+    bent = joints.copy()
+    bent[0, NAMES.index("r_ankle")] = [0, 0.4 + 0.4 * np.sin(np.radians(30)), 0.4 * np.cos(np.radians(30))]
+    assert joint_errors(bent, joints, np.ones((1, 12), bool), True)["knee"] == pytest.approx(15)  # mean of 30 and 0
+
+
+def test_what_was_not_measured_does_not_count(truth: np.ndarray) -> None:
+    found, ok = truth.copy(), ALL.copy()
+    found[:, NAMES.index("l_wrist")] += 1.0
+    ok[:, NAMES.index("l_wrist")] = False
+    found[2] += np.random.default_rng(1).normal(0, 1, (12, 3))
+    ok[2] = False
+    figures = joint_errors(found, truth, ok, True)
+    assert max(figures.values()) < 1e-5
+    ok[:, NAMES.index("l_hip")] = False
+    figures = joint_errors(found, truth, ok, True)
+    assert np.isnan(figures["mpjpe"]) and np.isnan(figures["place"]) and figures["pa_mpjpe"] < 1e-5
