@@ -54,6 +54,17 @@ _BONES = {
 }
 
 
+def _other_side(name: str) -> str:
+    for a, b in (("left_", "right_"), ("right_", "left_")):
+        if name.startswith(a):
+            return b + name.removeprefix(a)
+    return name
+
+
+# All that have a place on the free body, in mediapipe's order.
+USED_NAMES = tuple(sorted({*_LEFT, *map(_other_side, _LEFT), *_MIDDLE}, key=LANDMARK_NAMES.index))
+
+
 @dataclass(frozen=True)
 class LandmarkMap:
     """The used landmarks on a body, in the order of `names`."""
@@ -129,13 +140,6 @@ def landmark_map(body: BodyModel) -> LandmarkMap:
 
 def _joint_dirs(body: BodyModel) -> Tensor:
     return torch.einsum("jv,vcb->jcb", body.J_regressor, body.shapedirs)
-
-
-def _other_side(name: str) -> str:
-    for a, b in (("left_", "right_"), ("right_", "left_")):
-        if name.startswith(a):
-            return b + name.removeprefix(a)
-    return name
 
 
 def _mirrored(row: tuple) -> tuple:
