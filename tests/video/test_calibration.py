@@ -141,7 +141,8 @@ def test_depth_takes_the_calibrated_camera(tmp_path: Path, focal: str) -> None:
         ("calib.json", "{", None, "damaged"),
         ("calib.yaml", "a: [", None, "damaged"),
         ("calib.json", "[1, 2]", None, "found no camera in it"),
-        ("calib.npz", "", None, "expected a calibration as .toml, .json, .yaml or .yml"),
+        ("calib.npy", "", None, "expected a calibration as .toml, .json, .yaml, .yml, .npz or .qca.txt"),
+        ("calib.npz", "", None, "expected an npz file of plain arrays"),
         ("calib.json", '{"K": [[5, 0, 3], [0, 5, 2], [0, 0, 1]], "size": [6, 4]}', None, "expected distortion"),
         (
             "calib.json",
@@ -186,3 +187,21 @@ def test_wrong_settings_are_told(tmp_path: Path, capsys: pytest.CaptureFixture, 
     video = pattern(tmp_path / "clip.mp4", "25", "64x48", 2)
     assert main(["decode", str(video), str(tmp_path / "out"), "--settings", settings]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_measured_joints_tell_the_camera_of_the_whole_picture(tmp_path: Path) -> None:
+    np.savez(tmp_path / "walk.npz", K=K, dist=np.array(DISTORTION), joints=np.zeros((2, 12, 3)))
+    camera = read_calibration(tmp_path / "walk.npz", None, (640, 480))
+    np.testing.assert_allclose(camera.K - K, [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]], atol=1e-9)
+    assert camera.distortion.tolist() == DISTORTION and (camera.width, camera.height) == (640, 480)
+    np.savez(tmp_path / "still.npz", K=K)
+    assert read_calibration(tmp_path / "still.npz", None, (640, 480)).distortion.size == 0
+    np.savez(tmp_path / "world.npz", joints=np.zeros((2, 12, 3)))
+    with pytest.raises(UserError, match=r"world\.npz: found no camera in it"):
+        read_calibration(tmp_path / "world.npz", None, (640, 480))
+
+
+def test_pose2sim_tells_where_a_camera_stands(tmp_path: Path) -> None:
+    placed = read_calibration(toml(tmp_path / "calib.toml"), "cam02").world_to_camera
+    np.testing.assert_allclose(placed[:, :3], cv2.Rodrigues(np.array([0.1, 0.2, 0.3]))[0])
+    np.testing.assert_allclose(placed[:, 3], [0, 0, 1])
