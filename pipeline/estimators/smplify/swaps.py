@@ -27,7 +27,8 @@ _MIRRORED = np.array([-1.0, -1.0, 1.0])  # what exchanging does to a line from r
 _JUMP = 0.3  # body heights: a landmark that jumps farther counts no more
 _MEMORY = 0.1  # s over which a turning is measured, and goes on by itself
 _FASTEST = 25.0  # rad/s, four turns a second: where it seems faster, the labels were exchanged there
-_BREADTH = 0.2  # body heights: a shoulder's way and a hip's are the torso's turning times this
+_BREADTH = 0.1  # body heights: a shoulder's way is the torso's turning times this. At twice as much, the detector's wavering
+# near the profile was taken for turns that break off (studio films)
 _TWIST, _NECK = 3.0, 0.5  # body heights a second: shoulders that look the other way than hips, a head than shoulders
 _FEET = 0.04  # body heights a second for hips that look at the camera over feet that point away from it
 # Body heights that toes lie above heels in the picture: more than the first, it begins to tell, than both, it is clear.
