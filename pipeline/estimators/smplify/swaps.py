@@ -27,8 +27,7 @@ _MIRRORED = np.array([-1.0, -1.0, 1.0])  # what exchanging does to a line from r
 _JUMP = 0.3  # body heights: a landmark that jumps farther counts no more
 _MEMORY = 0.1  # s over which a turning is measured, and goes on by itself
 _FASTEST = 25.0  # rad/s, four turns a second: where it seems faster, the labels were exchanged there
-_BREADTH = 0.1  # body heights: a shoulder's way is the torso's turning times this. At twice as much, the detector's wavering
-# near the profile was taken for turns that break off (studio films)
+_BREADTH = 0.1  # body heights: the way of a shoulder is the torso's turning times this
 _TWIST, _NECK = 3.0, 0.5  # body heights a second: shoulders that look the other way than hips, a head than shoulders
 _FEET = 0.04  # body heights a second for hips that look at the camera over feet that point away from it
 # Body heights that toes lie above heels in the picture: more than the first, it begins to tell, than both, it is clear.
@@ -62,15 +61,17 @@ def find_swaps(
             image, and as likely, it decides for the one as detected.
     """
     frames = len(xy)
-    changes = change + _jumps(xy, world, visibility) + _broken_turns(world, seconds)  # [B - 1, 3]
+    changes = change + _jumps(xy, world, visibility)  # [B - 1, 3]
+    broken = _broken_turns(world, seconds)  # [B - 1]
     rates = doubt * _STATES.sum(1) + _twisted(world) + _FEET * _against_feet(xy, world, visibility)
     unary = rates * _interval(seconds)  # [B, 8]
     differ = _STATES[:, None] != _STATES[None]  # [8, 8, 3]
+    turn = differ[..., 1] & differ[..., 2]  # the torso's, with shoulders and hips
 
     cost = unary[0]
     came_from = np.zeros((frames, len(_STATES)), int)
     for t in range(1, frames):
-        total = cost[:, None] + differ @ changes[t - 1]
+        total = cost[:, None] + differ @ changes[t - 1] + turn * broken[t - 1]
         came_from[t] = total.argmin(0)
         cost = total.min(0) + unary[t]
     state = np.zeros(frames, int)
@@ -134,8 +135,8 @@ def _jumps(xy: np.ndarray, world: np.ndarray, visibility: np.ndarray) -> np.ndar
 
 
 def _broken_turns(world: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """(B - 1, 3): how much more the torso's turning breaks off if its sides are exchanged in the next frame, in body
-    heights that it would be astray after `_MEMORY`; charged to the arms, whose shoulders show it best.
+    """(B - 1,): how much more the torso's turning breaks off if its sides are exchanged in the next frame, in body
+    heights that it would be astray after `_MEMORY`. The shoulders show it best.
 
     Mirrored in depth, who turned to the left turns to the right. A body that seems to turn back at once when it is seen
     from the side goes on turning.
@@ -152,8 +153,7 @@ def _broken_turns(world: np.ndarray, seconds: np.ndarray) -> np.ndarray:
             broken[t] = _BREADTH * _MEMORY * (abs(after + before) - abs(after - before))
     # One break is seen in many frames around it; only one change may gain from it.
     sharpest = broken == minimum_filter1d(broken, 2 * window + 1)
-    broken = np.where(sharpest, broken, np.maximum(broken, 0))
-    return np.stack([0 * broken, broken, 0 * broken], axis=1)
+    return np.where(sharpest, broken, np.maximum(broken, 0))
 
 
 def _interval(seconds: np.ndarray) -> float:
