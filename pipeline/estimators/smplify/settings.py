@@ -21,5 +21,6 @@ class SmplifySettings:
     sigma_acceleration: float  # m/s^2
     robust_acceleration: float  # m/s^2
     sigma_angular: float  # rad/s^2
-    swap_penalty: float  # body heights
+    swap_change: float  # body heights
+    swap_doubt: float  # body heights/s
     outlier: float  # body heights
