@@ -31,6 +31,7 @@ STAGES = {
     "branch": "a folder of its own for another fit of the same clip",
     "score": "what only a studio clip can tell of a fit: score.csv",
     "benchmark": "gather the benchmark's fits into tables and a page",
+    "learn": "learn from studio films how to correct the detector",
     "weights": "fetch the weight files of the paper preset: models/",
     "kernels": "compile the fit's kernels before the first video",
     "gpu-check": "compare the GPU's renderer and fit with the CPU's",

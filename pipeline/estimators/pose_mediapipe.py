@@ -9,6 +9,7 @@ import torch
 
 from pipeline.body import load_body
 from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.swaps import find_swaps, swapped, swapped_world
@@ -74,12 +75,14 @@ def estimate_from(
     limits = settings.smplify
     chosen = find_swaps(xy, world, visibility, known / float(info.fps), limits.swap_change, limits.swap_doubt)
     xy, world, visibility = swapped(xy, chosen), swapped_world(world, chosen), swapped(visibility, chosen)
+    learnt = settings.smplify.corrector and source == SOURCE  # of this detector's errors
+    believed = corrected_world(xy, visibility, world, camera.K) if learnt else world
 
     seen = Observations(
         frames=torch.as_tensor(known),
         xy=torch.as_tensor(xy, dtype=torch.float32),
         visibility=torch.as_tensor(visibility, dtype=torch.float32),
-        world=torch.as_tensor(world, dtype=torch.float32),
+        world=torch.as_tensor(believed, dtype=torch.float32),
         K=torch.as_tensor(camera.K, dtype=torch.float32),
         fps=float(info.fps),
     )

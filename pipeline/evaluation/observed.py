@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.evaluation.clip import Clip, Raster, body_outlines, joints_of, spread
 from pipeline.evaluation.image_metrics import crop, iou, over_white, person_box, psnr, ssim
 from pipeline.evaluation.lpips import MIN_SIDE as LPIPS_MIN_SIDE
@@ -15,6 +14,7 @@ from pipeline.evaluation.pose_metrics import PELVIS, accelerations, jitter
 from pipeline.evaluation.table import HELD_OUT, TRAIN, MetricTable
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.runtime.progress import track
 
 _POSES_FITTED = {

@@ -1,4 +1,4 @@
-"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit), and motions from files, feet on the ground.
+"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit, cross) or from files, feet on the ground.
 
 A motion lives in a y-up world, in metres: at rest the person faces +z, the left side is +x, the ground is y = 0. SMPL's
 joint angles drive it.
@@ -12,6 +12,7 @@ import torch
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.motion.files import load_motion_file
+from pipeline.motion.mocap import read_mocap
 from pipeline.motion.moves import MOTIONS, Rig
 
 _CONTACTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
@@ -32,7 +33,8 @@ def motion(name: str, frames: int, fps: float, seed: int, body: BodyModel, betas
 
     Args:
         name: a key of MOTIONS, or the path of a file that `load_motion_file` reads (resampled to `fps` where it
-            states its own rate; one shorter than `frames` gives as many frames as it has).
+            states its own rate; one shorter than `frames` gives as many frames as it has), or FILE.npz:CLIP of a
+            file that `read_mocap` reads.
         frames: how many frames are wanted.
         fps: frames a second.
         seed: style of a procedural motion (tempo, reach, side); the same seed gives the same motion.
@@ -46,11 +48,16 @@ def motion(name: str, frames: int, fps: float, seed: int, body: BodyModel, betas
         raise ValueError(f"frames must be at least 1, got {frames}")
     betas = np.zeros(10) if betas is None else np.asarray(betas, float)
     if name not in MOTIONS:
-        poses, trans = load_motion_file(Path(name), MOTIONS, frames, fps, np.asarray(body.rest_joints(_f32(betas))[0]))
+        rest = rest_joints(body, betas)
+        file, _, clip = name.rpartition(":")
+        if file.endswith(".npz"):
+            poses, trans = read_mocap(Path(file)).resampled(clip, rest, frames, fps)
+        else:
+            poses, trans = load_motion_file(Path(name), MOTIONS, frames, fps, rest[0])
         planted = Motion(poses, np.zeros((len(poses), 3)), Path(name).stem)
         if trans is None:
             return plant_feet(planted, body, betas)
-        return replace(planted, trans=trans - [0, _lowest(body, poses, betas, trans).min(), 0])
+        return replace(planted, trans=trans - [0, lowest(body, poses, betas, trans).min(), 0])
     rng = np.random.default_rng(seed)
     time = np.arange(frames) / fps
     rig = Rig(frames)
@@ -81,17 +88,22 @@ def plant_feet(moving: Motion, body: BodyModel, betas: np.ndarray, lift: np.ndar
     steps = -(np.diff(joints[:, points], axis=0) * weights).sum(1) / weights.sum(1)
     path = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
     path -= (path.min(0) + path.max(0)) / 2
-    path[:, 1] = lift - _lowest(body, moving.poses, betas, np.zeros_like(path))
+    path[:, 1] = lift - lowest(body, moving.poses, betas, np.zeros_like(path))
     return replace(moving, trans=path)
 
 
-def _lowest(body: BodyModel, poses: np.ndarray, betas: np.ndarray, trans: np.ndarray) -> np.ndarray:
+def lowest(body: BodyModel, poses: np.ndarray, betas: np.ndarray, trans: np.ndarray) -> np.ndarray:
     """(T,) height of the lowest vertex, a few frames at a time to spare memory."""
     chunks = []
     for start in range(0, len(poses), 32):
         pose, moved = _f32(poses[start : start + 32]), _f32(trans[start : start + 32])
         chunks.append(body(pose[:, :3], pose[:, 3:], _f32(betas), moved).vertices[..., 1].amin(1).numpy())
     return np.concatenate(chunks).astype(float)
+
+
+def rest_joints(body: BodyModel, betas: np.ndarray) -> np.ndarray:
+    """(24, 3) joints of the rest pose of this shape, metres."""
+    return body.rest_joints(_f32(betas)).numpy().astype(float)
 
 
 def _f32(array: np.ndarray) -> torch.Tensor:

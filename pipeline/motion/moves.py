@@ -1,4 +1,4 @@
-"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit; each turns joints of a rig.
+"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit, cross; each turns joints of a rig.
 
 In the angles below, for a person standing: x turns about the left-right axis (thigh and arm forward: negative; knee
 bend: positive), y about the vertical (to the left: positive), z about the front-back axis (left arm down from the
@@ -210,6 +210,22 @@ def _sit(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) ->
     return 0.0
 
 
+def _cross(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) -> float:
+    """Arms crossed before the chest in the middle third, hanging before and after; the weight shifts a little."""
+    held = gaussian_filter1d(np.clip(1.5 - np.abs(3 * time / length - 1.5), 0, 1), 0.06 * len(time), mode="nearest")
+    upper = rng.choice(["left", "right"])  # the forearm that lies on top
+    rig.both("collar", z=-7)
+    rig.both("shoulder", x=8 + 52 * held, z=-66 - 6 * held, y=-6)
+    rig.both("shoulder", x=-24 * held)
+    rig.turn(f"{upper}_shoulder", x=-9 * held)
+    rig.both("elbow", y=-18 - 84 * held)
+    rig.both("wrist", x=-8, z=-6)
+    shift = np.sin(_TAU * 0.2 * time + rng.uniform(0, _TAU))
+    rig.turn("pelvis", z=2 * shift, y=rng.uniform(-40, 40) + 8 * shift)
+    rig.turn("spine1", z=-2 * shift)
+    return 0.0
+
+
 def _dance(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) -> float:
     """Side steps on the beat with swinging hips, arms from low to overhead, the body turning to and fro."""
     beat = rng.uniform(0.85, 1.0) * time + rng.uniform()  # one cycle is two steps
@@ -241,4 +257,5 @@ MOTIONS: dict[str, Callable[[Rig, np.ndarray, float, np.random.Generator], np.nd
     "squat": _squat,
     "dance": _dance,
     "sit": _sit,
+    "cross": _cross,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.motion.moves import MOTIONS
 from pipeline.runtime.errors import UserError
+from pipeline.studio.cameras import Stance
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.wardrobe import OUTFITS
 
@@ -29,12 +30,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--motion",
         default="walk",
-        metavar="NAME|FILE.npz",
+        metavar="NAME|FILE.npz[:CLIP]",
         help=f"{', '.join(MOTIONS)}; or an npz with poses (T, 72) and optional trans (T, 3) (AMASS too), or with "
-        "global_orient, body_pose, transl (default: %(default)s: once round a circle, so that all sides are seen)",
+        "global_orient, body_pose, transl; or a clip of motion capture on CMU's skeleton (docs/learning.md) "
+        "(default: %(default)s: once round a circle, so that all sides are seen)",
     )
     parser.add_argument("--outfit", default="shirt", choices=OUTFITS, help="what is worn (default: %(default)s)")
     parser.add_argument("--camera", default="static", choices=("static", "moving"), help="moving: held by hand")
+    for name, unit, text in (
+        ("pitch", "DEG", "of the camera: negative looks down"),
+        ("roll", "DEG", "of the camera: positive turns the picture clockwise"),
+        ("azimuth", "DEG", "of the camera around the person"),
+        ("focal", "DIAGONALS", "focal length in diagonals of the picture, such as 0.65 for a phone"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=float, metavar=unit, help=f"{text} (any of these: a static camera, held so)"
+        )
     parser.add_argument("--views", type=int, default=3, help="other cameras around the person (default: %(default)s)")
 
 
@@ -44,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--size {args.size}: expected WIDTHxHEIGHT in pixels, such as 480x640")
     if not args.name or "/" in args.name or args.name.startswith("."):
         raise UserError(f"--name {args.name!r}: expected a file name without folders, such as demo")
+    held = {name: value for name in ("pitch", "roll", "azimuth", "focal") if (value := getattr(args, name)) is not None}
     request = ClipRequest(
         seed=args.seed,
         frames=args.frames,
@@ -54,5 +66,6 @@ def run(args: argparse.Namespace) -> None:
         outfit=args.outfit,
         moving=args.camera == "moving",
         views=args.views,
+        stance=Stance(**held) if held else None,
     )
     log.info("%s: filmed, its truth is in %s.truth", make_clip(args.out, args.name, request), args.out / args.name)

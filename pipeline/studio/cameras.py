@@ -1,13 +1,15 @@
-"""Where the studio's cameras stand: one that frames the whole motion, side views around it, a hand that trembles."""
+"""Where the studio's cameras stand: framing the whole motion, around it, in a trembling hand, or held at an angle."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 _TALL = 0.7  # of the image height: the tallest that the person may look
 _MARGIN = 0.05  # of the image, left free on every side
+_LOWEST_EYE = 0.15  # metres above the ground
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,64 @@ class ClipCamera:
     @property
     def is_static(self) -> bool:
         return bool((self.viewmats == self.viewmats[:1]).all())
+
+
+@dataclass(frozen=True)
+class Stance:
+    """How a static camera is held."""
+
+    azimuth: float = 0.0  # degrees around the person; 0 looks along -z
+    pitch: float = 0.0  # degrees; negative looks down
+    roll: float = 0.0  # degrees; positive turns the picture clockwise
+    focal: float = 1.0  # diagonals of the image
+    tall: float = _TALL  # of the image height: the tallest that the person may look
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3) world to camera."""
+        azimuth, pitch, roll = np.radians([self.azimuth, self.pitch, self.roll])
+        forward = np.array([-np.cos(pitch) * np.sin(azimuth), np.sin(pitch), -np.cos(pitch) * np.cos(azimuth)])
+        turn = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+        return turn @ look_at(np.zeros(3), forward)[:3, :3]
+
+
+def random_stance(rng: np.random.Generator) -> Stance:
+    """A camera as people hold one: mostly level, but also from above and from below, turned, near with a short lens."""
+    level = rng.uniform() < 0.4
+    return Stance(
+        azimuth=rng.uniform(0, 360),
+        pitch=float(np.clip(rng.normal(-3, 5), -35, 15)) if level else rng.uniform(-35, 15),
+        roll=rng.normal(0, 5) if rng.uniform() < 0.7 else rng.uniform(-18, 18),
+        focal=float(np.exp(rng.uniform(np.log(0.55), np.log(1.2)))),
+        tall=rng.uniform(0.45, 0.85),
+    )
+
+
+def held_camera(points: np.ndarray, width: int, height: int, stance: Stance) -> ClipCamera:
+    """A static camera held so, as near as it can be with the whole person in the image in every frame.
+
+    One that looks up from the ground stays above it, and shows the person lower in the picture.
+
+    Args:
+        points: on the person, all frames (T, N, 3), y up, metres.
+        width: of the image, px.
+        height: of the image, px.
+        stance: how it is held.
+    """
+    focal = stance.focal * np.hypot(width, height)
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    target = (points.min((0, 1)) + points.max((0, 1))) / 2
+    viewmat = np.eye(4)
+    viewmat[:3, :3] = stance.rotation
+
+    def at(distance: float) -> np.ndarray:
+        eye = target - distance * stance.rotation[2]
+        eye[1] = max(eye[1], _LOWEST_EYE)
+        viewmat[:3, 3] = -stance.rotation @ eye
+        return viewmat.copy()
+
+    viewmat = _nearest(at, points, K, width, height, stance.tall)
+    return ClipCamera(K, width, height, np.repeat(viewmat[None], len(points), 0))
 
 
 def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -70,25 +130,32 @@ def place_cameras(
 def _framing(
     points: np.ndarray, K: np.ndarray, width: int, height: int, target: np.ndarray, direction: np.ndarray, eye: float
 ) -> np.ndarray:
-    """The nearest camera in this direction that sees everything; bisection over the distance."""
+    """The nearest camera in this direction that sees everything."""
+
+    def at(distance: float) -> np.ndarray:
+        position = target + distance * direction
+        return look_at(np.array([position[0], eye, position[2]]), target)
+
+    return _nearest(at, points, K, width, height, _TALL)
+
+
+def _nearest(
+    at: Callable[[float], np.ndarray], points: np.ndarray, K: np.ndarray, width: int, height: int, tall: float
+) -> np.ndarray:
+    """`at` the least distance from which everything is seen, and no taller; bisection."""
     near, far = 1.2, 40.0
     margin = _MARGIN * np.array([width, height])
     for _ in range(30):
         distance = (near + far) / 2
-        position = target + distance * direction
-        viewmat = look_at(np.array([position[0], eye, position[2]]), target)
+        viewmat = at(distance)
         camera = points @ viewmat[:3, :3].T + viewmat[:3, 3]
         pixel = camera[..., :2] / np.maximum(camera[..., 2:], 1e-6) * [K[0, 0], K[1, 1]] + K[:2, 2]
         inside = camera[..., 2].min() > 0.3 and (pixel > margin).all() and (pixel < [width, height] - margin).all()
-        if inside and np.ptp(pixel[..., 1], axis=1).max() < _TALL * height:
+        if inside and np.ptp(pixel[..., 1], axis=1).max() < tall * height:
             far = distance
         else:
             near = distance
-    return (
-        viewmat
-        if distance == far
-        else look_at(np.array([(target + far * direction)[0], eye, (target + far * direction)[2]]), target)
-    )
+    return at(far)
 
 
 def _handheld(viewmat: np.ndarray, target: np.ndarray, frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:

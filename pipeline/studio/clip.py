@@ -35,7 +35,7 @@ from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.motion.library import motion
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.studio.cameras import ClipCamera, place_cameras
+from pipeline.studio.cameras import ClipCamera, Stance, held_camera, place_cameras
 from pipeline.studio.render import Renderer
 from pipeline.studio.room import build_scene
 from pipeline.studio.subject import dress, random_shape
@@ -43,7 +43,7 @@ from pipeline.studio.wardrobe import OUTFITS
 from pipeline.video.encode import VideoWriter
 
 _CRF = 16
-_ROOM_BEHIND_CAMERAS = 0.6  # metres
+_ROOM_BEHIND_CAMERAS, _ROOM_ABOVE_CAMERAS = 0.6, 0.2  # metres
 _WORTH_A_PROCESS = 4e6  # pixels over all frames and views; starting workers takes about two seconds
 
 
@@ -60,12 +60,15 @@ class ClipRequest:
     outfit: str  # one of OUTFITS
     moving: bool  # a camera held by hand
     views: int  # cameras besides the main one
+    stance: Stance | None = None  # of the main camera, which is then static; None: level, near the height of the eyes
 
     def __post_init__(self) -> None:
         if self.outfit not in OUTFITS:
             raise UserError(f"outfit {self.outfit!r}: expected one of {', '.join(OUTFITS)}")
         if min(self.width, self.height) < 64 or self.width % 2 or self.height % 2:
             raise UserError(f"size {self.width}x{self.height}: expected even numbers from 64 up, as H.264 needs them")
+        if self.moving and self.stance is not None:
+            raise UserError("studio: a camera that is held at an angle is static")
         if self.frames < 1 or self.fps <= 0 or self.views < 0 or self.seed < 0:
             raise UserError("studio: frames and fps must be above 0, views and seed not below it")
 
@@ -85,8 +88,11 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     cameras = place_cameras(
         vertices[:, ::7], request.width, request.height, request.views, request.moving, float(request.fps), request.seed
     )
+    if request.stance is not None:
+        cameras[0] = held_camera(vertices[:, ::7], request.width, request.height, request.stance)
     farthest = max(np.abs(_centre(viewmat)).max() for camera in cameras for viewmat in camera.viewmats)
-    scene = build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), request.seed)
+    highest = max(_centre(viewmat)[1] for camera in cameras for viewmat in camera.viewmats)
+    scene = build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), request.seed, highest + _ROOM_ABOVE_CAMERAS)
     poses = [_in_camera(body, betas, moving.poses, trans, camera, request) for camera in cameras]
     video = out / f"{name}.mp4"
     # The video appears last, so that whoever finds it finds its truth too.
@@ -101,6 +107,8 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
             Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
             _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
         described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
+        if request.stance is None:
+            del described["stance"]
         write_json(truth / "subject.json", described)
     return video
 

@@ -12,11 +12,21 @@ from pipeline.studio.patterns import smoothstep
 from pipeline.studio.scene import FLOOR, Scene
 from pipeline.studio.subject import Subject
 
-SAMPLES = 2  # rays a pixel and side, of the subject and of the room
-_AMBIENT_RAYS, _KEY_RAYS = 12, 12  # from each vertex, and from each cell of the ground
 _SHADOW_START = 0.014  # metres off the surface: nearer, facets of a curved surface shade each other
-_PATCH, _PATCH_CELLS = 3.2, 84  # metres and cells a side of the ground on which the subject's shadow is computed
+_PATCH = 3.2  # metres a side of the ground on which the subject's shadow is computed
 _SENSOR_NOISE = 0.006  # standard deviation, in display units
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How finely light is sampled."""
+
+    samples: int = 2  # rays a pixel and side, of the subject and of the room
+    rays: int = 12  # to the key light and to all around, from each vertex and from each cell of the ground
+    cells: int = 84  # a side of the ground on which the subject's shadow is computed
+
+
+FINE, DRAFT = Quality(), Quality(samples=1, rays=4, cells=40)  # a draft serves a detector as well
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,9 @@ class Renderer:
         cameras: list[ClipCamera],
         transforms: np.ndarray,  # (T, 24, 4, 4) motions of the joints, rest pose to world
         fps: float,
+        quality: Quality = FINE,
     ) -> None:
-        self.subject, self.scene, self.cameras = subject, scene, cameras
+        self.subject, self.scene, self.cameras, self.quality = subject, scene, cameras, quality
         self.transforms, self.fps = transforms, fps
         self._room = scene.caster()
         self._static = {k: self._backdrop(c, c.viewmats[0]) for k, c in enumerate(cameras) if c.is_static}
@@ -59,7 +70,8 @@ class Renderer:
         now = self.transforms[index]
         # Before the first frame things moved as they do after it; motions are linear in skinning, so this is a line.
         before = self.transforms[index - 1] if index else 2 * now - self.transforms[min(1, len(self.transforms) - 1)]
-        lit = _LitSubject(self.subject, self.scene, self.subject.posed(now, before, 1 / self.fps), index)
+        vertices = self.subject.posed(now, before, 1 / self.fps)
+        lit = _LitSubject(self.subject, self.scene, vertices, self.quality)
         pictures = []
         for k, camera in enumerate(self.cameras):
             viewmat = camera.viewmats[index]
@@ -68,28 +80,29 @@ class Renderer:
         return pictures
 
     def _backdrop(self, camera: ClipCamera, viewmat: np.ndarray) -> _Backdrop:
-        size = camera.width * SAMPLES, camera.height * SAMPLES
-        hits = self._room.pinhole(raycast.supersampled(camera.K, SAMPLES), viewmat, *size)
+        samples = self.quality.samples
+        size = camera.width * samples, camera.height * samples
+        hits = self._room.pinhole(raycast.supersampled(camera.K, samples), viewmat, *size)
         if not hits.mask.all():
             raise ValueError("a camera stands outside the room")
-        origin, directions = raycast.pinhole_rays(raycast.supersampled(camera.K, SAMPLES), viewmat, *size)
+        origin, directions = raycast.pinhole_rays(raycast.supersampled(camera.K, samples), viewmat, *size)
         points = origin + directions * hits.depth.reshape(-1, 1)
         rectangle = hits.face.ravel() // 2
         radiance = self.scene.radiance(rectangle, points).reshape(size[1], size[0], 3)
-        ground = hits.face[::SAMPLES, ::SAMPLES] // 2 == FLOOR
+        ground = hits.face[::samples, ::samples] // 2 == FLOOR
         return _Backdrop(
-            radiance=raycast.box_downsample(radiance, SAMPLES),
-            depth=raycast.box_downsample(hits.depth, SAMPLES),
+            radiance=raycast.box_downsample(radiance, samples),
+            depth=raycast.box_downsample(hits.depth, samples),
             ground=ground,
-            points=points.reshape(size[1], size[0], 3)[::SAMPLES, ::SAMPLES][ground],
+            points=points.reshape(size[1], size[0], 3)[::samples, ::samples][ground],
         )
 
 
 class _LitSubject:
     """The posed subject with what light reaches it, and its shadow on the ground: the same for all cameras."""
 
-    def __init__(self, subject: Subject, scene: Scene, vertices: np.ndarray, index: int) -> None:
-        self.subject, self.scene = subject, scene
+    def __init__(self, subject: Subject, scene: Scene, vertices: np.ndarray, quality: Quality) -> None:
+        self.subject, self.scene, self.quality = subject, scene, quality
         self.vertices = vertices.astype(np.float32)
         self.normals = raycast.smooth_normals(self.vertices, subject.faces).astype(np.float32)
         self.caster = raycast.MeshCaster(self.vertices, subject.faces)
@@ -100,26 +113,29 @@ class _LitSubject:
 
     def _ambient(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """(N, 3) light from all around that is not blocked by the subject itself."""
-        directions = _cosine_directions(normals, _AMBIENT_RAYS)  # (N, R, 3)
-        starts = np.repeat(raycast.lift(points, normals, 3e-3), _AMBIENT_RAYS, 0)
+        rays = self.quality.rays
+        directions = _cosine_directions(normals, rays)  # (N, R, 3)
+        starts = np.repeat(raycast.lift(points, normals, 3e-3), rays, 0)
         blocked = self.caster.occluded(starts, directions.reshape(-1, 3), reach=0.8).reshape(directions.shape[:2])
         light = self.scene.light.around(directions)
         return np.where(blocked[..., None], 0.12 * light, light).mean(1)
 
     def _open_to_key(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """(N, 1) share of the key light's disc that the subject does not hide: soft shadows."""
-        lights = self.scene.light.spots(_KEY_RAYS)
+        rays = self.quality.rays
+        lights = self.scene.light.spots(rays)
         facing = np.flatnonzero(self.scene.key_light(points, normals)[:, 0] > 0)
-        starts = np.repeat(raycast.lift(points[facing], normals[facing], _SHADOW_START), _KEY_RAYS, 0)
+        starts = np.repeat(raycast.lift(points[facing], normals[facing], _SHADOW_START), rays, 0)
         towards = np.tile(lights, (len(facing), 1)) - starts
-        blocked = self.caster.occluded(starts, towards, reach=1.0).reshape(-1, _KEY_RAYS)
+        blocked = self.caster.occluded(starts, towards, reach=1.0).reshape(-1, rays)
         share = np.zeros((len(points), 1), np.float32)
         share[facing, 0] = 1 - blocked.mean(1, dtype=np.float32)
         return share
 
     def _ground_patch(self) -> np.ndarray:
         """(cells, cells, 3): how much of its light each cell of the ground around the subject still gets."""
-        axis = (np.arange(_PATCH_CELLS) + 0.5) / _PATCH_CELLS * _PATCH - _PATCH / 2
+        cells = self.quality.cells
+        axis = (np.arange(cells) + 0.5) / cells * _PATCH - _PATCH / 2
         x, z = np.meshgrid(axis, axis)
         points = (np.stack([x, np.zeros_like(x), z], -1).reshape(-1, 3) + self.patch_center).astype(np.float32)
         normals = np.tile(np.float32([0, 1, 0]), (len(points), 1))
@@ -127,7 +143,7 @@ class _LitSubject:
         lit = key + self._ambient(points, normals)
         share = lit / self.scene.irradiance(points, normals)
         # Unblocked ambient rays do not average to `irradiance` exactly; the far border tells by how much.
-        share = share.reshape(_PATCH_CELLS, _PATCH_CELLS, 3)
+        share = share.reshape(cells, cells, 3)
         share = share / np.median(share[[0, -1]].reshape(-1, 3), 0)
         for axis_ in (0, 1):
             share = (np.roll(share, 1, axis_) + 2 * share + np.roll(share, -1, axis_)) / 4
@@ -135,15 +151,16 @@ class _LitSubject:
 
     def ground_share(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) the patch, interpolated at ground points; 1 outside it."""
-        at = (points - self.patch_center)[:, [2, 0]] / _PATCH * _PATCH_CELLS + _PATCH_CELLS / 2 - 0.5
+        cells = self.quality.cells
+        at = (points - self.patch_center)[:, [2, 0]] / _PATCH * cells + cells / 2 - 0.5
         out = np.ones((len(points), 3), np.float32)
-        inside = ((at >= 0) & (at < _PATCH_CELLS - 1)).all(1)
+        inside = ((at >= 0) & (at < cells - 1)).all(1)
         cell = np.floor(at[inside]).astype(int)
         part = (at[inside] - cell)[:, :, None]
         i, j = cell.T
         rows = [self.patch[i + k, j] * (1 - part[:, 1]) + self.patch[i + k, j + 1] * part[:, 1] for k in (0, 1)]
         share = rows[0] * (1 - part[:, 0]) + rows[1] * part[:, 0]
-        border = np.abs(at[inside] / _PATCH_CELLS - 0.5).max(1)
+        border = np.abs(at[inside] / cells - 0.5).max(1)
         fade = smoothstep(border, 0.42, 0.49)[:, None]
         out[inside] = share * (1 - fade) + fade
         return out
@@ -177,6 +194,7 @@ class _LitSubject:
 
 def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int) -> Picture:
     height, width = backdrop.depth.shape
+    samples = lit.quality.samples
     eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
     eye = eye.astype(np.float32)
     image = backdrop.radiance.copy()
@@ -185,15 +203,15 @@ def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat:
     mask, depth = np.zeros((height, width), np.float32), backdrop.depth.copy()
     top, bottom, left, right = _window(lit.vertices, camera.K, viewmat, width, height)
     shifted = camera.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
-    size = SAMPLES * (right - left), SAMPLES * (bottom - top)
-    hits = lit.caster.pinhole(raycast.supersampled(shifted, SAMPLES), viewmat, *size)
-    samples = np.zeros((size[1], size[0], 3), np.float32)
-    samples[hits.mask] = lit.radiance(hits, eye)
-    cover = raycast.box_downsample(hits.mask, SAMPLES)
+    size = samples * (right - left), samples * (bottom - top)
+    hits = lit.caster.pinhole(raycast.supersampled(shifted, samples), viewmat, *size)
+    colors = np.zeros((size[1], size[0], 3), np.float32)
+    colors[hits.mask] = lit.radiance(hits, eye)
+    cover = raycast.box_downsample(hits.mask, samples)
     box = slice(top, bottom), slice(left, right)
-    image[box] = image[box] * (1 - cover[..., None]) + raycast.box_downsample(samples, SAMPLES)
+    image[box] = image[box] * (1 - cover[..., None]) + raycast.box_downsample(colors, samples)
     mask[box] = cover
-    near = raycast.box_downsample(hits.depth, SAMPLES) / np.maximum(cover, 1e-6)
+    near = raycast.box_downsample(hits.depth, samples) / np.maximum(cover, 1e-6)
     depth[box] = np.where(cover >= 0.5, near, depth[box])
     return Picture(_developed(image, seed), np.round(255 * mask).astype(np.uint8), depth)
 

@@ -12,10 +12,10 @@ from pipeline.studio.scene import Light, Rectangle, Scene, bake
 _BACKSIDE = 0.02  # metres that the thin front of a picture stands off its wall
 
 
-def build_scene(half: float, seed: int) -> Scene:
+def build_scene(half: float, seed: int, least_height: float = 0.0) -> Scene:
     """A furnished room of 2 `half` x 2 `half` metres around the origin."""
     rng = np.random.default_rng([seed, 3])
-    height = rng.uniform(2.9, 3.4)
+    height = max(rng.uniform(2.9, 3.4), least_height)
     style = _STYLES[rng.integers(len(_STYLES))]
     wall = paint.Plain(style.wall, 0.02, int(rng.integers(999)))
     rectangles = [

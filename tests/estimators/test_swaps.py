@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import load_body
 from pipeline.estimators.settings import PoseSettings
-from pipeline.estimators.smplify.landmark_map import landmark_map
 from pipeline.estimators.smplify.swaps import find_swaps, mirror_order, swapped, swapped_world
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
+from pipeline.landmarks.on_body import landmark_map
 from pipeline.motion.library import motion
 from pipeline.runtime.settings import load_settings
 

@@ -8,7 +8,6 @@ import torch
 
 from pipeline.avatar import Avatar, render_avatar
 from pipeline.body import load_body
-from pipeline.landmarks.on_body import landmark_map
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_frame, write_mask
@@ -18,6 +17,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.landmarks.on_body import landmark_map
 
 FPS = Fraction(30)
 DISTANCE = 3.0  # metres

@@ -9,14 +9,17 @@ import torch
 from scipy.ndimage import maximum_filter
 
 from pipeline.__main__ import main
-from pipeline.body import load_body
+from pipeline.body import JOINT_NAMES, load_body
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
 from pipeline.geometry.mesh_raster import rasterize
 from pipeline.runtime.errors import UserError
+from pipeline.studio.cameras import Stance, held_camera
 from pipeline.studio.clip import ClipRequest, make_clip
+from pipeline.studio.render import DRAFT, FINE, Renderer
+from pipeline.studio.room import build_scene
 from pipeline.studio.subject import dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS
 
@@ -136,6 +139,45 @@ def test_a_moving_camera_moves_and_its_truth_with_it(tmp_path, body):
         assert np.mean(mask[joint[:, 1], joint[:, 0]] > 127) > 0.95
 
 
+@pytest.mark.parametrize("stance", [Stance(pitch=-33, roll=12, azimuth=200, focal=0.6), Stance(pitch=10, focal=1.1)])
+def test_a_camera_is_held_as_asked_and_sees_the_whole_person(tmp_path, body, stance):
+    make_clip(tmp_path, "angle", replace(SMALL, moving=False, views=0, stance=stance))
+    folder = tmp_path / "angle.truth"
+    pose, masks = Pose.load(folder / "pose.npz"), MaskFolder(folder / "masks")
+    assert pose.K[0, 0] == pytest.approx(stance.focal * np.hypot(SMALL.width, SMALL.height))
+    right, down, forward = stance.rotation
+    assert np.rad2deg(np.arcsin(forward[1])) == pytest.approx(stance.pitch)
+    assert np.rad2deg(np.arctan2(right[1], -down[1])) == pytest.approx(stance.roll)
+    for mask, joints in zip(masks, pixels(posed(body, pose).joints.numpy(), pose.K)):
+        assert not np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
+        rows, columns = joints.astype(int).T[::-1]
+        assert np.mean(mask[rows, columns] > 127) > 0.95
+    # The person stands upright in the world: the spine points up where the camera was turned from.
+    joints = posed(body, pose).joints.numpy()[0]
+    up = joints[JOINT_NAMES.index("neck")] - joints[JOINT_NAMES.index("pelvis")]
+    assert up @ stance.rotation @ [0, 1, 0] > 0.95 * np.linalg.norm(up)
+
+
+def test_a_camera_near_the_ground_stays_above_it_and_still_sees_everything():
+    points = np.array([[[x, y, 0.0] for x in (-0.3, 0.3) for y in (0.0, 1.7)]])
+    camera = held_camera(points, 300, 400, Stance(pitch=20, focal=1.0))
+    eye = -camera.viewmats[0, :3, :3].T @ camera.viewmats[0, :3, 3]
+    assert eye[1] == pytest.approx(0.15)
+    seen = points[0] @ camera.viewmats[0, :3, :3].T + camera.viewmats[0, :3, 3]
+    px = pixels(seen, camera.K)
+    assert (px > 0).all() and (px < [300, 400]).all()
+
+
+def test_a_draft_is_the_same_picture_but_for_its_light(body):
+    points = dress(body, np.zeros(10), "shirt", 1)
+    transforms = np.tile(np.eye(4), (1, 24, 1, 1))
+    transforms[..., 1, 3] = 1.0 - points.rest[:, 1].min() - 1.0
+    camera = held_camera(points.rest[None, ::50] + transforms[0, 0, :3, 3], 96, 128, Stance())
+    fine, draft = (Renderer(points, build_scene(5, 1), [camera], transforms, 30, q).draw(0)[0] for q in (FINE, DRAFT))
+    assert np.abs(fine.image.astype(int) - draft.image).mean() < 6
+    assert (np.abs(fine.mask.astype(int) - draft.mask) > 200).mean() < 0.001
+
+
 @pytest.mark.parametrize("outfit", OUTFITS)
 def test_outfits_are_sound_meshes_around_the_body(body, outfit):
     betas = random_shape(11)
@@ -172,6 +214,7 @@ def test_loose_clothes_are_larger_than_tight_ones(body):
         (["--motion", "moonwalk"], "moonwalk"),
         (["--name", "a/b"], "folders"),
         (["--frames", "0"], "above 0"),
+        (["--pitch", "-20", "--camera", "moving"], "static"),
     ],
 )
 def test_wrong_requests_get_one_line_and_leave_nothing(tmp_path, capsys, arguments, said):

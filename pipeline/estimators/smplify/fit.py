@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.body import BodyModel
-from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.estimators.smplify.settings import SmplifySettings
 from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.runtime.progress import track
 
 

@@ -1,0 +1,77 @@
+"""`python -m pipeline learn`: film people of the studio, and learn from them how to correct the detector."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.body import load_body
+from pipeline.estimators.smplify.corrector import SHIPPED, Corrector
+from pipeline.landmarks.detector import check_mediapipe
+from pipeline.learning.films import Shooting, film_people
+from pipeline.learning.repertoire import Repertoire
+from pipeline.learning.samples import read_films
+from pipeline.learning.training import held_out, judged, learnt
+from pipeline.motion.mocap import read_mocap
+from pipeline.runtime.errors import UserError
+
+HELP = """Learn from the studio how to correct the detector's world landmarks.
+
+Films people (each lit frame from several cameras, kept in --films: a run that was stopped goes on), and fits a linear
+map from what mediapipe sees in a frame to where the landmarks are. Prints the errors before and after it on people who
+were held out. docs/learning.md tells more."""
+
+_LICENCE = "Apache-2.0"
+_STUDIO = "Learnt on synthetic films of this project's studio."
+# CMU's terms ask for it.
+_CMU = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. "
+    "The database was created with funding from NSF EIA-0196217."
+)
+_STRENGTH = 3e-4  # m^2, of the ridge: best on held-out people
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="where the films are kept")
+    parser.add_argument("--people", type=int, default=120, help="how many are filmed (default: %(default)s)")
+    parser.add_argument(
+        "--motion",
+        type=Path,
+        metavar="FILE.npz",
+        help="motion capture on CMU's skeleton (else motions by formula alone)",
+    )
+    parser.add_argument(
+        "--without", nargs="*", default=[], metavar="CLIP", help="clips of it that are kept for judging"
+    )
+    parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE.npz", help="the map (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=16, help="of each person (default: %(default)s)")
+    parser.add_argument("--views", type=int, default=5, help="cameras around each person (default: %(default)s)")
+    parser.add_argument("--longest", type=int, default=420, help="px, longer side (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    if min(args.people, args.frames, args.views) < 1 or args.longest < 64:
+        raise UserError("learn: people, frames and views should be above 0, longest at least 64")
+    check_mediapipe()
+    torch.set_num_threads(1)  # the operations are small
+    mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)
+    repertoire = Repertoire(load_body("free"), mocap)
+    shooting = Shooting(frames=args.frames, views=args.views, longest=args.longest)
+    frames = read_films(film_people(args.films, range(args.people), repertoire, shooting), repertoire.body)
+    known, unseen = frames[~held_out(frames)], frames[held_out(frames)]
+    if len(known) == 0:
+        raise UserError(f"{args.films}: the detector found nobody; film more people, or larger pictures")
+    weights = learnt(known, repertoire, _STRENGTH, np.random.default_rng(0))
+    corrector = Corrector(weights, _LICENCE, _STUDIO if mocap is None else f"{_STUDIO} {_CMU}")
+    corrector.save(args.out)
+    for name, some in (("learnt from", known), ("held out", unseen)):
+        if len(some):
+            told = "; ".join(
+                f"{when} " + " / ".join(f"{value:.1f}" for value in mean)
+                for when, mean in judged(some, corrector).items()
+            )
+            log.info("%s, %d frames: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), told)
+    log.info("%s: written", args.out)
