@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy.gains import FULL
-from pipeline.accuracy.measured import AFTER, BEFORE
+from pipeline.accuracy.measured import AFTER, BEFORE, OWN
 from pipeline.accuracy.measured import COLUMNS as SCORED
 from pipeline.accuracy.settings import Benchmark, Run
 from pipeline.accuracy.tables import markdown
@@ -93,12 +93,13 @@ def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[Cl
     rows = list(dict.fromkeys(table[table["split"] == split]["row"]))
     main = FULL if FULL in rows else rows[0]
     values = _values(table, split, main)
-    methods = [name for name in values.columns.levels[0] if name not in (BEFORE, AFTER)]
+    ours = (BEFORE, AFTER, *OWN.values())
+    methods = [name for name in dict.fromkeys(values.columns.get_level_values(0)) if name not in ours]
     lines = []
     for clip in values.index:
         there = [name for name in (BEFORE, AFTER, *methods) if (name, "mpjpe") in values and _has(values, clip, name)]
         lines += [[clip, _label(name), *_cells(values.loc[clip, name])] for name in there]
-    means = [["all", *line] for line in _mean_lines(values, (BEFORE, AFTER))]
+    means = [["all", *line] for line in _mean_lines(values, ours)]
     for method in methods:
         with_it = values[values[method]["mpjpe"].notna()]
         if len(with_it) < len(values):
@@ -159,7 +160,7 @@ def _cells(figures: pd.Series) -> list[str]:
 
 
 def _mean_lines(values: pd.DataFrame, methods: Sequence[str]) -> list[list[str]]:
-    return [[_label(name), *_cells(values[name].mean())] for name in methods]
+    return [[_label(name), *_cells(values[name].mean())] for name in methods if name in values]
 
 
 def _label(method: str) -> str:

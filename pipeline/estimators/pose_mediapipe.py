@@ -12,7 +12,7 @@ from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.estimators.smplify.swaps import find_swaps, swapped
+from pipeline.estimators.smplify.swaps import find_swaps, swapped, swapped_world
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -72,8 +72,9 @@ def estimate_from(
     world = np.stack([found[i].world for i in known])
     visibility = np.stack([found[i].visibility for i in known])
     visibility = visibility * _inside(xy, info.width, info.height)
-    chosen = find_swaps(xy, world, visibility, settings.smplify.swap_penalty)
-    xy, world, visibility = swapped(xy, chosen), swapped(world, chosen), swapped(visibility, chosen)
+    limits = settings.smplify
+    chosen = find_swaps(xy, world, visibility, known / float(info.fps), limits.swap_change, limits.swap_doubt)
+    xy, world, visibility = swapped(xy, chosen), swapped_world(world, chosen), swapped(visibility, chosen)
     learnt = settings.smplify.corrector and source == SOURCE  # of this detector's errors
     believed = corrected_world(xy, visibility, world, camera.K) if learnt else world
 

@@ -142,7 +142,7 @@ def _parse(path: Path) -> Any:
         raise UserError(f"{path}: not found; check video.calibration")
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path)
-        return {key: arrays[key].tolist() for key in ("K", "dist") if key in arrays}
+        return {"K": arrays["K"].tolist(), "dist": arrays.get("dist", np.empty(0)).tolist()} if "K" in arrays else {}
     try:
         text = path.read_text(encoding="utf-8")
         if path.name.lower().endswith((".qca.txt", ".qca")):

@@ -21,6 +21,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pipeline.__main__ import main
 from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, orderings, worse_sequences
 from pipeline.accuracy.gather import MEAN, mean_of, wide
+from pipeline.accuracy.measured_page import BEGIN, END
 from pipeline.accuracy.score import HELD_OUT, SIDE, in_body_of
 from pipeline.accuracy.settings import Benchmark, Errors, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
@@ -366,6 +367,9 @@ def test_a_pose_in_another_body_keeps_its_pelvis(studio_clip, body: BodyModel) -
 
 def test_the_tables_and_the_page(runs: Path, tiny_benchmark: Path) -> None:
     page = runs / "docs" / "results.md"
+    page.parent.mkdir()
+    measured_before = f"{BEGIN}\nof real video\n{END}"
+    page.write_text(f"# Results\n\n{measured_before}\n\nold\n")
     assert main(["benchmark", str(runs), "--benchmark", str(tiny_benchmark), "--page", str(page)]) == 0
     motion = pd.read_csv(runs / "motion.csv").set_index(["row", "sequence"])
     measured = pd.read_csv(Run("simulated", "uniform", "full", "tiny").folder(runs) / "metrics.csv")
@@ -376,6 +380,7 @@ def test_the_tables_and_the_page(runs: Path, tiny_benchmark: Path) -> None:
     rendering = pd.read_csv(runs / "rendering.csv").set_index(["row", "sequence"])
     assert_allclose(rendering.loc[("full", "tiny"), ["seconds", "steps_per_second"]].astype(float), [90, 20])
     text = page.read_text()
+    assert text.startswith(f"# Results\n\n{measured_before}\n\n## Studio clips\n") and "old" not in text.split("\n")
     assert f"| {motion.loc[('initial', 'tiny'), 'mpjpe']:.1f} |" in text
     assert "95.79" in text and "29.85" in text  # the paper's own
     assert "LPIPS, whose weights are not there" in text or (runs / "models").exists()

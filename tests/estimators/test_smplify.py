@@ -1,4 +1,4 @@
-"""The landmark fit against landmarks made from known poses: exact, noisy, swapped, hidden, with gaps."""
+"""The landmark fit against landmarks made from known poses: exact, noisy, hidden, with gaps."""
 
 import dataclasses
 
@@ -13,7 +13,6 @@ from pipeline.estimators.smplify.fit import Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.priors import beyond_limits, pose_prior
 from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
-from pipeline.estimators.smplify.swaps import find_swaps, mirror_order, swapped
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
@@ -250,35 +249,6 @@ def test_linear_translation_is_exact_for_exact_pixels():
     weights = torch.rand(points.shape[:2], generator=torch.Generator().manual_seed(0)) + 0.1
     found = linear_translation(points, image[..., :2] / image[..., 2:], weights, K)
     torch.testing.assert_close(found, torch.tensor([0.3, -0.2, 4.0]).expand_as(found), atol=1e-3, rtol=0)
-
-
-# --- Left and right --------------------------------------------------------------------------------------------------
-
-
-def test_mirror_order_is_its_own_inverse():
-    order = mirror_order()
-    assert (order[order] == np.arange(33)).all()
-    assert order[LANDMARK_NAMES.index("mouth_left")] == LANDMARK_NAMES.index("mouth_right")
-
-
-@pytest.mark.parametrize("members", [range(33), range(23, 33), range(11, 23)], ids=["all", "legs", "arms"])
-def test_swapped_frames_are_found(members):
-    made = motion(frames=60)
-    random = np.random.default_rng(0)
-    chosen = np.zeros((60, 33), bool)
-    for first, last in ((7, 8), (20, 26), (40, 52)):
-        chosen[first:last, list(members)] = True
-    xy = swapped(made.xy, chosen) + 2 * random.standard_normal(made.xy.shape)
-    world = swapped(made.world, chosen) + 0.02 * random.standard_normal(made.world.shape)
-    found = find_swaps(xy, world, np.ones((60, 33)), SETTINGS.swap_penalty)
-    assert (found == chosen).mean() > 0.99
-    assert np.abs(swapped(xy, found) - made.xy).max() < 15
-
-
-def test_nothing_is_swapped_without_reason():
-    made = motion(frames=60, facing=np.linspace(0, 4, 60), seed=2)
-    noisy = made.xy + 3 * np.random.default_rng(1).standard_normal(made.xy.shape)
-    assert not find_swaps(noisy, made.world, np.ones((60, 33)), SETTINGS.swap_penalty).any()
 
 
 # --- Gaps ------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pipeline.formats.images import FrameFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.runtime.errors import UserError
-from pipeline.video.calibration import Calibration, read_calibration
+from pipeline.video.calibration import read_calibration
 from pipeline.video.encode import write_video
 
 K = np.array([[500.0, 0, 322], [0, 510, 236], [0, 0, 1]])  # as OpenCV counts, of pictures of 640x480
@@ -40,8 +40,7 @@ fisheye = false
     return path
 
 
-def opencv(path: Path) -> Path:
-    """As OpenCV's FileStorage writes it, by the suffix."""
+def opencv_yaml(path: Path) -> Path:
     storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
     storage.write("image_width", 640)
     storage.write("image_height", 480)
@@ -73,8 +72,7 @@ def plain_json(path: Path) -> Path:
     ("name", "write", "camera"),
     [
         ("calib.toml", toml, "cam02"),
-        ("calib.yml", opencv, None),
-        ("calib.json", opencv, None),
+        ("calib.yml", opencv_yaml, None),
         ("calib.yaml", ros_yaml, None),
         ("calib.json", plain_json, None),
     ],
@@ -85,23 +83,6 @@ def test_files_of_several_tools(tmp_path: Path, name: str, write: Callable[[Path
     np.testing.assert_allclose(found.distortion, DISTORTION)
     assert (found.width, found.height) == (640, 480)
     assert found.source.startswith(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("scale", [1, 2 / 3])
-@pytest.mark.parametrize("upright", [False, True])
-def test_a_calibration_may_count_the_padding_of_the_codec(scale: float, upright: bool) -> None:
-    """Pose2Sim's demo is calibrated on 1088x1920 px; some of its videos have 1080."""
-    size, shown = ((1088, 1920), (1080, 1920)) if upright else ((1920, 1088), (1920, 1080))
-    centre = [540.0, 950.0] if upright else [950.0, 540.0]
-    wide = np.array([[1680.0, 0, centre[0]], [0, 1680, centre[1]], [0, 0, 1]])
-    found = Calibration("a test", wide, np.zeros(0), *size).scaled(*(round(side * scale) for side in shown))
-    np.testing.assert_allclose(found, np.diag([scale, scale, 1]) @ wide)
-
-
-@pytest.mark.parametrize("shown", [(1064, 1920), (1088, 1900), (1920, 1080)])
-def test_what_is_cut_off_beyond_padding_is_refused(shown: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match="calibrated on 1088x1920"):
-        Calibration("a test", K, np.zeros(0), 1088, 1920).scaled(*shown)
 
 
 def checker() -> tuple[np.ndarray, np.ndarray]:
@@ -136,19 +117,19 @@ def test_the_lens_is_made_a_pinhole(tmp_path: Path, longest: int) -> None:
     assert np.abs(bent.astype(float) - small)[inside].mean() > 15
 
 
-@pytest.mark.parametrize("focal", ["focal: null", "focal: 61", "focal_mm: 26"])
+@pytest.mark.parametrize("focal", ["null", "61"])
 def test_depth_takes_the_calibrated_camera(tmp_path: Path, focal: str) -> None:
     video = pattern(tmp_path / "clip.mp4", "25", "64x48", 2)
     calibration = plain_json(tmp_path / "calib.json")
     decode(video, tmp_path / "out", "--settings", f"calibration: '{calibration}'")
-    assert main(["depth", str(tmp_path / "out"), "--settings", focal]) == 0
+    assert main(["depth", str(tmp_path / "out"), "--settings", f"focal: {focal}"]) == 0
     directory = VideoDir(tmp_path / "out")
     camera = Camera.load(directory.camera)
     np.testing.assert_allclose(camera.K, [[50, 0, 32.25], [0, 51, 23.65], [0, 0, 1]])
-    assert (camera.metric, camera.K_source) == (True, "calibration")
+    assert camera.metric
     assert camera.source == f"calibration: {calibration}"
     found = read_provenance(directory.provenance("depth"))["warnings"]
-    assert len(found) == ("null" not in focal)
+    assert len(found) == (focal != "null")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +141,8 @@ def test_depth_takes_the_calibrated_camera(tmp_path: Path, focal: str) -> None:
         ("calib.json", "{", None, "damaged"),
         ("calib.yaml", "a: [", None, "damaged"),
         ("calib.json", "[1, 2]", None, "found no camera in it"),
-        ("calib.npz", "", None, "expected a calibration as"),
+        ("calib.npy", "", None, "expected a calibration as .toml, .json, .yaml, .yml, .npz or .qca.txt"),
+        ("calib.npz", "", None, "expected an npz file of plain arrays"),
         ("calib.json", '{"K": [[5, 0, 3], [0, 5, 2], [0, 0, 1]], "size": [6, 4]}', None, "expected distortion"),
         (
             "calib.json",
@@ -205,3 +187,21 @@ def test_wrong_settings_are_told(tmp_path: Path, capsys: pytest.CaptureFixture, 
     video = pattern(tmp_path / "clip.mp4", "25", "64x48", 2)
     assert main(["decode", str(video), str(tmp_path / "out"), "--settings", settings]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_measured_joints_tell_the_camera_of_the_whole_picture(tmp_path: Path) -> None:
+    np.savez(tmp_path / "walk.npz", K=K, dist=np.array(DISTORTION), joints=np.zeros((2, 12, 3)))
+    camera = read_calibration(tmp_path / "walk.npz", None, (640, 480))
+    np.testing.assert_allclose(camera.K - K, [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]], atol=1e-9)
+    assert camera.distortion.tolist() == DISTORTION and (camera.width, camera.height) == (640, 480)
+    np.savez(tmp_path / "still.npz", K=K)
+    assert read_calibration(tmp_path / "still.npz", None, (640, 480)).distortion.size == 0
+    np.savez(tmp_path / "world.npz", joints=np.zeros((2, 12, 3)))
+    with pytest.raises(UserError, match=r"world\.npz: found no camera in it"):
+        read_calibration(tmp_path / "world.npz", None, (640, 480))
+
+
+def test_pose2sim_tells_where_a_camera_stands(tmp_path: Path) -> None:
+    placed = read_calibration(toml(tmp_path / "calib.toml"), "cam02").world_to_camera
+    np.testing.assert_allclose(placed[:, :3], cv2.Rodrigues(np.array([0.1, 0.2, 0.3]))[0])
+    np.testing.assert_allclose(placed[:, 3], [0, 0, 1])
