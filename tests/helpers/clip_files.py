@@ -112,7 +112,13 @@ def make_clip(
 
 def detected_landmarks(body, pose: Pose) -> Landmarks:
     """What a perfect detector finds of four landmarks; the last is never visible."""
-    names = ("left_knee", "right_elbow", "left_wrist", "right_ankle")
+    found = ideal_landmarks(body, pose, ("left_knee", "right_elbow", "left_wrist", "right_ankle"))
+    found.visibility[:, -1], found.xy[:, -1] = 0.2, 0
+    return found
+
+
+def ideal_landmarks(body, pose: Pose, names: tuple[str, ...]) -> Landmarks:
+    """What a perfect detector finds."""
     map_ = landmark_map(body)
     orient, body_pose, betas, transl = (
         torch.as_tensor(row, dtype=torch.float32)
@@ -124,9 +130,7 @@ def detected_landmarks(body, pose: Pose) -> Landmarks:
     points = points[:, [map_.names.index(name) for name in names]]
     homogeneous = points @ pose.K.T
     xy = homogeneous[..., :2] / homogeneous[..., 2:]
-    visibility = np.ones(xy.shape[:2])
-    visibility[:, -1], xy[:, -1] = 0.2, 0
-    return Landmarks(names, xy, visibility, points - points[:, :1])
+    return Landmarks(names, xy, np.ones(xy.shape[:2]), points - points[:, :1])
 
 
 def provenance(

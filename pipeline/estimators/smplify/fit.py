@@ -62,7 +62,7 @@ def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings, hei
             {"params": [variables.turn, variables.body_pose], "lr": rate},
             {"params": [variables.transl], "lr": rate},
             {"params": [variables.betas], "lr": rate},
-            {"params": [variables.offsets], "lr": 0.1 * rate},
+            {"params": [variables.offsets, variables.lean], "lr": 0.1 * rate},
         ],
         betas=(0.9, 0.99),
     )
@@ -84,6 +84,7 @@ class _Variables:
     transl: Tensor  # [B, 3]
     betas: Tensor  # [10]
     offsets: Tensor  # [L, 3] metres, where this person's landmarks lie apart from the map's
+    lean: Tensor  # [3] axis-angle by which all world landmarks of the clip are turned
 
 
 class _Problem:
@@ -120,6 +121,7 @@ class _Problem:
             transl=transl,
             betas=betas,
             offsets=torch.zeros(len(self.marks.names), 3),
+            lean=torch.zeros(3),
         )
         for value in vars(variables).values():
             value.requires_grad_()
@@ -144,7 +146,9 @@ class _Problem:
         bones = points[:, second] - points[:, first]
         # Only the directions of the landmarks' bones count: their lengths change from frame to frame.
         length = bones.detach().norm(dim=-1, keepdim=True)
-        in_3d = (bones - length * self.bone_directions).square().sum(-1)
+        # The detector takes cameras for upright, and strong perspective for a slope: its people lean, all along a clip.
+        directions = self.bone_directions @ axis_angle_to_matrix(variables.lean).T
+        in_3d = (bones - length * directions).square().sum(-1)
         in_3d = self.bone_weights * _geman_mcclure(in_3d, use.sigma_3d, use.robust_3d)
 
         relaxed = self.prior.stiffness * (variables.body_pose - self.prior.relaxed).square() / use.sigma_pose**2
@@ -163,7 +167,8 @@ class _Problem:
         offsets = variables.offsets
         mirrored = offsets[self.marks.mirror] * offsets.new_tensor([-1.0, 1.0, 1.0])
         strain = offsets.square().sum() + (offsets - mirrored).square().sum()
-        clip = shape + 0.1 * frames * strain / use.sigma_offsets**2
+        lean = variables.lean.square().sum() / use.sigma_lean**2
+        clip = shape + 0.1 * frames * (strain / use.sigma_offsets**2 + lean)
 
         one_frame = in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum()
         return (one_frame + smoothness * (smooth.sum() + angular.sum()) + clip) / frames

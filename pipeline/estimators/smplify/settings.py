@@ -17,6 +17,7 @@ class SmplifySettings:
     sigma_height: float  # m
     sigma_pose: float  # rad
     sigma_limits: float  # rad
+    sigma_lean: float  # rad
     sigma_offsets: float  # m
     sigma_acceleration: float  # m/s^2
     robust_acceleration: float  # m/s^2
