@@ -21,6 +21,9 @@ _JOINTS = [LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right")
            for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]  # fmt: skip
 _ROBUST, _ROUNDS = 0.1, 6  # metres, root mean square over a frame's landmarks; solutions
 _PASSES = 3  # all frames are taken so often, with other rolls and other guesses of the focal length
+# Frames with both knees bent are a sixth of the films, and go wrong in a way of their own. Counted three times, squats
+# and seats gain 4 mm on people who were not learnt from, and all frames together lose half a millimetre.
+_BENT, _RARE = np.radians(45), 3.0
 _FOCAL_SPREAD = 0.15  # of the guessed focal length about the true one, in its logarithm
 
 
@@ -46,8 +49,22 @@ def learnt(films: Frames, repertoire: Repertoire, strength: float, rng: np.rando
             x, y = targets(rolled(frames, rng), np.diag([focal, focal, 1.0]))
             seen.append(x)
             wanted.append(y)
-            weights.append(np.full(len(frames), 0.5 / _PASSES / len(frames)))
+            counted = np.where(both_knees(frames) > _BENT, _RARE, 1.0)
+            weights.append(0.5 / _PASSES * counted / counted.sum())
     return robust_ridge(np.concatenate(seen), np.concatenate(wanted), np.concatenate(weights), strength)
+
+
+def both_knees(frames: Frames) -> np.ndarray:
+    """(N,) radians by which both knees are bent, at least."""
+    bends = []
+    for side in ("left", "right"):
+        hip, knee, ankle = (
+            frames.truth[:, LANDMARK_NAMES.index(f"{side}_{part}")] for part in ("hip", "knee", "ankle")
+        )
+        thigh, shin = knee - hip, ankle - knee
+        cosine = (thigh * shin).sum(-1) / np.linalg.norm(thigh, axis=-1) / np.linalg.norm(shin, axis=-1)
+        bends.append(np.arccos(np.clip(cosine, -1, 1)))
+    return np.minimum(*bends)
 
 
 def robust_ridge(seen: np.ndarray, wanted: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:

@@ -28,7 +28,7 @@ from pipeline.setup.gpus import take_gpu
 log = logging.getLogger(__name__)
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
-Reads frames/, masks/, camera.json, pose_init.npz, and depth/ where there is one, of results/<video>/.
+Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ where there is one, of results/<video>/.
 Writes fit/avatar.npz, fit/pose_refined.npz, fit/history.csv and provenance/fit.json. A killed run goes on from
 fit/checkpoint.pt when it is started again with the same settings and inputs."""
 
