@@ -40,7 +40,7 @@ _OFTEN = 2.0  # frames in which a point must have been seen for its colour to be
 def part_columns(device: torch.device) -> Tensor:
     """Which entries of a correction (`PoseRows`) belong to each part; the place goes with the trunk. [P, 75]"""
     parts = torch.arange(len(PARTS))[:, None]
-    turns = (PART_OF == parts).repeat_interleave(3, dim=1)
+    turns = (parts == PART_OF).repeat_interleave(3, dim=1)
     return torch.cat([turns, (parts == TRUNK).expand(-1, 3)], dim=1).to(device, torch.float32)
 
 

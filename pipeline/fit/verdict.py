@@ -27,6 +27,9 @@ _RATE = 15.0  # frames a second that are looked at, and those held out
 # Costs are sums of squares over the errors expected. On studio clips whose refined motion was disturbed any tolerance
 # from 0 to 1 does as well: parts that got worse were 10 and more worse.
 _TOLERANCE = 0.5
+# As a whole it must be clearly better, or parts that chance has favoured would make it so: on those clips costs fall by
+# 45% and more.
+_CLEARLY = 0.95
 _SAME_COLOURS = 1.01  # a factor on the colours' error; what a fit mends, mends 2 to 15% of it
 
 Pair = tuple[float | None, float | None]  # before and after
@@ -68,7 +71,7 @@ class Verdict:
         before, after = self.colours
         told = ", ".join([*sizes, f"colours of {where} {100 * before:.1f} → {100 * after:.1f}%"])
         if not self.better:
-            return f"Not better: the motion is the initial one, for the fit explained the video worse ({told})."
+            return f"Not better: the motion is the initial one, for the fit explains the video no better ({told})."
         given_back = [self._named(name) for name, part in self.parts.items() if part.kept < 1]
         if given_back:
             listed = " and ".join([", ".join(given_back[:-1]), given_back[-1]] if given_back[1:] else given_back)
@@ -149,7 +152,7 @@ def keep_better(
     judged = torch.as_tensor(clip.heldout[frames] if held_out else np.arange(len(frames)) % 2 == 1, device=device)
     colours = tuple(witness.colour_error(rows, motion(kept), judged) for kept in (torch.zeros_like(shares), shares))
     costs = [float(each.cost(settings.align).mean()) for each in (initial, present)]
-    better = costs[1] < costs[0] and colours[1] <= _SAME_COLOURS * colours[0]
+    better = costs[1] < _CLEARLY * costs[0] and colours[1] <= _SAME_COLOURS * colours[0]
     if not better:
         shares[:] = 0
         parts = {name: PartVerdict(part.landmarks, part.outline, 0.0) for name, part in parts.items()}

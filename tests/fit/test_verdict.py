@@ -14,7 +14,7 @@ from pipeline.fit.data import load_clip
 from pipeline.fit.explained import PARTS, part_columns
 from pipeline.fit.marks import Sighted
 from pipeline.fit.motion_field import corrections
-from pipeline.fit.verdict import PartVerdict, _blended, _stays, keep_better
+from pipeline.fit.verdict import _blended, _stays, keep_better
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import matrix_to_axis_angle
 from pipeline.landmarks.on_body import landmark_map
@@ -39,7 +39,7 @@ def judge(results, body, studio_clip):
     betas = torch.as_tensor(initial.betas, dtype=torch.float32)
     rest = body.rest_joints(betas)
 
-    def judge_(worsen=lambda rows: None, detected=True, **overrides):
+    def judge_(worsen=lambda rows: None, detected=True, fps=initial.fps, **overrides):
         settings = short_settings(**overrides)
         clip = load_clip(results, initial, settings, CPU)
         frames = np.flatnonzero(clip.train)
@@ -58,7 +58,7 @@ def judge(results, body, studio_clip):
             seen = Sighted(where.names, (points @ K.T)[..., :2] / points[..., 2:], torch.ones(points.shape[:2]), K)
             clip = dataclasses.replace(clip, landmarks=seen)
         before = rows.pose(initial, rest[0], betas, "before")
-        verdict = keep_better(clip, body, betas, None, rows, None, initial.fps, settings)
+        verdict = keep_better(clip, body, betas, None, rows, None, fps, settings)
         return verdict, initial, before, rows.pose(initial, rest[0], betas, "kept"), truth
 
     return judge_
@@ -90,15 +90,60 @@ def test_an_arm_made_worse_gets_its_initial_rotations(judge, body, detected):
 
 
 def test_a_part_is_given_back_for_the_time_that_it_was_worse(judge):
-    """The clip taken for one of fewer frames a second has several stretches."""
+    """Taken for 4 frames a second, the clip has four stretches."""
+
+    def bend(rows):
+        rows[8:, ELBOW] += torch.tensor([0.0, 0.9, 0.0])
+
+    verdict, initial, before, kept, _ = judge(bend, fps=4.0)
+    arm = of_part("left arm")
+    assert verdict.better and 0.4 < verdict.parts["left arm"].kept < 0.7
+    assert [name for name, part in verdict.parts.items() if part.kept < 1] == ["left arm"]
+    np.testing.assert_array_equal(turned(kept)[:7], turned(before)[:7])
+    np.testing.assert_allclose(turned(kept)[10:, arm], turned(initial)[10:, arm], atol=1e-5)
+    assert re.search(r"the motion of the left arm \(1\.[5-9] of 3\.5 s\) is the initial one", verdict.words())
 
 
-def test_a_motion_that_is_worse_as_a_whole_is_all_given_back(judge):
+@pytest.mark.parametrize("factor", [0.2, 1, 2])
+def test_a_motion_that_is_worse_as_a_whole_is_all_given_back(judge, factor):
     def spoil(rows):
-        rows[:] *= -2.0
+        rows[:] *= -factor
 
-    verdict, initial, before, kept, _ = judge(spoil)
+    verdict, initial, _, kept, _ = judge(spoil)
     assert not verdict.better and {part.kept for part in verdict.parts.values()} == {0.0}
     np.testing.assert_allclose(turned(kept), turned(initial), atol=1e-5)
     np.testing.assert_allclose(kept.transl, initial.transl, atol=1e-5)
     assert verdict.outline[1] > verdict.outline[0], "the fit's own figures are told, not those of what is kept"
+
+
+def test_the_line_says_what_is_kept(judge):
+    better = judge()[0]
+    words = r"The fit explains the video better than the initial motion: outline \d+ → \d+ mm, landmarks \d+ → \d+ mm, "
+    assert re.fullmatch(words + r"colours of held-out frames \d\.\d → \d\.\d%\.", better.words())
+    assert "landmarks" not in judge(detected=False)[0].words()
+    parts = {name: dataclasses.replace(part, kept=0.0) for name, part in better.parts.items()}
+    some = {"left arm": parts["left arm"], "head and neck": dataclasses.replace(parts["head and neck"], kept=0.25)}
+    told = dataclasses.replace(better, parts=better.parts | some).words()
+    assert "the motion of the head and neck (1.0 of 1.4 s) and the left arm is the initial one" in told
+    worse = dataclasses.replace(better, better=False, parts=parts)
+    assert worse.words().startswith("Not better: the motion is the initial one")
+    assert json.loads(json.dumps(worse.facts()))["parts"]["left arm"]["kept"] == 0
+
+
+def test_stretches_without_evidence_stay():
+    stretches = [np.arange(0, 4), np.arange(4, 8), np.arange(8, 12)]
+    frames, worse = np.array([0, 2, 9, 11]), np.array([0.2, -0.1, 3.0, -1.0])
+    np.testing.assert_array_equal(_stays(worse, frames, stretches), [1] * 8 + [0] * 4)
+
+
+def test_one_motion_passes_into_the_other_gradually():
+    stays = _blended(np.repeat([1.0, 0.0], 30), 24)
+    assert (stays[:27] == 1).all() and (stays[33:] == 0).all()
+    assert np.abs(np.diff(stays)).max() < 0.15
+    np.testing.assert_array_equal(_blended(np.zeros(20), 30), np.zeros(20))
+
+
+def test_each_entry_of_a_correction_belongs_to_one_part():
+    columns = part_columns(CPU)
+    np.testing.assert_array_equal(columns.sum(0), np.ones(75))
+    assert columns[list(PARTS).index("trunk"), -3:].tolist() == [1, 1, 1]
