@@ -1,6 +1,8 @@
 """What can be measured on any video, without ground truth: pictures, outlines, landmarks, smoothness."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,6 +136,13 @@ def add_overlaps(
 def overlap(outline: np.ndarray, mask: np.ndarray) -> float:
     """IoU; NaN where nobody is in the mask."""
     return iou(outline, mask) if mask.any() else float("nan")
+
+
+def kept_refined(table: MetricTable, verdict: Mapping[str, Any]) -> None:
+    """Add how much of the refined motion the fit's verdict (`facts` of pipeline/fit/verdict.py) has kept."""
+    kept = {name: 100 * part["kept"] for name, part in verdict["parts"].items()}
+    protocol = f"mean over {', '.join(kept)}, each judged by landmarks, outline and colours of the video"
+    table.add_motion("kept_refined", "refined", protocol, np.array([list(kept.values())]), [])
 
 
 def smoothness(table: MetricTable, clip: Clip) -> None:

@@ -87,6 +87,13 @@ METRICS = {
         False,
         "The same, as a share of the person's height in the image.",
     ),
+    "kept_refined": Metric(
+        "Refined motion kept",
+        "%",
+        True,
+        "Share of the time, mean over the body's parts, in which the refined motion explains the video as well "
+        "as the initial one or better. Elsewhere a part has its initial motion.",
+    ),
     "jitter": Metric(
         "Jitter",
         "m/s³",

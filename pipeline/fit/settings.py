@@ -201,6 +201,7 @@ class FitSettings:
     corrections: str
     silhouette: str
     optimise_pose: bool
+    keep_better: bool
     refine_betas: bool
     use_depth: bool
     use_landmarks: bool

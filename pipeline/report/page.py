@@ -72,6 +72,7 @@ def build_page(directory: Path, settings: ReportSettings) -> str:
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
         facts=_facts(VideoInfo.load(paths.video), Camera.load(paths.camera), fit),
+        verdict=sections.verdict(paths),
         cards=sections.cards(summary),
         warnings=[(run.name, warning) for run in runs for warning in run.warnings],
         hero=clips.pop("overlay.mp4", None),

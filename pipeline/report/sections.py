@@ -82,6 +82,25 @@ class StageRun:
 
 
 @dataclass(frozen=True)
+class PartRow:
+    """What is kept of one part of the body, and why."""
+
+    name: str
+    outline: str  # mm, with its initial motion → with the fit's
+    landmarks: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the fit explains the video better than the initial motion (pipeline/fit/verdict.py)."""
+
+    words: str
+    good: bool  # everywhere
+    parts: list[PartRow]
+
+
+@dataclass(frozen=True)
 class Export:
     name: str
     size: str
@@ -188,12 +207,30 @@ def stage_runs(paths: VideoDir) -> list[StageRun]:
             seconds=record["seconds"],
             share=record["seconds"] / longest,
             settings=tuple(flat(record["settings"])),
-            facts=tuple(flat(record["facts"])),
+            facts=tuple(flat({key: value for key, value in record["facts"].items() if key != "verdict"})),
             versions=tuple(flat(record["versions"])),
             warnings=tuple(record["warnings"]),
         )
         for record in records
     ]
+
+
+def verdict(paths: VideoDir) -> Verdict | None:
+    """What the fit says of itself; None where it does not (its poses were held, or an old version made it)."""
+    record = paths.provenance("fit")
+    found = read_provenance(record)["facts"].get("verdict") if record.is_file() else None
+    if found is None:
+        return None
+    parts = [
+        PartRow(name, _pair(part, "outline"), _pair(part, "landmarks"), f"{part['kept']:.0%}")
+        for name, part in found["parts"].items()
+    ]
+    return Verdict(found["words"], all(part["kept"] == 1 for part in found["parts"].values()), parts)
+
+
+def _pair(sizes: Mapping[str, float], name: str) -> str:
+    values = [sizes.get(f"{name} {when} mm") for when in ("before", "after")]
+    return "not seen" if None in values else " → ".join(f"{value:.1f}" for value in values)
 
 
 def several_people(paths: VideoDir) -> bool:

@@ -11,6 +11,7 @@ from pipeline.evaluation.lpips import load_lpips
 from pipeline.evaluation.observed import (
     EvaluateSettings,
     Outlines,
+    kept_refined,
     landmark_reprojection,
     mask_overlap,
     outline_bodies,
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
         rows = VideoInfo.load(clip.paths.video).source_frames(decode)
         truth = load_truth(args.truth, clip, rows, args.body_model)
 
-    poses_fitted = read_provenance(clip.paths.provenance("fit"))["settings"]["optimise_pose"]
+    fit = read_provenance(clip.paths.provenance("fit"))
+    poses_fitted = fit["settings"]["optimise_pose"]
     table = MetricTable(truth.footage if truth else REAL, clip.splits)
     frames, raster, bodies = outline_bodies(clip, settings)
     pictured, alphas = picture_quality(table, clip, settings, raster, lpips, poses_fitted)
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
     mask_overlap(table, clip, outlines)
     landmark_reprojection(table, clip, settings, truth.pose_in(clip) if truth else None)
     smoothness(table, clip)
+    if "verdict" in fit["facts"]:
+        kept_refined(table, fit["facts"]["verdict"])
     if truth is not None:
         pose_errors(table, clip, truth)
         true_mask_overlap(table, clip, truth, outlines)

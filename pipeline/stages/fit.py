@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.verdict import keep_better
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -23,6 +25,7 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, set_threads
 from pipeline.setup.gpus import take_gpu
 
+log = logging.getLogger(__name__)
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
 Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ where there is one, of results/<video>/.
@@ -58,6 +61,11 @@ def run(args: argparse.Namespace) -> None:
     if settings.optimise_pose:
         fit_frozen(result.clip, body, result.avatar, result.rows, result.marks, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
+    if settings.optimise_pose and settings.keep_better:
+        found = result.clip, body, result.betas, result.thickness, result.rows, result.marks
+        verdict = keep_better(*found, pose.fps, settings)
+        log.info("fit: %s", verdict.words())
+        provenance.facts["verdict"] = verdict.facts()
 
     provenance.facts |= result.facts | {
         "frames": len(clip),

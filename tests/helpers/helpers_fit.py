@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.__main__ import main
 from pipeline.body import BodyModel
 from pipeline.fit.settings import FitSettings
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.runtime.settings import load_settings
@@ -67,13 +68,15 @@ def disturbed(truth: Pose, body, turn: float = 0.1, seed: int = 0) -> Pose:
 
 
 def prepare(studio_clip: StudioClip, body: BodyModel, root: Path) -> VideoDir:
-    """A results folder with everything that the fit reads: true masks, depth and camera, and a disturbed pose."""
+    """A results folder with all that the fit reads: true masks, depth and camera, a disturbed pose, no landmarks."""
     folder = VideoDir(root)
     assert main(["decode", str(studio_clip.video), str(folder.root)]) == 0
     shutil.copytree(studio_clip.truth / "masks", folder.masks)
     shutil.copytree(studio_clip.truth / "depth", folder.depth)
     shutil.copy(studio_clip.truth / "camera.json", folder.camera)
-    disturbed(Pose.load(studio_clip.truth / "pose.npz"), body).save(folder.pose_init)
+    truth = Pose.load(studio_clip.truth / "pose.npz")
+    disturbed(truth, body).save(folder.pose_init)
+    Landmarks.none(len(truth)).save(folder.landmarks)
     return folder
 
 

@@ -110,6 +110,37 @@ def test_the_page_holds_the_figures(clip):
     assert re.search("LPIPS \\W \\W not measured", page.text)
 
 
+VERDICTS = {
+    "The fit explains the video better than the initial motion: outline 24 → 12 mm.": 1.0,
+    "Not better everywhere: the motion of the left arm (0.4 of 0.5 s) is the initial one.": 0.25,
+}
+
+
+@pytest.mark.parametrize(("words", "kept"), VERDICTS.items())
+def test_the_verdict_is_the_first_line(tmp_path, words, kept):
+    directory, _ = make_clip(tmp_path, frames=5)
+    paths = fill(directory)
+    part = {"outline before mm": 24.04, "outline after mm": 31.6, "kept": kept}
+    facts = {"frames_trained": 4, "verdict": {"words": words, "better": True, "parts": {"left arm": part}}}
+    provenance(paths, "fit", {"optimise_pose": True}, facts=facts)
+    assert main(["evaluate", str(directory)]) == 0
+    assert main(["report", str(directory)]) == 0
+    html = paths.report.read_text(encoding="utf-8")
+    page = Page(html)
+    body = [word.strip() for word in page.words if word.strip() and not word.strip().startswith("jürgen")]
+    assert body[1] == words, "after the page's title"
+    assert f'class="verdict {"good" if kept == 1 else "bad"}"' in html
+    assert f"left arm 24.0 → 31.6 not seen {kept:.0%}" in page.text
+    assert "verdict.words" not in page.text, "not again among the facts of the stage"
+    found = read_metrics(paths.metrics)
+    found = found[found.metric == "kept_refined"]
+    assert found[["when", "scope", "unit", "value"]].values.tolist() == [["refined", "all", "%", 100 * kept]]
+
+
+def test_a_fit_without_a_verdict_has_no_line(clip):
+    assert 'class="verdict' not in clip.report.read_text(encoding="utf-8")
+
+
 def test_the_page_loads_nothing(clip):
     text = clip.report.read_text(encoding="utf-8")
     page = Page(text)

@@ -73,6 +73,21 @@ class Outline:
         parts = signed, places, normals
         return Outline(*(torch.as_tensor(part, dtype=torch.float32, device=view.image.device) for part in parts))
 
+    def beyond(
+        self,
+        u: Tensor,  # [N] px of the surface's points
+        v: Tensor,  # [N]
+        metre: Tensor,  # [N] px that a metre has at each
+    ) -> tuple[Tensor, Tensor]:  # [M] int64, [M] px
+        """For each place of the outline the nearest point, and how far the outline lies beyond the surface there."""
+        index = nearest(self.places, u, v)
+        apart = self.places - torch.stack([u, v])[:, index]
+        return index, (apart * self.normals).sum(0) - 0.5 * SPACING * metre[index]
+
+    def outside(self, u: Tensor, v: Tensor) -> Tensor:  # [N] px
+        """How far points lie outside the mask; within it this is negative. In the crop's border what its edge has."""
+        return _sample(self.distance[None], u, v)[0][0]
+
 
 @dataclass(frozen=True)
 class Known:
@@ -123,9 +138,7 @@ def linearise(
     robust = _robust((out / metre)[None], _FAR_MASK)
     add(out[None], slopes[_DISTANCE, None], robust * per_metre * (inside & (out > 0)))
     if outline.places.numel():
-        place, normal = outline.places, outline.normals
-        index = nearest(place, u, v)
-        short = ((place - torch.stack([u, v])[:, index]) * normal).sum(0) - 0.5 * SPACING * metre[index]
+        normal, (index, short) = outline.normals, outline.beyond(u, v, metre)
         # Hair is no part of the body: what a head falls short of the outline by says nothing of its pose.
         scale = _robust((short / metre[index])[None], _FAR_MASK) * (per_metre * (1 - known.hairy))[index] * (short > 0)
         weight[:2, :2].index_add_(2, index, scale * normal[:, None] * normal)

@@ -70,7 +70,7 @@ class NeuHMRFit:
         registered, known = self.register(avatar, anchors)
         self.facts["joints_registered"] = int(known.sum())
         self.refine(avatar, registered, known)
-        return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history, self.facts)
+        return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history, facts=self.facts)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
         """The frames whose poses look right, out of candidates that face many ways."""
