@@ -46,6 +46,7 @@ class FitResult:
     focal: float  # factor on the focal length
     history: list[dict[str, float]]
     marks: Marks | None = None  # landmarks on the body, as the fit used them
+    thickness: Tensor | None = None  # of clothes, metres, of the joint fit [24]
     facts: dict[str, Any] = field(default_factory=dict)  # what the provenance tells of it
 
 
@@ -87,7 +88,14 @@ class JointFit:
         avatar, betas = unknowns.avatar(settings.sh_degree), unknowns.betas.detach()
         objective = self.objective
         return FitResult(
-            avatar, unknowns.rows, betas, objective.clip, unknowns.focal, self.history.rows, objective.marks
+            avatar,
+            unknowns.rows,
+            betas,
+            objective.clip,
+            unknowns.focal,
+            self.history.rows,
+            objective.marks,
+            unknowns.thickness.detach(),
         )
 
     def align(self) -> None:
