@@ -21,6 +21,7 @@ from pipeline.fit.data import load_clip
 from pipeline.fit.loop import JointFit
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.images import write_frame
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
@@ -139,6 +140,7 @@ def make_results(folder: Path) -> VideoDir:
     pose = Pose.load(truth / "pose.npz")
     noise = np.random.default_rng(0).normal(0, 0.06, pose.body_pose.shape)
     replace(pose, body_pose=pose.body_pose + noise, source="truth with errors").save(paths.pose_init)
+    Landmarks.none(len(pose)).save(paths.landmarks)
     return paths
 
 

@@ -142,8 +142,7 @@ def write_sequence(
         provenance = Provenance("pose", given)
         source = f"{sequence.title}: {sequence.initial_source}"
         make_pose(sequence.initial, rows, K, size, fps, source, body).save(directory.pose_init)
-        none = np.zeros((len(rows), 0, 3))
-        Landmarks((), none[..., :2], none[..., 0], none).save(directory.landmarks)
+        Landmarks.none(len(rows)).save(directory.landmarks)
         provenance.save(directory.provenance("pose"))
 
 

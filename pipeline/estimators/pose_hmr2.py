@@ -87,8 +87,7 @@ def estimate(
         betas, transl = _apply_scale(scale, settings.hmr2, body, betas, predicted, transl, camera.K, provenance)
     _report(provenance, info, settings, betas, transl, known, model)
     pose = _whole_clip(predicted, betas, transl, known, boxes, info, camera.K)
-    empty = np.zeros((info.frames, 0))
-    return pose, Landmarks((), empty[..., None].repeat(2, -1), empty, empty[..., None].repeat(3, -1))
+    return pose, Landmarks.none(info.frames)
 
 
 def _joints(body: BodyModel, rotmats: Tensor, betas: Tensor) -> np.ndarray:  # (B, 24, 3)

@@ -70,7 +70,7 @@ def estimate(
         )
     pose = _whole_clip(person, boxes, video, camera.K, body, f"imported from {motion.tool}: {path.name}")
     _report(provenance, path, motion, person, pose, hits[chosen])
-    return pose, _no_landmarks(video.frames)
+    return pose, Landmarks.none(video.frames)
 
 
 def _frames_on_mask(people: Sequence[Person], masks: MaskFolder, K: np.ndarray) -> list[int]:
@@ -112,10 +112,6 @@ def _whole_clip(
         body_model=body.name,
         source=source,
     )
-
-
-def _no_landmarks(frames: int) -> Landmarks:
-    return Landmarks((), np.zeros((frames, 0, 2)), np.zeros((frames, 0)), np.zeros((frames, 0, 3)))
 
 
 def _report(provenance: Provenance, path: Path, motion: SourceMotion, person: Person, pose: Pose, on_mask: int) -> None:

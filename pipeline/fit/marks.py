@@ -49,12 +49,13 @@ class Marks:
     ) -> Marks:
         """On a body of this shape, where they lie on this person: as the poses that `rows` begin with show it."""
         where = landmark_map(body)
-        index = torch.as_tensor([seen.names.index(name) for name in where.names], device=betas.device)
+        known = [k for k, name in enumerate(where.names) if name in seen.names]
+        index = [seen.names.index(where.names[k]) for k in known]
         marks = Marks(
-            where.joint.to(betas.device),
-            where.rest(betas, torch.zeros_like(where.template)),
+            where.joint[known].to(betas.device),
+            where.rest(betas, torch.zeros_like(where.template))[known],
             seen.xy[:, index],
-            seen.visibility[:, index] * where.trust.to(betas),
+            seen.visibility[:, index] * where.trust[known].to(betas),
             seen.K,
         )
         return replace(marks, rest=marks.rest + marks._offsets(body, betas, rows))

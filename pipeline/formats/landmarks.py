@@ -24,6 +24,11 @@ class Landmarks:
         arrays = {"xy": self.xy, "visibility": self.visibility, "world": self.world}
         check_arrays("landmarks", arrays, _SHAPES)
 
+    @staticmethod
+    def none(frames: int) -> "Landmarks":
+        """Of a clip in which nothing was looked for."""
+        return Landmarks((), np.zeros((frames, 0, 2)), np.zeros((frames, 0)), np.zeros((frames, 0, 3)))
+
     def save(self, path: str | Path) -> None:
         names = np.array(self.names, dtype=np.str_)
         write_npz(path, {"names": names, "xy": self.xy, "visibility": self.visibility, "world": self.world})

@@ -27,9 +27,10 @@ from pipeline.setup.gpus import take_gpu
 
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
-Reads frames/, masks/, camera.json, pose_init.npz, and depth/ where there is one, of results/<video>/.
-Writes fit/avatar.npz, fit/pose_refined.npz (with how sure it is of each joint), fit/history.csv and provenance/fit.json. A killed run goes on from
-fit/checkpoint.pt when it is started again with the same settings and inputs."""
+Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ where there is one, of results/<video>/.
+Writes fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's place is), fit/history.csv and
+provenance/fit.json. A killed run goes on from fit/checkpoint.pt when it is started again with the same settings and
+inputs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -94,8 +94,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.benchmark}: sequences.{args.sequence}.errors: {error}; ask for others") from error
     found = vars(pose) | {"bbox": np.array(boxes, float)}
     Pose(**found).save(directory.pose_init)
-    none = (np.zeros((len(truth), 0, 2)), np.zeros((len(truth), 0)), np.zeros((len(truth), 0, 3)))
-    Landmarks((), *none).save(directory.landmarks)
+    Landmarks.none(len(truth)).save(directory.landmarks)
     provenance.facts |= {
         "kind": SOURCE,
         "MPJPE (mm)": round(achieved.mpjpe, 2),
