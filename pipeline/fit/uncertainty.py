@@ -26,8 +26,11 @@ from pipeline.fit.alignment.surface import Skeleton
 from pipeline.fit.loop import FitResult
 from pipeline.fit.settings import FitSettings
 
-_SCALE = (1.0, 1.0)
-_FLOOR = (0.0, 0.0)  # metres
+# Across and along, as quantile regression (Koenker and Bassett 1978) at 68.3% finds them: of the errors of 12 joints in
+# nine studio clips with the real detector (cameras level, high and low; other people than any that was learnt from).
+# Without the clip that is looked at, 68% and 69% of its errors lie within, 44 to 95% and 28 to 86% a clip.
+_SCALE = (3.2, 3.6)
+_FLOOR = (0.004, 0.004)  # metres
 _HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
 _LEVEL = "coarse"  # of the crops, as in most of the steps
 

@@ -1,11 +1,12 @@
 """How sure the fit is: the covariance against dense inverses and closed forms, and what the stage writes of it."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
-from helpers_fit import short_settings
+from helpers_fit import SHORT, short_settings
 
 from pipeline.__main__ import main
 from pipeline.fit.alignment.solve import Chain
@@ -13,11 +14,11 @@ from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import load_clip
 from pipeline.fit.loop import FitResult
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.fit.uncertainty import calibrated, chained, joint_jacobian, joint_sigma, model_sigma, split
+from pipeline.fit.uncertainty import calibrated, chained, joint_jacobian, model_sigma, split
 from pipeline.formats.pose import Pose
 
 CPU = torch.device("cpu")
-WRIST = 20
+HIP, WRIST = 1, 20
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +70,15 @@ def test_blocks_of_the_inverse_are_those_of_the_dense_inverse():
 
 
 def test_one_measurement_of_a_sum_has_its_closed_form():
-    """A frame's x and the common h, both with prior 1, and x + h measured with precision p: variance 1 - p / (1 + 2p)."""
+    """A frame's x and the common h, both with prior 1; x + h is measured with precision 4."""
     precision = torch.tensor([[[4.0]]]).double()
     one = torch.ones(1, 1).double()
     covariance, shared = chained(precision + 1, torch.zeros(0, 1).double(), precision, precision[0] + one)
     slope = shared.slopes[0]
     own = covariance[0] + slope @ shared.covariance @ slope.T
-    assert float(own) == pytest.approx(1 - 4 / 9)
+    assert float(own) == pytest.approx(1 - 4 / (1 + 2 * 4))
     total = covariance[0] + (1 + slope) @ shared.covariance @ (1 + slope).T
-    assert float(total) == pytest.approx(2 / 9), "prior variance 2, and 1 / 4 of the measurement"
+    assert float(total) == pytest.approx(1 / (1 / 2 + 4)), "prior variance 2, and 1 / 4 of the measurement"
 
 
 def test_joints_move_as_their_jacobian_says(fitted, body):
@@ -143,10 +144,27 @@ def test_the_studio_makes_the_model_less_sure():
     sigma = calibrated(model)
     assert sigma.shape == (3, 24, 2)
     assert (np.diff(sigma, axis=0) > 0).all()
-    assert (sigma[0] > 0.005).all(), "no joint is known better than the studio's best"
+    assert (sigma[0] > 0.001).all(), "no joint is known to nothing"
+    assert (sigma > model.numpy()).all()
 
 
 def without_depth(clip) -> tuple:
     return tuple(
         each and {level: dataclasses.replace(view, depth=None) for level, view in each.items()} for each in clip.views
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [({}, True), ({"optimise_pose": False}, False), ({"align": {"coarse": 0}}, False)],
+)
+def test_the_stage_writes_how_sure_it_is(results, overrides, says):
+    settings = SHORT | {"use_landmarks": False, "steps": SHORT["steps"] | {"full": 5}} | overrides
+    assert main(["fit", str(results.root), "--settings", json.dumps(settings), "--threads", "1"]) == 0
+    sigma = Pose.load(results.pose_refined).sigma
+    if not says:
+        assert sigma is None
+        return
+    assert sigma.shape == (14, 24, 2)
+    assert (sigma > 0).all() and (sigma < 1).all()
+    assert np.median(sigma[:, WRIST]) > np.median(sigma[:, HIP]), "what is farther from the hips is less sure"
