@@ -85,9 +85,14 @@ def within_sigma(error: np.ndarray, rays: np.ndarray, sigma: np.ndarray) -> tupl
         (...) and (...): of the two axes across, the share within; and 1 or 0 along. Gaussian errors have a mean of
         0.683 in both.
     """
+    inside = np.abs(across_and_along(error, rays)) <= sigma[..., [0, 0, 1]]
+    return inside[..., :2].mean(-1), inside[..., 2].astype(float)
+
+
+def across_and_along(error: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Errors (..., 3) in the camera's axes, in those of the rays (..., 3): two across, then along."""
     rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     aside = np.cross([0.0, 1.0, 0.0], rays)
     aside /= np.maximum(np.linalg.norm(aside, axis=-1, keepdims=True), 1e-9)
     axes = np.stack([aside, np.cross(rays, aside), rays], axis=-2)
-    inside = np.abs((axes * error[..., None, :]).sum(-1)) <= sigma[..., [0, 0, 1]]
-    return inside[..., :2].mean(-1), inside[..., 2].astype(float)
+    return (axes * error[..., None, :]).sum(-1)

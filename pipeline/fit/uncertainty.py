@@ -26,11 +26,11 @@ from pipeline.fit.alignment.surface import Skeleton
 from pipeline.fit.loop import FitResult
 from pipeline.fit.settings import FitSettings
 
-# Across and along, as quantile regression (Koenker and Bassett 1978) at 68.3% finds them: of the errors of 12 joints in
-# nine studio clips with the real detector (cameras level, high and low; other people than any that was learnt from).
-# Without the clip that is looked at, 68% and 69% of its errors lie within, 44 to 95% and 28 to 86% a clip.
-_SCALE = (3.2, 3.6)
-_FLOOR = (0.004, 0.004)  # metres
+# Across and along; found by `python -m pipeline.accuracy.sigma` on nine studio clips with the real detector (cameras
+# level, high and low; people whom nothing was learnt from). With the constants of the eight others, 68% and 69% of a
+# clip's errors lie within on average, 44 to 95% and 28 to 86% in single ones.
+SCALE = (3.2, 3.6)
+FLOOR = (0.004, 0.004)  # metres
 _HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
 _LEVEL = "coarse"  # of the crops, as in most of the steps
 
@@ -59,7 +59,7 @@ def calibrated(
     model: Tensor,  # [T, 24, 2] metres
 ) -> np.ndarray:  # (T, 24, 2) metres
     """The model's sigma as the studio's errors have it."""
-    scale, floor = (model.new_tensor(values) for values in (_SCALE, _FLOOR))
+    scale, floor = (model.new_tensor(values) for values in (SCALE, FLOOR))
     return ((scale * model) ** 2 + floor**2).sqrt().cpu().numpy()
 
 

@@ -93,6 +93,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         pictures=sections.pictures(summary),
         frame_charts=_charts(figures.frame_chart, table, _FRAME_CHARTS),
         sure=sure_charts(paths, body_model),
+        within=sections.within_sigma(summary),
         point_charts=_charts(figures.point_chart, table, _POINT_CHARTS),
         fit_charts=_fit_charts(paths, fit),
         runs=runs,

@@ -184,7 +184,7 @@ def test_what_is_absent_is_left_out(real):
 
 
 def test_hands_and_feet_have_bands_where_the_fit_says_how_sure_it_is(tmp_path):
-    directory, _ = make_clip(tmp_path, frames=6)
+    directory, truth = make_clip(tmp_path, frames=6)
     paths = VideoDir(directory)
     assert sure_charts(paths, "free") == []
     refined = Pose.load(paths.pose_refined)
@@ -192,11 +192,14 @@ def test_hands_and_feet_have_bands_where_the_fit_says_how_sure_it_is(tmp_path):
     charts = sure_charts(paths, "free")
     assert [label for label, _, _ in charts] == ["Left wrist", "Right wrist", "Left ankle", "Right ankle"]
     assert all("var(--after)" in svg and 'role="img"' in svg for _, _, svg in charts)
-    assert main(["evaluate", str(directory)]) == 0
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
     fill(directory)
     assert main(["report", str(directory)]) == 0
     page = Page(paths.report.read_text(encoding="utf-8"))
     assert "The band is one standard deviation to either side" in page.text
+    assert re.search(
+        r"Of this clip's errors, [0-9.]+% lie within it across the line of sight and [0-9.]+% al", page.text
+    )
     replace(refined, body_model="smpl", sigma=np.full((6, 24, 2), 0.03)).save(paths.pose_refined)
     with pytest.raises(UserError, match="was made with the body 'smpl', --body-model gives 'free'"):
         sure_charts(paths, "free")
