@@ -8,9 +8,11 @@ rule report:
             otherwise=[],
         ),
         metrics=rules.evaluate.output.metrics,
+        refined=rules.fit.output.pose,
         history=rules.fit.output.history,
         renders=rules.render.output.renders,
         exports=rules.export.output.exports,
+        body=those_there(body_file),
         provenance=[
             rules.decode.output.provenance,
             rules.masks.output.provenance,
@@ -39,6 +41,8 @@ rule report:
     params:
         directory=folder_of,
         settings=settings("report"),
+        body=body_model,
         code=code("report"),
     shell:
-        "python -m pipeline report {params.directory:q} --settings {params.settings:q} --log {log:q}"
+        "python -m pipeline report {params.directory:q} --body-model {params.body:q} "
+        "--settings {params.settings:q} --log {log:q}"

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.body.anatomy import LIMBS, anatomical_centres
-from pipeline.evaluation.joint_errors import joint_errors
+from pipeline.evaluation.joint_errors import calibration, joint_errors
 from pipeline.formats.joint_truth import NAMES, JointTruth
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -23,7 +23,7 @@ COLUMNS = ("method", "metric", "frames", "value")
 BEFORE, AFTER = "before", "after"
 OWN = {BEFORE: "before, the body's own joints", AFTER: "after, the body's own joints"}
 assert LIMBS == NAMES  # the body's centres are compared with the file's joints in this order
-_OURS = {name: f"{'left' if name[0] == 'l' else 'right'}{name[1:]}" for name in NAMES}
+_OWN_JOINTS = [JOINT_NAMES.index(f"{'left' if name[0] == 'l' else 'right'}{name[1:]}") for name in NAMES]
 
 
 def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.DataFrame:
@@ -49,13 +49,18 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
             f"{truth.source}: no joint measured in the frames decoded, {times[0]:.3f} to {times[-1]:.3f} s of the "
             f"video; found rows from {truth.seconds[0]:.3f} to {truth.seconds[-1]:.3f} s"
         )
-    motions = {}
+    motions, sigmas = {}, {}
     for name, path in ((BEFORE, paths.pose_init), (AFTER, paths.pose_refined)):
-        anatomical, own = _joints(Pose.load(path), body_model, len(times), path)
+        pose = Pose.load(path)
+        anatomical, own = _joints(pose, body_model, len(times), path)
         motions |= {name: anatomical[known], OWN[name]: own[known]}
+        if pose.sigma is not None:
+            sigmas |= dict.fromkeys((name, OWN[name]), pose.sigma[:, _OWN_JOINTS][known])
     rows = []
     for name, joints in (motions | dict(paired.others)).items():
         figures = joint_errors(joints, paired.joints, paired.ok, in_camera=truth.K is not None)
+        if name in sigmas:
+            figures |= calibration(joints, paired.joints, paired.ok, truth.K is not None, sigmas[name])
         rows += [(name, metric, len(joints), value) for metric, value in figures.items() if np.isfinite(value)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -83,5 +88,5 @@ def _joints(pose: Pose, body_model: str, frames: int, path: object) -> tuple[np.
     rotmats = axis_angle_to_matrix(torch.cat([orient, body_pose], 1).unflatten(1, (-1, 3)))
     with torch.no_grad():
         anatomical = anatomical_centres(body).posed(body, body.transforms(rotmats, betas, transl), betas)
-        own = body.world_joints(rotmats, betas, transl)[:, [JOINT_NAMES.index(_OURS[name]) for name in NAMES], :3, 3]
+        own = body.world_joints(rotmats, betas, transl)[:, _OWN_JOINTS, :3, 3]
     return anatomical.numpy(), own.numpy()

@@ -32,6 +32,8 @@ METRICS = {
     "hip": ("hip, deg", ".1f"),
     "elbow": ("elbow, deg", ".1f"),
     "shoulder": ("shoulder, deg", ".1f"),
+    "within_across": ("within one sigma across, %", ".0f"),
+    "within_along": ("along, %", ".0f"),
 }
 BEGIN, END = "<!-- real video -->", "<!-- end of real video -->"  # of the section, in a page
 

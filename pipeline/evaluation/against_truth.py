@@ -16,6 +16,7 @@ from pipeline.evaluation.pose_metrics import (
     distances,
     joint_errors,
     pelvis_aligned,
+    within_sigma,
 )
 from pipeline.evaluation.table import REAL, STUDIO, MetricTable
 from pipeline.formats.images import MaskFolder
@@ -26,6 +27,12 @@ from pipeline.runtime.progress import track
 log = logging.getLogger(__name__)
 _MM = 1000.0
 STUDIO_SOURCE = "studio"
+HIPS = [JOINT_NAMES.index(f"{side}_hip") for side in ("left", "right")]
+LIMBS = [
+    JOINT_NAMES.index(f"{side}_{part}")
+    for side in ("left", "right")
+    for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+]
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,11 @@ def pose_errors(table: MetricTable, clip: Clip, truth: Truth) -> None:
         add("mpjpe", joint_errors(joints, true_joints) * _MM, "24 SMPL joints, pelvis-aligned")
         add("pa_mpjpe", aligned_joint_errors(joints, true_joints) * _MM, "24 SMPL joints, Procrustes-aligned per frame")
         add("mpjpe_global", distances(joints, true_joints) * _MM, f"24 SMPL joints in the camera frame, {scale}")
+        if pose.sigma is not None:
+            middled = (each - each[:, HIPS].mean(1, keepdims=True) for each in (joints, true_joints))
+            error, seen = np.subtract(*middled)[:, LIMBS], joints[:, LIMBS]
+            for where, values in zip(("across", "along"), within_sigma(error, seen, pose.sigma[frames][:, LIMBS])):
+                add(f"within_{where}", 100 * values, "12 joints of arms and legs against the hips' middle")
         pelvis = distances(joints[:, PELVIS], true_joints[:, PELVIS])
         add("translation_error", pelvis * _MM, f"pelvis in the camera frame, {scale}")
         if len(frames) == len(clip) > 2:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.evaluation.pose_metrics import distances, procrustes_align
+from pipeline.evaluation.pose_metrics import distances, procrustes_align, within_sigma
 from pipeline.formats.joint_truth import NAMES
 
 _HIPS = [NAMES.index(name) for name in ("r_hip", "l_hip")]
@@ -54,6 +54,28 @@ def joint_errors(found: np.ndarray, truth: np.ndarray, ok: np.ndarray, in_camera
         figures["place"] = _mean(distances(found_middle, middle), hips[:, None])
     figures |= {name: figures[name] * _MM for name in ("mpjpe", "pa_mpjpe", "along", "across")}
     return figures | angle_errors(found, truth, ok)
+
+
+def calibration(
+    found: np.ndarray, truth: np.ndarray, ok: np.ndarray, in_camera: bool, sigma: np.ndarray
+) -> dict[str, float]:
+    """How many of the errors about the hips' middle lie within one standard deviation; 68% is as it should be.
+
+    Args:
+        found: (T, 12, 3) joints in the camera's axes.
+        truth, ok, in_camera: as of `joint_errors`.
+        sigma: (T, 12, 2) metres across and along the ray.
+
+    Returns:
+        within_across and within_along, %; across, each of two axes counts. NaN where no hips were measured.
+    """
+    hips = ok[:, _HIPS].all(1)
+    about, true_about = (joints - joints[:, _HIPS].mean(1, keepdims=True) for joints in (found, truth))
+    seen = ok & hips[:, None]
+    if not in_camera:
+        true_about = true_about @ best_rotation(about[seen], true_about[seen])
+    across, along = within_sigma(about - true_about, found, sigma)
+    return {"within_across": 100 * _mean(across, seen), "within_along": 100 * _mean(along, seen)}
 
 
 def best_rotation(points: np.ndarray, target: np.ndarray) -> np.ndarray:

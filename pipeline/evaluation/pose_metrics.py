@@ -71,3 +71,28 @@ def acceleration_errors(joints: np.ndarray, target: np.ndarray, fps: float) -> n
 def jitter(joints: np.ndarray, fps: float) -> np.ndarray:
     """Length of the jerk, m/s^3, (T-3, J). Its mean is MeanJerk; WHAM prints a tenth of it, TransPose a hundredth."""
     return np.linalg.norm(jerks(joints, fps), axis=-1)
+
+
+def within_sigma(error: np.ndarray, rays: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether errors lie within one standard deviation, across the rays and along them.
+
+    Args:
+        error: (..., 3) in the camera's axes.
+        rays: (..., 3) from the camera, of any length.
+        sigma: (..., 2) across and along, in the errors' unit (`Pose.sigma`).
+
+    Returns:
+        (...) and (...): of the two axes across, the share within; and 1 or 0 along. Gaussian errors have a mean of
+        0.683 in both.
+    """
+    inside = np.abs(across_and_along(error, rays)) <= sigma[..., [0, 0, 1]]
+    return inside[..., :2].mean(-1), inside[..., 2].astype(float)
+
+
+def across_and_along(error: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Errors (..., 3) in the camera's axes, in those of the rays (..., 3): two across, then along."""
+    rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    aside = np.cross([0.0, 1.0, 0.0], rays)
+    aside /= np.maximum(np.linalg.norm(aside, axis=-1, keepdims=True), 1e-9)
+    axes = np.stack([aside, np.cross(rays, aside), rays], axis=-2)
+    return (axes * error[..., None, :]).sum(-1)

@@ -50,6 +50,14 @@ METRICS = {
     "acceleration_error": Metric(
         "Acceleration error", "m/s²", False, "Mean difference of the joints' accelerations from the true ones."
     ),
+    "within_across": Metric(
+        "Within one sigma, across the ray",
+        "%",
+        True,
+        "Share of the joints' errors against the hips' middle that are no larger than the fit expects, on two axes "
+        "across the line of sight: 68% is as it should be, less is too sure and more too unsure.",
+    ),
+    "within_along": Metric("Within one sigma, along the ray", "%", True, "The same along the line of sight."),
     "psnr": Metric(
         "PSNR", "dB", True, "How near the avatar's picture is to the frame: 10 log10(1 / mean squared difference)."
     ),

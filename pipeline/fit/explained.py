@@ -34,6 +34,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 PART_OF = torch.tensor([next(k for k, part in enumerate(PARTS.values()) if name in part) for name in JOINT_NAMES])
 _HAIRY = [JOINT_NAMES.index(name) for name in PARTS["head and neck"]]
 _FAR_MARK, _FAR_MASK = 0.1, 0.08  # metres: what is farther off counts less and less (Geman-McClure), as in alignment
+# metres, of a landmark. The alignment trusts them less, for it starts from what they said already.
+_SIGMA_LANDMARK = 0.03
 _OFTEN = 2.0  # frames in which a point must have been seen for its colour to be believed
 
 
@@ -54,9 +56,9 @@ class Explained:
     owner: Tensor  # [F, M] the part whose surface is nearest to each place; -1 after a frame's last
 
     def cost(self, settings: Align) -> Tensor:  # [F]
-        """Of each frame: sums of squares over the errors expected, as the alignment counts them."""
+        """Of each frame: sums of squares over the errors expected."""
         outline = self.out.sum(1) + self.short.sum(1)
-        return self.marks.sum(1) / settings.sigma_landmark**2 + outline / settings.sigma_mask**2
+        return self.marks.sum(1) / _SIGMA_LANDMARK**2 + outline / settings.sigma_mask**2
 
 
 class Witness:

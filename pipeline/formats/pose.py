@@ -20,6 +20,7 @@ _SHAPES = {
     "K": (3, 3),
     "fps": (),
 }
+_OPTIONAL = {"sigma": ("T", 24, 2)}
 BODY_MODELS = ("free", "smpl")
 
 
@@ -37,6 +38,9 @@ class Pose:
     fps: float
     body_model: str  # "free" or "smpl"
     source: str  # what made it, for people
+    # Standard deviation of each joint's place against the hips' middle, across the line of sight (along any axis there)
+    # and along it; None where nothing is known of it.
+    sigma: np.ndarray | None = None  # (T, 24, 2) metres
 
     def __post_init__(self) -> None:
         _check(f"pose from {self.source}", vars(self))
@@ -45,7 +49,7 @@ class Pose:
         return len(self.global_orient)
 
     def save(self, path: str | Path) -> None:
-        write_npz(path, vars(self))
+        write_npz(path, {key: value for key, value in vars(self).items() if value is not None})
 
     @staticmethod
     def load(path: str | Path) -> "Pose":
@@ -53,17 +57,21 @@ class Pose:
         arrays = read_npz(path)
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "source")}
         _check(path, arrays | texts)
-        return Pose(**{key: arrays[key] for key in _SHAPES} | texts | {"fps": float(arrays["fps"])})
+        found = {key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays}
+        return Pose(**found | texts | {"fps": float(arrays["fps"])})
 
 
 def _check(where: str | Path, values: Mapping[str, Any]) -> None:
     """Raise a UserError naming `where`, the key and the shape or value found, if anything of a pose is wrong."""
-    sizes = check_arrays(where, values, _SHAPES)
+    known = {key: shape for key, shape in _OPTIONAL.items() if values.get(key) is not None}
+    sizes = check_arrays(where, values, _SHAPES | known)
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
     if values["valid"].dtype != bool:
         raise UserError(f"{where}: key 'valid' should be bool, found {values['valid'].dtype}")
     if values["body_model"] not in BODY_MODELS:
         raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")
+    if known and (values["sigma"] <= 0).any():
+        raise UserError(f"{where}: key 'sigma' should be above 0, found {np.min(values['sigma'])}")
     if values["fps"] <= 0:
         raise UserError(f"{where}: fps should be above 0, found {values['fps']}")

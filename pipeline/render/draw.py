@@ -62,7 +62,7 @@ def label(image: np.ndarray, text: str, size: int, swatch: Colour | None = None,
 def _chip(text: str, size: int, swatch: Colour | None) -> np.ndarray:
     """(h, w, 4) uint8: the text on a dark rounded rectangle."""
     factor = _CHIP_SUPERSAMPLE
-    font = _font(size * factor)
+    font = font_of(size * factor)
     pad, dot = round(size * 0.45) * factor, (round(size * 0.62) * factor if swatch else 0)
     gap = round(size * 0.4) * factor if swatch else 0
     ascent, descent = font.getmetrics()
@@ -79,7 +79,7 @@ def _chip(text: str, size: int, swatch: Colour | None) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font_of(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
@@ -87,9 +87,9 @@ def headed(image: np.ndarray, text: str, size: int) -> np.ndarray:
     """The image under a white band that holds `text`, dark and centred; the font shrinks until the text fits."""
     width = image.shape[1]
     band = Image.new("RGB", (width, round(size * 1.9)), PAPER)
-    while size > 7 and _font(size).getlength(text) > width:
+    while size > 7 and font_of(size).getlength(text) > width:
         size -= 1
-    ImageDraw.Draw(band).text((width / 2, band.height / 2), text, font=_font(size), fill=INK, anchor="mm")
+    ImageDraw.Draw(band).text((width / 2, band.height / 2), text, font=font_of(size), fill=INK, anchor="mm")
     return np.concatenate([np.asarray(band), image])
 
 

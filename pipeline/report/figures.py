@@ -95,6 +95,20 @@ def frame_chart(table: pd.DataFrame, metric: str) -> str | None:
         return _svg(figure, f"{METRICS[metric].label} over the frames, before and after")
 
 
+def band_chart(initial: np.ndarray, refined: np.ndarray, sigma: np.ndarray, label: str) -> str:
+    """A value over the frames before and after, and one standard deviation to either side of the latter; (T,) each."""
+    frames = np.arange(len(refined))
+    with _figure(5.2, 1.7) as (figure, axes):
+        axes.fill_between(frames, refined - sigma, refined + sigma, color=AFTER, alpha=0.25, linewidth=0, zorder=1)
+        axes.plot(frames, initial, color=BEFORE, linewidth=1.2, zorder=2)
+        axes.plot(frames, refined, color=AFTER, linewidth=1.9, zorder=3)
+        axes.set_xlabel("frame")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=(1, 2, 5, 10)))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.margins(x=0.01)
+        return _svg(figure, label)
+
+
 def point_chart(table: pd.DataFrame, metric: str) -> str | None:
     """Each joint's or landmark's value before and after, joined by a line. None if it was not measured by point."""
     rows = table[(table["metric"] == metric) & (table["scope"] == "joint")]

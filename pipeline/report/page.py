@@ -16,6 +16,7 @@ from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
 from pipeline.report.focal import focal_text
 from pipeline.report.media import Medium, picture, video
+from pipeline.report.sureness import sure_charts
 from pipeline.runtime.errors import UserError
 
 _FRAME_CHARTS = ("mpjpe", "v2v", "translation_error", "iou_body", "reprojection", "jitter")
@@ -34,6 +35,12 @@ _STILLS = (
     ),
     ("held_out.png", "Video and avatar", "Frames that the avatar was not trained on, and its picture of them."),
     ("avatar.png", "The avatar's sides", "The avatar standing, from several sides."),
+    (
+        "sure.png",
+        "How sure it is",
+        "The body coloured by how far each part may be nearer or farther than shown: one standard deviation of its "
+        "depth against the hips. Dark is sure. One video tells least of what lies along the line of sight.",
+    ),
     ("novel_pose.png", "A new motion", "Moments of the motion that the person never did."),
 )
 _NOT_TERMS = ("step", "total", "psnr_person", "n_gaussians", "seconds")
@@ -46,11 +53,16 @@ class ReportSettings:
     embed_limit: float
 
 
-def build_page(directory: Path, settings: ReportSettings) -> str:
+def build_page(directory: Path, settings: ReportSettings, body_model: str = "free") -> str:
     """The report of results/<video> as one HTML page that loads nothing from elsewhere.
 
     Parts whose files are not there are left out, as the errors of a video without truth are. What the page is about,
     metrics.csv, video.json, camera.json and fit/history.csv, must be there.
+
+    Args:
+        directory: results/<video>.
+        settings: of the page.
+        body_model: "free" or the path of the body that the motion is of.
 
     Raises:
         UserError: one of these is missing, or a file is not what its stage writes.
@@ -81,6 +93,8 @@ def build_page(directory: Path, settings: ReportSettings) -> str:
         comparisons=sections.comparisons(summary),
         pictures=sections.pictures(summary),
         frame_charts=_charts(figures.frame_chart, table, _FRAME_CHARTS),
+        sure=sure_charts(paths, body_model),
+        within=sections.within_sigma(summary),
         point_charts=_charts(figures.point_chart, table, _POINT_CHARTS),
         fit_charts=_fit_charts(paths, fit),
         runs=runs,

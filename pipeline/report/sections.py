@@ -182,6 +182,13 @@ def _picture_card(summary: pd.DataFrame, name: str) -> Change | None:
     return None
 
 
+def within_sigma(summary: pd.DataFrame) -> tuple[str, ...]:
+    """Shares of the errors within one sigma, across and along the line of sight, %; nothing without truth."""
+    whole = summary[summary["split"] == ALL].set_index("metric")["refined"]
+    names = ("within_across", "within_along")
+    return tuple(number(whole[name]) for name in names) if set(names) <= set(whole.index) else ()
+
+
 def _verdict(name: str, before: float, after: float, truth: float) -> str:
     """Whether the change is an improvement; where the truth has a value of its own, whether it is nearer to that."""
     if truth > 0:

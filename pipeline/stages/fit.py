@@ -3,6 +3,7 @@
 import argparse
 import csv
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.uncertainty import joint_sigma
 from pipeline.fit.verdict import keep_better
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
@@ -29,8 +31,9 @@ log = logging.getLogger(__name__)
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
 Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ where there is one, of results/<video>/.
-Writes fit/avatar.npz, fit/pose_refined.npz, fit/history.csv and provenance/fit.json. A killed run goes on from
-fit/checkpoint.pt when it is started again with the same settings and inputs."""
+Writes fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's place is), fit/history.csv and
+provenance/fit.json. A killed run goes on from fit/checkpoint.pt when it is started again with the same settings and
+inputs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
     method = "NeuHMR" if settings.refiner == "neuhmr" else "joint fit"
     source = f"{method} ({settings.binding}) of: {pose.source}"
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
+    if settings.aligns and settings.refiner == "joint":
+        refined = replace(refined, sigma=joint_sigma(result, body, pose.fps, settings))
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     refined.save(directory.pose_refined)
     write_history(directory.history, result.history)

@@ -20,6 +20,7 @@ from pipeline.render.novel_pose import novel_motion, novel_pose_frames
 from pipeline.render.overlay import overlay_frames
 from pipeline.render.performer import Performer
 from pipeline.render.settings import RenderSettings
+from pipeline.render.sure import sure_strip
 from pipeline.render.turntable import turntable_frames
 from pipeline.runtime.progress import track
 from pipeline.runtime.settings import load_settings, parse_overrides
@@ -87,10 +88,14 @@ def _stills(
     count, tall = settings.still_frames, settings.avatar_height
     video = (clip.frames, clip.before, clip.after, clip.body, settings.overlay_opacity)
     held_out = (clip.frames, clip.after, performer, clip.avatar.train_frames)
-    return {
+    pictures = {
         "overlay": lambda: stills.overlay_strip(*video, count),
         "close_up": lambda: stills.close_up(*video),
         "avatar": lambda: stills.avatar_sides(performer, round(tall * 0.75), tall),
         "held_out": lambda: stills.video_and_avatar(*held_out, count),
         "novel_pose": lambda: stills.novel_pose_strip(performer, moving, tall, count),
     }
+    if clip.after.sigma is not None:
+        chosen = stills.spread(np.flatnonzero(clip.before.valid), count)
+        pictures["sure"] = lambda: sure_strip(clip.frames, clip.after, clip.body, chosen)
+    return pictures

@@ -11,18 +11,22 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Put everything about a video on one page that needs no other file and no network.
 
-reads   DIRECTORY/metrics.csv, video.json, camera.json, fit/history.csv, renders/, exports/, provenance/*.json
+reads   DIRECTORY/metrics.csv, video.json, camera.json, fit/history.csv, fit/pose_refined.npz, renders/, exports/,
+        provenance/*.json
 writes  DIRECTORY/report.html"""
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="results/<video>")
+    parser.add_argument(
+        "--body-model", default="free", metavar="NAME|FILE", help='"free", or the SMPL file that the motion is of'
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings("report", parse_overrides(args.settings), ReportSettings)
-    page = build_page(args.directory, settings)
+    page = build_page(args.directory, settings, args.body_model)
     path = VideoDir(args.directory).report
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -79,6 +79,9 @@ def test_each_clip_has_its_figures(figures: pd.DataFrame) -> None:
             assert 0 < values[clip, method, "pa_mpjpe"] < values[clip, method, "mpjpe"] < 400
             assert 0 < values[clip, method, "knee"] < 60
             assert values[clip, method, "along"] < values[clip, method, "mpjpe"]
+        for method in ("after", OWN["after"]):
+            assert 0 < values[clip, method, "within_across"] <= 100 and 0 < values[clip, method, "within_along"] <= 100
+    assert set(figures[figures["metric"] == "within_along"]["method"]) == {"after", OWN["after"]}
     # A focal length that is told puts the person where it is; one that is guessed does not.
     assert values["lab_known", "before", "place"] < values["demo_cam01", "before", "place"]
     frames = figures.groupby("clip")["frames"].first()

@@ -1,5 +1,6 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -378,6 +379,22 @@ def test_the_true_pose_has_no_error_and_the_right_picture(clip, tmp_path):
     assert value(table, "psnr", "avatar", HELD_OUT) > 38  # JPEG is what is left
     assert value(table, "ssim", "avatar", HELD_OUT) > 0.99
     assert value(table, "iou_avatar", "avatar") > 0.99
+
+
+def test_errors_within_sigma_are_counted(tmp_path):
+    """All of the right arm is off by a turn; all else is where it was."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    true = Pose.load(truth / "pose.npz")
+    turned = true.body_pose.copy()
+    turned[:, 3 * 16 : 3 * 17] += [0.0, 0.8, 0.0]  # joint 17, the right shoulder
+    sigma = np.full((5, 24, 2), 0.01)
+    replace(true, body_pose=turned, sigma=sigma).save(directory / "fit" / "pose_refined.npz")
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    table = read_metrics(directory / "metrics.csv")
+    across, along = (value(table, f"within_{way}", "refined") for way in ("across", "along"))
+    assert along == pytest.approx(100 * 10 / 12)  # but for elbow and wrist
+    assert 100 * 10 / 12 <= across < 100
+    assert not ((table.metric == "within_along") & (table.when == "initial")).any()
 
 
 def test_a_real_video_has_no_errors_of_the_pose(clip, tmp_path):

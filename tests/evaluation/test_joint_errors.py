@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipeline.evaluation.joint_errors import angles, best_rotation, joint_errors
+from pipeline.evaluation.joint_errors import angles, best_rotation, calibration, joint_errors
+from pipeline.evaluation.pose_metrics import within_sigma
 from pipeline.formats.joint_truth import NAMES
 
 FRAMES = 6
@@ -89,3 +90,28 @@ def test_what_was_not_measured_does_not_count(truth: np.ndarray) -> None:
     ok[:, NAMES.index("l_hip")] = False
     figures = joint_errors(found, truth, ok, True)
     assert np.isnan(figures["mpjpe"]) and np.isnan(figures["place"]) and figures["pa_mpjpe"] < 1e-5
+
+
+def test_two_of_three_gaussian_errors_lie_within_one_sigma() -> None:
+    rng = np.random.default_rng(0)
+    rays = np.tile([0.9, -0.4, 3.0], (20000, 1))
+    turn = Rotation.align_vectors([[0, 0, 1.0]], rays[:1])[0].as_matrix()  # rows: two axes across, and the ray
+    errors = (rng.normal(size=(20000, 3)) * [0.02, 0.02, 0.07]) @ turn
+    for across, along, expected in ((0.02, 0.07, 68.3), (0.04, 0.14, 95.4)):
+        found = within_sigma(errors, rays, np.tile([across, along], (20000, 1)))
+        assert [100 * part.mean() for part in found] == pytest.approx([expected] * 2, abs=1)
+
+
+@pytest.mark.parametrize("in_camera", [True, False])
+def test_calibration_counts_what_is_about_the_hips(truth: np.ndarray, in_camera: bool) -> None:
+    """Both wrists are off along the ray, and all else by nothing but place."""
+    found = truth.copy()
+    wrists = [NAMES.index("l_wrist"), NAMES.index("r_wrist")]
+    found[:, wrists] += 0.3 * found[:, wrists] / np.linalg.norm(found[:, wrists], axis=2, keepdims=True)
+    world = truth if in_camera else truth @ Rotation.from_euler("y", 70, degrees=True).as_matrix().T + 2.0
+    sigma = np.full((FRAMES, 12, 2), 0.2)
+    moved = found + (0 if in_camera else [0.1, 0.0, 0.5])
+    figures = calibration(moved, world, ALL, in_camera, sigma)
+    assert figures["within_across"] == pytest.approx(100)
+    assert figures["within_along"] == pytest.approx(100 * 10 / 12)
+    assert calibration(moved, world, ALL, in_camera, sigma * 2)["within_along"] == pytest.approx(100)

@@ -55,6 +55,7 @@ def poses(draw: st.DrawFn) -> Pose:
         fps=draw(st.floats(0.1, 1000)),
         body_model=draw(st.sampled_from(["free", "smpl"])),
         source=draw(texts),
+        sigma=draw(st.none() | floats(count, 24, 2, low=1e-6)),
     )
 
 
@@ -317,6 +318,8 @@ def test_a_pose_without_a_key_names_it(tmp_path: Path, pose: Pose, key: str) -> 
         ("fps", np.array(-np.inf), "key 'fps' holds -inf"),
         ("body_model", np.array("smplx"), "body_model should be one of ('free', 'smpl'), found 'smplx'"),
         ("source", np.array(3.0), "key 'source' should be a text, found float64"),
+        ("sigma", np.ones((2, 24)), "key 'sigma' should have shape (T=2, 24, 2), found (2, 24)"),
+        ("sigma", np.zeros((2, 24, 2)), "key 'sigma' should be above 0, found 0.0"),
     ],
 )
 def test_a_wrong_pose_is_told(tmp_path: Path, pose: Pose, key: str, value: np.ndarray, told: str) -> None:
@@ -327,6 +330,12 @@ def test_a_wrong_pose_is_told(tmp_path: Path, pose: Pose, key: str, value: np.nd
         Pose.load(file)
     assert str(raised.value).startswith(f"{file}: ")
     assert told in str(raised.value)
+
+
+def test_a_pose_of_an_older_version_says_nothing_of_how_sure_it_is(tmp_path: Path, pose: Pose) -> None:
+    pose.save(tmp_path / "pose.npz")
+    assert "sigma" not in read_npz(tmp_path / "pose.npz")
+    assert Pose.load(tmp_path / "pose.npz").sigma is None
 
 
 def test_a_wrong_pose_cannot_be_made(pose: Pose) -> None:

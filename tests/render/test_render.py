@@ -27,6 +27,7 @@ from pipeline.render.novel_pose import novel_motion, novel_pose_scene
 from pipeline.render.overlay import GAP, mesh_layer, overlay_crop, overlay_frames
 from pipeline.render.performer import Performer
 from pipeline.render.scene import framed
+from pipeline.render.sure import sure_strip, vertex_colours
 from pipeline.render.turntable import standing, turntable_frames, turntable_scene
 
 WIDTH, HEIGHT, FRAMES = 121, 160, 6  # an odd width, which H.264 does not take
@@ -138,6 +139,28 @@ def test_stills_are_there_and_the_record_is_written(rendered):
         assert picture.std() > 5, f"{path.name} is blank"
     record = read_provenance(rendered.provenance("render"))
     assert record["facts"] == {"frames": FRAMES, "frames interpolated": 1}
+
+
+def test_the_body_is_coloured_by_how_sure_the_fit_is(rendered, body, walk):
+    """The farther from the hips, the less sure: from dark to yellow; the scale ends at the next round number."""
+    apart = np.linspace(0.01, 0.045, 24)
+    pose = replace(walk, sigma=np.tile(apart[:, None], (FRAMES, 1, 2)))
+    picture = sure_strip(FrameFolder(rendered.frames), pose, body, [0, 2])
+    assert picture.dtype == np.uint8 and picture.std() > 5
+    colours, top = vertex_colours(pose.sigma[:, :, 1], body)
+    assert colours.shape == (FRAMES, len(body.v_template), 3) and top == 50
+    tip = body.v_template[:, 0].argmax()  # of a hand, joint 22
+    middle = (body.v_template - (body.J_regressor @ body.v_template)[0]).norm(dim=1).argmin()
+    assert colours[0, tip].sum() > colours[0, middle].sum() + 0.2
+    assert vertex_colours(np.full((1, 24), 3.0), body)[1] == 1000, "beyond the last step the scale is full"
+
+
+def test_without_it_there_is_no_such_picture(rendered, tmp_path, walk, body):
+    assert not (rendered.renders / "stills" / "sure.png").exists()
+    paths = VideoDir(tmp_path / "walk")
+    write_clip(paths, body, replace(walk, sigma=np.full((FRAMES, 24, 2), 0.02)))
+    assert main(["render", str(paths.root), "--settings", SETTINGS]) == 0
+    assert (paths.renders / "stills" / "sure.png").is_file()
 
 
 def test_mesh_covers_the_projected_triangles(body, walk):

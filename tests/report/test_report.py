@@ -1,6 +1,7 @@
 """The report: its numbers, that it loads nothing, and what happens where parts are absent."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -16,9 +17,12 @@ from pipeline.evaluation.summary import number
 from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
 from pipeline.formats.camera import Camera, Origin
 from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
 from pipeline.report import figures, sections
 from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
+from pipeline.report.sureness import behind_hips, sure_charts
+from pipeline.runtime.errors import UserError
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -104,7 +108,7 @@ def test_the_page_holds_the_figures(clip):
     for row in overall.itertuples():
         if row.split == (HELD_OUT if row.when == "avatar" else "all"):
             assert number(row.value) in page.text, row
-    assert "held-out" in page.text
+    assert "held-out" in page.text and "How sure it is" not in page.text
     assert "guessed: 29 mm as 35-mm equivalent, 70 px" in page.text
     assert "studio truth (synthetic), 10 of 10 frames; 24 SMPL joints, pelvis-aligned" in page.text
     assert re.search("LPIPS \\W \\W not measured", page.text)
@@ -208,6 +212,35 @@ def test_what_is_absent_is_left_out(real):
         assert word not in page.text, word
     assert "video" not in page.tags
     assert "Mask IoU, body" in page.text
+
+
+def test_hands_and_feet_have_bands_where_the_fit_says_how_sure_it_is(tmp_path):
+    directory, truth = make_clip(tmp_path, frames=6)
+    paths = VideoDir(directory)
+    assert sure_charts(paths, "free") == []
+    refined = Pose.load(paths.pose_refined)
+    replace(refined, sigma=np.full((6, 24, 2), 0.03)).save(paths.pose_refined)
+    charts = sure_charts(paths, "free")
+    assert [label for label, _, _ in charts] == ["Left wrist", "Right wrist", "Left ankle", "Right ankle"]
+    assert all("var(--after)" in svg and 'role="img"' in svg for _, _, svg in charts)
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    fill(directory)
+    assert main(["report", str(directory)]) == 0
+    page = Page(paths.report.read_text(encoding="utf-8"))
+    assert "The band is one standard deviation to either side" in page.text
+    assert re.search(
+        r"Of this clip's errors, [0-9.]+% lie within it across the line of sight and [0-9.]+% al", page.text
+    )
+    replace(refined, body_model="smpl", sigma=np.full((6, 24, 2), 0.03)).save(paths.pose_refined)
+    with pytest.raises(UserError, match="was made with the body 'smpl', --body-model gives 'free'"):
+        sure_charts(paths, "free")
+
+
+def test_depth_is_counted_from_the_hips():
+    joints = np.tile([0.3, 0.1, 4.0], (2, 24, 1))
+    ray = joints[0, 0] / np.linalg.norm(joints[0, 0])
+    joints[1, 20] += 0.25 * ray
+    assert behind_hips(joints, 20) == pytest.approx([0, 0.25])
 
 
 def test_a_large_video_is_linked(clip, tmp_path):

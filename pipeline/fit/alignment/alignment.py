@@ -104,9 +104,9 @@ class Alignment:
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
-        self._chain = Chain(gaps, settings.correlation, self._sigmas().to(betas))
+        self._chain = Chain(gaps, settings.correlation, self.sigmas().to(betas))
 
-    def _sigmas(self) -> Tensor:  # [75 + 3]
+    def sigmas(self) -> Tensor:  # [75 + 3]
         """Prior sizes of a frame's own unknowns: rotations, place, depth plane."""
         settings, columns = self.settings, self._columns
         sigmas = torch.full((columns + PLANE,), settings.sigma_joint)
@@ -151,6 +151,11 @@ class Alignment:
     @torch.no_grad()
     def step(self, level: str) -> None:
         """One Gauss-Newton step of all frames, with crops of this level."""
+        self._solve(*self.equations(level))
+
+    @torch.no_grad()
+    def equations(self, level: str) -> tuple[Tensor, Tensor]:  # [F, U, U], [F, U]
+        """Hessians and gradients of the frames' evidence; what the points show in them is remembered."""
         skeletons = self.surface.skeletons(self.rows, self.rows.frames)
         looks: dict[int, _Look] = {}
 
@@ -171,7 +176,7 @@ class Alignment:
                 self.marks, frames, skeletons, surface.rest_joints, surface.subtree, self.settings
             )
             hessian, gradient = hessian + told[0], gradient + told[1]
-        self._solve(hessian, gradient)
+        return hessian, gradient
 
     def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
         frame = self.frames[position]

@@ -71,6 +71,10 @@ class Chain:
     def diagonal(self) -> Tensor:  # [F, U]
         return self._diagonal[:, None] * self.inverse
 
+    def neighbours(self) -> Tensor:  # [F - 1, U]
+        """The precision between each frame's unknowns and the next's, a diagonal."""
+        return self._neighbour[:, None] * self.inverse
+
 
 class Preconditioner:
     """Each part of the unknowns solved for alone."""
