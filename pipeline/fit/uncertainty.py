@@ -29,8 +29,8 @@ from pipeline.fit.settings import FitSettings
 # Across and along: what `python -m pipeline.accuracy.sigma` computes, of the poses that the alignment finds in nine
 # studio clips with the real detector (cameras level, high and low; people whom nothing was learnt from). With constants
 # of the eight others, 68% and 69% of a clip's errors lie within on average, 44 to 95% and 28 to 86% in single ones.
-SCALE = (3.2, 3.6)
-FLOOR = (0.004, 0.004)  # metres
+SCALE = (2.2, 2.5)
+FLOOR = (0.005, 0.006)  # metres
 _HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
 _LEVEL = "coarse"  # of the crops, as in most of the steps
 
