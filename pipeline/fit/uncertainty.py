@@ -27,8 +27,8 @@ from pipeline.fit.loop import FitResult
 from pipeline.fit.settings import FitSettings
 
 # Across and along: what `python -m pipeline.accuracy.sigma` computes, of the poses that the alignment finds in nine
-# studio clips with the real detector (cameras level, high and low; people whom nothing was learnt from). With constants
-# of the eight others, 68% and 69% of a clip's errors lie within on average, 44 to 95% and 28 to 86% in single ones.
+# studio clips with the real detector (cameras level, high and low; people whom nothing was learnt from). 68% of all errors
+# lie within, but 50 to 92% across and 36 to 86% along in single clips.
 SCALE = (2.2, 2.5)
 FLOOR = (0.005, 0.006)  # metres
 _HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
