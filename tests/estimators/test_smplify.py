@@ -131,7 +131,7 @@ def test_exact_landmarks_give_the_pose():
 def test_noise_of_a_detector_is_smoothed():
     made = motion(seed=1)
     fitted = fit_pose(BODY, observe(made, pixels=3.0, metres=0.03), SETTINGS)
-    assert mpjpe(joints_of(fitted), made.joints) < 25
+    assert mpjpe(joints_of(fitted), made.joints) < 26  # a lean of the whole clip is found in the noise, too: 0.3 mm
 
 
 def test_wild_landmarks_do_not_pull_the_pose():
@@ -272,3 +272,18 @@ def test_gaps_take_the_short_way_round():
     rotvecs[0, 0, 1], rotvecs[1, 0, 1] = np.radians(170), np.radians(-170)
     middle = fill_rotations(rotvecs, np.array([0, 2]), 3)[1, 0]
     assert np.degrees(np.linalg.norm(middle)) == pytest.approx(180, abs=1e-6)
+
+
+def test_a_detector_that_leans_is_turned_back():
+    """Its people lean by 8 degrees away from the camera, all along; the picture, by perspective, says otherwise."""
+    made = motion(seed=1)
+    seen = observe(made)
+    angle = torch.tensor(0.14)
+    turn = torch.stack(
+        [torch.tensor([1.0, 0.0, 0.0]), torch.stack([torch.tensor(0.0), angle.cos(), -angle.sin()]),
+         torch.stack([torch.tensor(0.0), angle.sin(), angle.cos()])]
+    )  # fmt: skip
+    leaning = dataclasses.replace(seen, world=seen.world @ turn.T)
+    stiff = fit_pose(BODY, leaning, dataclasses.replace(SETTINGS, sigma_lean=1e-4))
+    free = fit_pose(BODY, leaning, SETTINGS)
+    assert mpjpe(joints_of(free), made.joints) < 0.8 * mpjpe(joints_of(stiff), made.joints)
