@@ -27,8 +27,8 @@ from pipeline.fit.loop import FitResult
 from pipeline.fit.settings import FitSettings
 
 # Across and along: what `python -m pipeline.accuracy.sigma` computes, of the poses that the alignment finds in nine
-# studio clips with the real detector (cameras level, high and low; people whom nothing was learnt from). 68% of all errors
-# lie within, but 51 to 92% across and 32 to 85% along in single clips.
+# studio clips with the real detector (cameras level, high and low; people whom nothing was learnt from). 68% of all
+# errors lie within, but 51 to 92% across and 32 to 85% along in single clips.
 SCALE = (2.5, 2.9)
 FLOOR = (0.004, 0.006)  # metres
 _HIPS = [JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]
