@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.fit.alignment.evidence import Known, Outline, linearise, projected
+from pipeline.fit.alignment.evidence import FAR_MASK, Known, Outline, linearise, projected
+from pipeline.fit.alignment.landmarks import FAR_LANDMARK
 from pipeline.fit.alignment.surface import Posed, Skeleton, Surface
 from pipeline.fit.data import COARSE, Clip
 from pipeline.fit.marks import Marks
@@ -33,7 +34,6 @@ PARTS: dict[str, tuple[str, ...]] = {
 # [24] which of the parts each joint belongs to
 PART_OF = torch.tensor([next(k for k, part in enumerate(PARTS.values()) if name in part) for name in JOINT_NAMES])
 _HAIRY = [JOINT_NAMES.index(name) for name in PARTS["head and neck"]]
-_FAR_MARK, _FAR_MASK = 0.1, 0.08  # metres: what is farther off counts less and less (Geman-McClure), as in alignment
 # metres, of a landmark. The alignment trusts them less, for it starts from what they said already.
 _SIGMA_LANDMARK = 0.03
 _OFTEN = 2.0  # frames in which a point must have been seen for its colour to be believed
@@ -104,7 +104,7 @@ class Witness:
         if self.marks is not None:
             points = self.marks.posed(world, self._surface.rest_joints)
             error, _ = self.marks.errors(points, self.marks.xy[self._frames])
-            marks = self.marks.weights[self._frames] * robust(error.square().sum(-1), _FAR_MARK)
+            marks = self.marks.weights[self._frames] * robust(error.square().sum(-1), FAR_LANDMARK)
         longest = max(outline.places.shape[1] for outline in self._outlines)
 
         @torch.no_grad()
@@ -112,11 +112,11 @@ class Witness:
             means, K, outline = self._posed(world[index]).means, self._views[index].K, self._outlines[index]
             u, v, _ = projected(means, K)
             metre = K[0, 0] / means[2]  # px
-            out = robust((outline.outside(u, v) / metre).clamp(min=0).square(), _FAR_MASK)
+            out = robust((outline.outside(u, v) / metre).clamp(min=0).square(), FAR_MASK)
             short, owner = u.new_zeros(longest), torch.full((longest,), -1, device=u.device)
             if count := outline.places.shape[1]:
                 nearest, beyond = outline.beyond(u, v, metre)
-                left = robust((beyond / metre[nearest]).clamp(min=0).square(), _FAR_MASK)
+                left = robust((beyond / metre[nearest]).clamp(min=0).square(), FAR_MASK)
                 short[:count] = left * (1 - self._hairy[nearest])  # hair is no part of the body
                 owner[:count] = self._part_of_point[nearest]
             return out, short, owner

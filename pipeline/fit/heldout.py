@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
-from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
-from pipeline.fit.marks import Marks
-from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE
+from pipeline.fit.loop import FitResult
 from pipeline.fit.rendering import render
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.terms import ImageTerms, PoseTerms, landmark_term
@@ -21,45 +21,29 @@ from pipeline.runtime.threads import map_parallel
 _COARSE_PART = 0.5  # of the steps, with middling crops
 
 
-def fit_frozen(
-    clip: Clip,
-    body: BodyModel,
-    avatar: Avatar,
-    rows: PoseRows,
-    marks: Marks | None,
-    fps: float,
-    settings: FitSettings,
-) -> None:
+def fit_frozen(result: FitResult, body: BodyModel, fps: float, settings: FitSettings) -> None:
     """Fit the rows of the held-out frames, which start from what they hold; several frames at a time, one a thread.
 
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
     frame, the frozen avatar and its trained neighbours alone.
     """
-    body = body.to(device=avatar.means.device)
+    body, rows = body.to(device=result.avatar.means.device), result.rows
     for value in rows.params.values():
         value.requires_grad_(False)
         value.grad = None  # what another optimiser left would be stepped along
 
     def fit(frame: int) -> Tensor:
-        return _fit_frame(frame, clip, body, avatar, rows.with_own_rows(), marks, fps, settings)
+        return _fit_frame(frame, replace(result, rows=rows.with_own_rows()), body, fps, settings)
 
-    frames = np.flatnonzero(clip.heldout).tolist()
+    frames = np.flatnonzero(result.clip.heldout).tolist()
     found = track(map_parallel(fit, frames), "held-out poses", len(frames), unit="frame")
     for frame, row in zip(frames, list(found)):
         rows.params["rows"][frame] = row
 
 
-def _fit_frame(
-    frame: int,
-    clip: Clip,
-    body: BodyModel,
-    avatar: Avatar,
-    rows: PoseRows,
-    marks: Marks | None,
-    fps: float,
-    settings: FitSettings,
-) -> Tensor:  # [75]
-    """The row of a frame, fitted; what `rows` holds of it is written."""
+def _fit_frame(frame: int, result: FitResult, body: BodyModel, fps: float, settings: FitSettings) -> Tensor:  # [75]
+    """The row of a frame, fitted; what `result.rows` holds of it is written."""
+    clip, avatar, rows, marks = result.clip, result.avatar, result.rows, result.marks
     device, views = avatar.means.device, {level: clip.view(frame, level) for level in LEVELS}
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     # The mean distance is that of the trained frames, and settled: as where there is depth, nothing pulls at it.

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.body import BodyModel
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.landmarks.on_body import landmark_map
-from pipeline.losses.priors import robust
+from pipeline.losses.priors import robust, robust_weight
 
 _OFFSET = 0.015  # metres: where this person's landmarks lie apart from where they lie on the mean body
 _STIFF_FRAMES = 0.1  # neighbouring frames tell the same of a person: so much of each counts for the offsets
@@ -67,7 +67,7 @@ class Marks:
         points = self.posed(world, body.rest_joints(betas))
         error, per_metre = self.errors(points, self.xy)
         slope = per_metre @ world[:, self.joint, :3, :3]  # [T, L, 2, 3]
-        scale = (self.weights * robust_weight(error, _OFFSET * 3))[..., None, None] * _STIFF_FRAMES
+        scale = (self.weights * robust_weight(error.square().sum(-1), _OFFSET * 3))[..., None, None] * _STIFF_FRAMES
         hessian = (slope.transpose(-1, -2) @ (scale * slope)).sum(0) / _OFFSET**2
         gradient = (slope.transpose(-1, -2) @ (scale * error[..., None])).sum(0) / _OFFSET**2
         eye = torch.eye(3, device=betas.device) / _OFFSET**2
@@ -99,11 +99,6 @@ class Marks:
         error = (flat - ray) * depth.detach()
         eye = torch.eye(2, device=points.device).expand(*points.shape[:-1], 2, 2)
         return error, torch.cat([eye, -flat[..., None]], dim=-1).detach()
-
-
-def robust_weight(error: Tensor, scale: float) -> Tensor:  # [..., 2] -> [...]
-    """Of an error under the Geman-McClure penalty (pipeline.losses.priors.robust), against that of a small one."""
-    return (scale**2 / (error.square().sum(-1) + scale**2)) ** 2
 
 
 def mark_loss(error: Tensor, weights: Tensor, scale: float) -> Tensor:  # [L, 2], [L] -> []

@@ -22,7 +22,7 @@ from torch import Tensor
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.alignment.alignment import PLANE, Alignment
 from pipeline.fit.alignment.solve import Chain
-from pipeline.fit.alignment.surface import Skeleton
+from pipeline.fit.alignment.surface import Skeleton, by_turns
 from pipeline.fit.loop import FitResult
 from pipeline.fit.settings import FitSettings
 
@@ -144,9 +144,7 @@ def joint_jacobian(
     subtree: Tensor,  # [24, 24]
 ) -> Tensor:  # [F, 24, 3, 75]
     """Of the joints' places against the hips' middle by `PoseRows.correction`; `skeleton` is of several frames."""
-    joints, axes = skeleton.joints, skeleton.axes
-    lever = (joints[:, :, None] - joints[:, None]) * subtree.T[..., None]  # a joint turns what hangs on it
-    by_turn = torch.linalg.cross(axes.transpose(-1, -2)[:, None], lever[..., None, :], dim=-1).flatten(2, 3)
+    by_turn = by_turns(skeleton, skeleton.joints, torch.arange(len(subtree), device=subtree.device), subtree)
     by_turn = (by_turn - by_turn[:, _HIPS].mean(1, keepdim=True)).transpose(-1, -2)
     return torch.nn.functional.pad(by_turn, (0, 3))
 

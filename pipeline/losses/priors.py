@@ -32,6 +32,14 @@ def robust(
     return squared * scale**2 / (squared + scale**2)
 
 
+def robust_weight(
+    squared: Tensor,  # [...]
+    scale: float,
+) -> Tensor:  # [...]
+    """Weight of a squared error in a least-squares step under `robust`, against that of a small one."""
+    return (scale**2 / (squared + scale**2)) ** 2
+
+
 class Neighbours(NamedTuple):
     """The nearest neighbours of each Gaussian; and the other way round, of whom it is a neighbour."""
 

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
     if settings.optimise_pose:
-        fit_frozen(result.clip, body, result.avatar, result.rows, result.marks, pose.fps, settings)
+        fit_frozen(result, body, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     if settings.optimise_pose and settings.keep_better:
         found = result.clip, body, result.betas, result.thickness, result.rows, result.marks

@@ -128,10 +128,12 @@ def test_exact_landmarks_give_the_pose():
     assert np.abs(fitted.transl[:, 2].numpy() / made.transl[:, 2].numpy() - 1).max() < 0.08
 
 
-def test_noise_of_a_detector_is_smoothed():
+@pytest.mark.parametrize(("sigma_lean", "most"), [(1e-4, 25), (SETTINGS.sigma_lean, 26)])
+def test_noise_of_a_detector_is_smoothed(sigma_lean, most):
+    """A lean of the whole clip that may be found is found in the noise, too: 21.7 mm without one, 25.2 with it."""
     made = motion(seed=1)
-    fitted = fit_pose(BODY, observe(made, pixels=3.0, metres=0.03), SETTINGS)
-    assert mpjpe(joints_of(fitted), made.joints) < 26  # a lean of the whole clip is found in the noise, too: 0.3 mm
+    settings = dataclasses.replace(SETTINGS, sigma_lean=sigma_lean)
+    assert mpjpe(joints_of(fit_pose(BODY, observe(made, pixels=3.0, metres=0.03), settings)), made.joints) < most
 
 
 def test_wild_landmarks_do_not_pull_the_pose():

@@ -17,6 +17,7 @@ from pipeline.fit.alignment.nearest import nearest
 from pipeline.fit.alignment.surface import SPACING, Posed
 from pipeline.fit.data import View
 from pipeline.fit.settings import Align
+from pipeline.losses.priors import robust_weight
 
 _FACING = 0.1  # cosine between normal and line of sight above which a point can be seen
 _CELL = 1.5  # cells of the visibility test, in mean distances between visible points
@@ -26,7 +27,7 @@ _OUTLINE = 200  # points of a mask's outline at most
 _EDGE = 1.5  # px within the mask's edge where depth maps mix near and far
 _STEEPEST = 0.1  # metres a pixel: a larger slope of a depth map is a step, and says nothing of motion
 # Residuals beyond these count less and less (Geman-McClure): colours in [0, 1], metres, metres.
-_FAR_COLOUR, _FAR_MASK, _FAR_DEPTH = 0.3, 0.08, 0.15
+_FAR_COLOUR, FAR_MASK, _FAR_DEPTH = 0.3, 0.08, 0.15
 _MASK, _DISTANCE, _TRUSTED, _DEPTH = 3, 4, 5, 6  # layers after the three colours
 
 
@@ -135,12 +136,12 @@ def linearise(
     # What sticks out of the mask is pushed back, what falls short of its outline is drawn there. Sizes are in metres.
     out = values[_DISTANCE]
     per_metre = 1 / (settings.sigma_mask * metre) ** 2
-    robust = _robust((out / metre)[None], _FAR_MASK)
+    robust = _robust((out / metre)[None], FAR_MASK)
     add(out[None], slopes[_DISTANCE, None], robust * per_metre * (inside & (out > 0)))
     if outline.places.numel():
         normal, (index, short) = outline.normals, outline.beyond(u, v, metre)
         # Hair is no part of the body: what a head falls short of the outline by says nothing of its pose.
-        scale = _robust((short / metre[index])[None], _FAR_MASK) * (per_metre * (1 - known.hairy))[index] * (short > 0)
+        scale = _robust((short / metre[index])[None], FAR_MASK) * (per_metre * (1 - known.hairy))[index] * (short > 0)
         weight[:2, :2].index_add_(2, index, scale * normal[:, None] * normal)
         pull[:2].index_add_(1, index, -(scale * short) * normal)
 
@@ -219,5 +220,4 @@ def _squared(vectors: Tensor) -> Tensor:  # [C, N] -> [N]
 
 
 def _robust(residual: Tensor, scale: float) -> Tensor:  # [C, N] -> [N]
-    """Weight of a residual under the Geman-McClure penalty (pipeline.losses.priors.robust)."""
-    return (scale**2 / (_squared(residual) + scale**2)) ** 2
+    return robust_weight(_squared(residual), scale)

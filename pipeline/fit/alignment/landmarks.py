@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from pipeline.fit.alignment.normal_kernels import AT_PLANE, UNKNOWNS
-from pipeline.fit.alignment.surface import Skeleton
-from pipeline.fit.marks import Marks, robust_weight
+from pipeline.fit.alignment.surface import Skeleton, by_turns
+from pipeline.fit.marks import Marks
 from pipeline.fit.settings import Align
+from pipeline.losses.priors import robust_weight
 
-_FAR = 0.1  # metres: a landmark farther off counts less and less (Geman-McClure)
+FAR_LANDMARK = 0.1  # metres: a landmark farther off counts less and less (Geman-McClure)
 
 
 def landmark_equations(
@@ -28,16 +29,15 @@ def landmark_equations(
         skeletons: of each, at its current pose.
         rest_joints, subtree: see `Surface`.
     """
-    turns, joints, axes, place = (torch.stack(part) for part in zip(*skeletons))
-    world = torch.cat([turns, joints[..., None]], dim=-1)
+    skeleton = Skeleton(*(torch.stack(part) for part in zip(*skeletons)))
+    world = torch.cat([skeleton.turns, skeleton.joints[..., None]], dim=-1)
     points = marks.posed(world, rest_joints)  # [F, L, 3]
     error, per_metre = marks.errors(points, marks.xy[frames])
-    lever = points[:, :, None] - joints[:, None]  # [F, L, 24, 3]
-    lever = lever * subtree.T[marks.joint][..., None]  # a joint turns what hangs on it
-    by_turn = torch.linalg.cross(axes.transpose(-1, -2)[:, None], lever[..., None, :], dim=-1)  # [F, L, 24, axes, 3]
-    by_pose = torch.cat([by_turn.flatten(2, 3), place.transpose(-1, -2)[:, None].expand(-1, points.shape[1], 3, 3)], 2)
+    by_place = skeleton.place.transpose(-1, -2)[:, None].expand(-1, points.shape[1], 3, 3)
+    by_pose = torch.cat([by_turns(skeleton, points, marks.joint, subtree), by_place], 2)
     rows = per_metre @ by_pose.transpose(-1, -2)  # [F, L, 2, 75]
-    scale = (marks.weights[frames] * robust_weight(error, _FAR) / settings.sigma_landmark**2)[..., None]
+    trusted = marks.weights[frames] * robust_weight(error.square().sum(-1), FAR_LANDMARK)
+    scale = (trusted / settings.sigma_landmark**2)[..., None]
     hessian = error.new_zeros(len(frames), UNKNOWNS, UNKNOWNS)
     gradient = error.new_zeros(len(frames), UNKNOWNS)
     flat = rows.flatten(1, 2)  # [F, 2 L, 75]

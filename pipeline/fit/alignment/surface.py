@@ -103,6 +103,17 @@ class Surface:
         return by_correction, posed.outward.T[..., None] * weights[:, None]
 
 
+def by_turns(
+    skeleton: Skeleton,
+    points: Tensor,  # [F, P, 3]
+    owners: Tensor,  # [P] int64
+    subtree: Tensor,  # [24, 24]
+) -> Tensor:  # [F, P, 72, 3]
+    """How points that each move with one joint, `owners`, move with the joints' turns; `skeleton` is of F frames."""
+    lever = (points[:, :, None] - skeleton.joints[:, None]) * subtree.T[owners][..., None]  # what hangs on it is turned
+    return torch.linalg.cross(skeleton.axes.transpose(-1, -2)[:, None], lever[..., None, :], dim=-1).flatten(2, 3)
+
+
 def right_jacobian(vector: Tensor) -> Tensor:  # [K, 3] -> [K, 3, 3]
     """d exp(c + d) = exp(c) exp(J d): the right Jacobian of SO(3) (Sola et al. 2018, eq. 143)."""
     squared = vector.square().sum(-1)[:, None, None]
