@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.camera.intrinsics import DepthSettings, camera_from_settings
 from pipeline.estimators.exr import read_exr_depth
-from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
 from pipeline.formats.arrays import read_npy
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DEPTH_UNIT, read_image, write_depth

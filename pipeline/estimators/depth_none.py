@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings
+from pipeline.camera.intrinsics import DepthSettings, camera_from_settings
 from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance

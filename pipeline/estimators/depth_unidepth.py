@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.estimators.intrinsics import DepthSettings, camera_from_settings, intrinsics_from_rays
+from pipeline.camera.intrinsics import DepthSettings, camera_from_settings, intrinsics_from_rays
 from pipeline.estimators.networks import choose_device, import_package
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import FrameFolder, write_depth

@@ -46,6 +46,10 @@ class VideoDir:
         return self.root / "camera.json"
 
     @property
+    def camera_track(self) -> Path:
+        return self.root / "camera_track.npz"
+
+    @property
     def pose_init(self) -> Path:
         return self.root / "pose_init.npz"
 

@@ -4,8 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from pipeline.camera.intrinsics import DepthSettings
 from pipeline.estimators import load_backend
-from pipeline.estimators.intrinsics import DepthSettings
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance

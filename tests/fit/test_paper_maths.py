@@ -9,10 +9,10 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import load_body
+from pipeline.camera.intrinsics import intrinsics_from_rays
 from pipeline.estimators.body_scale import betas_of_size, clip_scale, depth_quotient
 from pipeline.estimators.depth_unidepth import keep_certain
 from pipeline.estimators.hmr2_network import CROP, crop_image, crop_place
-from pipeline.estimators.intrinsics import intrinsics_from_rays
 from pipeline.estimators.masks_sam2 import soft_mask
 from pipeline.geometry.weak_perspective import (
     CROP_FOCAL,

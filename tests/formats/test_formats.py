@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -17,12 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import STAGES, main
 from pipeline.formats.arrays import check_arrays, read_npz, write_npz
 from pipeline.formats.atomic import atomic_directory, atomic_path
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder, write_depth, write_frame, write_mask
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -88,6 +91,16 @@ def landmark_files(draw: st.DrawFn) -> Landmarks:
     )
 
 
+@st.composite
+def tracks(draw: st.DrawFn) -> CameraTrack:
+    count = draw(st.integers(1, 4))
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, :3, :3] = Rotation.from_rotvec(draw(floats(count, 3, low=-3, high=3))).as_matrix()
+    poses[:, :3, 3] = draw(floats(count, 3))
+    kind = draw(st.sampled_from(["static", "turning", "travelling"]))
+    return CameraTrack(poses, kind, draw(floats(count, 2, low=0)), draw(texts))
+
+
 # What JSON and numpy hold: no lone surrogates, and numpy drops zeros at a text's end.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 sizes = st.integers(1, 9000)
@@ -135,7 +148,7 @@ def pose() -> Pose:
 
 
 @HERE
-@given(wanted=st.one_of(poses(), avatars(), landmark_files(), cameras, videos))
+@given(wanted=st.one_of(poses(), avatars(), landmark_files(), tracks(), cameras, videos))
 def test_what_is_saved_is_loaded(tmp_path: Path, wanted) -> None:
     file = tmp_path / ("file.json" if isinstance(wanted, Camera | VideoInfo) else "file.npz")
     wanted.save(file)
@@ -223,6 +236,7 @@ def test_paths_follow_the_layout() -> None:
         "people_refused": "logs/people.jpg",
         "depth": "depth",
         "camera": "camera.json",
+        "camera_track": "camera_track.npz",
         "pose_init": "pose_init.npz",
         "landmarks": "landmarks.npz",
         "fit": "fit",
@@ -458,6 +472,24 @@ def test_a_wrong_camera_is_told(tmp_path: Path, key: str, value: object, told: s
         Camera.load(file)
     assert told in str(raised.value)
     assert str(raised.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("kind", np.array("hand-held"), "'kind' should be one of static, turning, travelling, found 'hand-held'"),
+        ("sigma", np.full((2, 2), -1.0), "'sigma' should be 0 or more, found -1.0"),
+        ("world_from_camera", np.tile(np.diag([1.0, 1, -1, 1]), (2, 1, 1)), "should hold rigid motions"),
+        ("world_from_camera", np.tile(2 * np.eye(4), (2, 1, 1)), "should hold rigid motions"),
+    ],
+)
+def test_a_wrong_camera_track_is_told(tmp_path: Path, key: str, value: np.ndarray, told: str) -> None:
+    file = tmp_path / "camera_track.npz"
+    CameraTrack.static(2, "a test").save(file)
+    write_npz(file, read_npz(file) | {key: value})
+    with pytest.raises(UserError, match=re.escape(f"{file}")) as error:
+        CameraTrack.load(file)
+    assert told in str(error.value)
 
 
 def test_a_camera_comes_back_and_older_ones_are_read(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
+from pipeline.camera.intrinsics import intrinsics_from_rays
 from pipeline.estimators import depth_unidepth, hmr2_network, masks_sam2, networks, pose_hmr2
-from pipeline.estimators.intrinsics import intrinsics_from_rays
 from pipeline.estimators.settings import MasksSettings, PoseSettings
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder

@@ -1,0 +1,63 @@
+"""camera_track.npz: how the camera moved through the clip."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.runtime.errors import UserError
+
+Kind = Literal["static", "turning", "travelling"]
+
+_SHAPES = {"world_from_camera": ("T", 4, 4), "sigma": ("T", 2)}
+_ROTATION_TOLERANCE = 1e-4  # of R^T R from the identity: float32 files pass
+
+
+@dataclass(frozen=True)
+class CameraTrack:
+    """The camera's place and direction in each frame. Its world has the axes of the first frame's camera (OpenCV)."""
+
+    world_from_camera: np.ndarray  # (T, 4, 4) rigid; metres
+    kind: Kind
+    sigma: np.ndarray  # (T, 2) standard deviations: radians of its direction, metres of its place
+    source: str  # what made it, for people
+
+    def __post_init__(self) -> None:
+        _check(f"camera track from {self.source}", vars(self))
+
+    def __len__(self) -> int:
+        return len(self.world_from_camera)
+
+    @staticmethod
+    def static(frames: int, source: str) -> "CameraTrack":
+        """A camera that stands still, for certain."""
+        return CameraTrack(np.tile(np.eye(4), (frames, 1, 1)), "static", np.zeros((frames, 2)), source)
+
+    def save(self, path: str | Path) -> None:
+        write_npz(path, vars(self))
+
+    @staticmethod
+    def load(path: str | Path) -> "CameraTrack":
+        """Read a track. Raises UserError naming the file and the key that is wrong."""
+        arrays = read_npz(path)
+        texts = {key: read_text(path, arrays, key) for key in ("kind", "source")}
+        _check(path, arrays | texts)
+        return CameraTrack(arrays["world_from_camera"], texts["kind"], arrays["sigma"], texts["source"])
+
+
+def _check(where: str | Path, values: Mapping[str, Any]) -> None:
+    sizes = check_arrays(where, values, _SHAPES)
+    if sizes["T"] == 0:
+        raise UserError(f"{where}: holds no frame")
+    if values["kind"] not in get_args(Kind):
+        raise UserError(f"{where}: key 'kind' should be one of {', '.join(get_args(Kind))}, found {values['kind']!r}")
+    poses = values["world_from_camera"]
+    turns = poses[:, :3, :3]
+    off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max()
+    if off > _ROTATION_TOLERANCE or (np.linalg.det(turns) < 0).any() or np.abs(poses[:, 3] - [0, 0, 0, 1]).max() > 0:
+        raise UserError(f"{where}: key 'world_from_camera' should hold rigid motions (a rotation, a shift, 0 0 0 1)")
+    if (values["sigma"] < 0).any():
+        raise UserError(f"{where}: key 'sigma' should be 0 or more, found {np.min(values['sigma'])}")
