@@ -8,6 +8,7 @@ rule report:
             otherwise=[],
         ),
         metrics=rules.evaluate.output.metrics,
+        initial=rules.pose.output.pose,
         refined=rules.fit.output.pose,
         history=rules.fit.output.history,
         renders=rules.render.output.renders,
