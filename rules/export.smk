@@ -2,6 +2,9 @@ rule export:
     input:
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
+        initial=rules.pose.output.pose,
+        frames=rules.decode.output.frames,
+        masks=rules.masks.output.masks,
         body=those_there(body_file),
     output:
         exports=directory(f"{OUT}/exports"),

@@ -6,3 +6,4 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class ExportSettings:
     posed_frames: int  # files avatar_posed_%06d.ply, of frames evenly spread over the clip; 0 = none
+    viewer: bool  # viewer.html, the avatar on a page of its own

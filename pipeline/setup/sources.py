@@ -12,7 +12,7 @@ def sources(*modules: str) -> list[Path]:
     """The files of `modules` and of all modules of this package that they import, directly or not, sorted.
 
     Imports are read from the source, those inside functions too; an import by a computed name is not seen, so name such
-    a module here. Data files that lie beside a module's package (*.npz, *.j2) belong to it.
+    a module here. Data files that lie beside a module's package (*.npz, *.j2, *.js) belong to it.
 
     Args:
         modules: dotted names, "pipeline.stages.fit".
@@ -48,7 +48,7 @@ def _file(name: str) -> Path | None:
 def _data(folder: Path) -> frozenset[Path]:
     if folder == PACKAGE:
         return frozenset()
-    return frozenset(f for suffix in ("npz", "j2", "html", "css") for f in folder.glob(f"**/*.{suffix}"))
+    return frozenset(f for suffix in ("npz", "j2", "html", "css", "js") for f in folder.glob(f"**/*.{suffix}"))
 
 
 @cache

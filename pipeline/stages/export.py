@@ -18,17 +18,19 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
+from pipeline.viewer import build as viewer
 
 FORMATS = (amass, bvh, glb, ply)
 HELP = """Write the motion and the avatar as files that other tools open.
 
-reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz
+reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
 writes  DIRECTORY/exports/
           avatar.ply               Gaussians in canonical space, standard 3DGS attributes, facing the viewer
           avatar_posed_%06d.ply    the same in the pose and camera frame of some frames
           motion_amass.npz         the motion in AMASS's keys, z up
           motion.bvh               the motion of the 24-joint skeleton, y up, centimetres
-          motion.glb               the body's mesh in the avatar's colours, skinned and animated, y up"""
+          motion.glb               the body's mesh in the avatar's colours, skinned and animated, y up
+          viewer.html              the avatar on one page, to look at and to pose in any browser"""
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> None:
         fitted = Fitted(pose, body, file, Avatar.from_file(file, body), settings)
         for each in FORMATS:
             each.export(fitted, folder)
+        if settings.viewer:
+            viewer.export(fitted, paths, folder)
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     provenance.facts = {"Gaussians": len(file.means), "frames": len(pose), "bytes": sizes}
     provenance.save(paths.provenance("export"))

@@ -1,0 +1,1 @@
+"""exports/viewer.html: one page a person, their avatar drawn and moved in the browser, without a network."""

@@ -1,0 +1,163 @@
+"""What goes into viewer.html, read back out of the page and held against the files that it was made from."""
+
+import base64
+import gzip
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_avatar import seeded_avatar
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from pipeline.__main__ import main
+from pipeline.avatar import Avatar
+from pipeline.body import BodyModel
+from pipeline.exports.world import CAMERA_TO_Y_UP, to_world
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.images import MaskFolder
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.motion.library import MOTIONS
+from pipeline.viewer.blob import unpack
+from pipeline.viewer.build import NEVER_DONE
+from pipeline.viewer.contents import MOST_KEYS, kept_frames
+from pipeline.viewer.seen import seen_share
+
+
+@pytest.fixture(scope="module")
+def read(page: Path):
+    """The tables of the page, and its text."""
+    text = page.read_text(encoding="utf-8")
+    data = re.search(r'<script id="data" type="text/plain">([^<]*)<', text)[1]
+    return unpack(gzip.decompress(base64.b64decode(data)), str(page))
+
+
+@pytest.fixture(scope="module")
+def avatar(fitted: VideoDir, body: BodyModel) -> Avatar:
+    return Avatar.from_file(AvatarFile.load(fitted.avatar), body)
+
+
+def test_the_page_is_one_small_file_that_loads_nothing(page: Path) -> None:
+    assert page.stat().st_size < 1e6
+    text = page.read_text(encoding="utf-8")
+    code = re.sub(r'<script id="data".*?</script>', "", text, flags=re.DOTALL)
+    assert not re.findall(r"https?:|src=|<link|@import|url\(|fetch\(|XMLHttpRequest|import\(", code)
+
+
+def test_gaussians_come_back(read, avatar: Avatar) -> None:
+    tables, _ = read
+    means = tables["means"].values
+    distance = np.linalg.norm(means[:, None] - avatar.means.double().numpy()[None, ::40], axis=-1)
+    found, nearest = distance.min(0), distance.argmin(0)  # the page has an order of its own
+    assert found.max() < 1e-4
+    every = slice(None, None, 40)
+    assert np.abs(tables["opacities"].values[nearest, 0] - avatar.opacities.numpy()[every]).max() < 1 / 500
+    assert np.abs(np.exp(tables["scales"].values[nearest]) / avatar.scales.numpy()[every] - 1).max() < 0.01
+    weights = tables["weights"].values
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-9)
+    assert np.abs(weights[nearest] - avatar.weights.numpy()[every]).max() < 0.02
+    quats, expected = tables["quats"].values[nearest], avatar.quats.double().numpy()[every]
+    cosine = np.abs((quats * expected).sum(1)) / np.linalg.norm(quats, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > np.cos(np.deg2rad(0.3))
+    colours, sh = tables["colours"].values[nearest], avatar.sh.double().numpy()[every]
+    assert np.abs(colours - sh[:, 0]).max() < 0.02
+    assert np.abs(tables["slopes"].values[nearest] - sh[:, 1:].reshape(-1, 9)).max() < 0.01
+
+
+def test_motions_come_back(read, fitted: VideoDir, body: BodyModel) -> None:
+    tables, text = read
+    assert [each["kind"] for each in text["movements"]] == ["after", "before"] + ["new"] * len(NEVER_DONE)
+    assert set(NEVER_DONE) <= set(MOTIONS)
+    after, before = Pose.load(fitted.pose_refined), Pose.load(fitted.pose_init)
+    world = to_world(after, body, CAMERA_TO_Y_UP)
+    turns = Rotation.from_quat(tables["turns0"].values.reshape(-1, 4))
+    assert (turns * Rotation.from_rotvec(world.poses.reshape(-1, 3)).inv()).magnitude().max() < 1e-4
+    rest = body.rest_joints(torch.zeros(10))[0].numpy()
+    np.testing.assert_allclose(tables["pelvis0"].values, world.transl + rest, atol=1e-4)
+    # The camera takes both motions back to where they are in the video.
+    camera = tables["camera"].values.reshape(-1, 3, 4)
+    for index, pose in enumerate((after, before)):
+        there = np.einsum("tji,tj->ti", camera[:, :, :3], tables[f"pelvis{index}"].values - camera[:, :, 3])
+        root = body.rest_joints(torch.as_tensor(pose.betas, dtype=torch.float32))[0].numpy()
+        np.testing.assert_allclose(there, pose.transl + root, atol=1e-3)
+
+
+def test_triangles_and_pictures_come_back(read, fitted: VideoDir, body: BodyModel) -> None:
+    tables, text = read
+    fresh, corners = 0, []
+    for back in tables["corners"].numbers[:, 0].astype(int):
+        corners.append(fresh - back)
+        fresh = max(fresh, corners[-1] + 1)
+    expected = body.shaped(torch.zeros(10)).numpy()[body.faces.numpy()].reshape(-1, 3)
+    np.testing.assert_allclose(tables["vertices"].values[corners], expected, atol=3e-4)
+    camera = text["camera"]
+    assert sum(camera["bytes"]) == tables["pictures"].numbers.size
+    assert camera["frames"][0] == 0
+    assert camera["frames"][-1] == len(Pose.load(fitted.pose_refined)) - 1
+
+
+@pytest.mark.parametrize("count", [1, 2, MOST_KEYS, MOST_KEYS + 1, 5000])
+def test_long_motions_keep_frames_from_end_to_end(count: int) -> None:
+    kept = kept_frames(count)
+    assert kept[0] == 0
+    assert kept[-1] == count - 1
+    assert len(kept) == min(count, MOST_KEYS)
+
+
+def test_what_the_camera_sees_is_seen(body: BodyModel, tmp_path: Path) -> None:
+    """Somebody stands with their front to the camera; a mask ends at the hips."""
+    frames, width, height = 4, 120, 160
+    upright = Rotation.from_euler("x", 180, degrees=True).as_rotvec()
+    pose = Pose(
+        global_orient=np.tile(upright, (frames, 1)), body_pose=np.zeros((frames, 69)), betas=np.zeros(10),
+        transl=np.tile([0.0, 0.0, 3.0], (frames, 1)), valid=np.ones(frames, bool),
+        bbox=np.tile([0.0, 0, width, height], (frames, 1)), K=np.array([[200.0, 0, 60], [0, 200, 80], [0, 0, 1]]),
+        fps=10.0, body_model="free", source="test",
+    )  # fmt: skip
+    avatar = Avatar.from_file(seeded_avatar(body, 6000, frames), body)
+    hips = float(body.rest_joints(torch.zeros(10))[0, 1])
+    row = round(80 - 200 * hips / 3)
+    mask = np.zeros((height, width), np.uint8)
+    mask[: row + 1] = 255
+    (tmp_path / "masks").mkdir()
+    for index in range(frames):
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{index:06d}.png")
+    seen = seen_share(avatar, body, pose, MaskFolder(tmp_path / "masks"), np.ones(frames, bool))
+    x, y, z = avatar.means.T.numpy()
+    chest = (np.abs(x) < 0.1) & (y > hips + 0.15) & (y < hips + 0.4)
+    middle = float(z[chest].mean())
+    assert seen[chest & (z > middle + 0.03)].mean() > 0.95
+    assert seen[chest & (z < middle - 0.03)].mean() < 0.05
+    assert seen[y < hips - 0.1].max() == 0
+    none = seen_share(avatar, body, pose, MaskFolder(tmp_path / "masks"), np.zeros(frames, bool))
+    assert none.max() == 0
+
+
+@pytest.fixture
+def copy(fitted: VideoDir, tmp_path: Path) -> VideoDir:
+    """The same clip, without exports; its files may be changed."""
+    folder = VideoDir(tmp_path / "clip")
+    folder.fit.mkdir(parents=True)
+    for name in ("frames", "masks", "pose_init.npz", "fit/avatar.npz", "fit/pose_refined.npz"):
+        (folder.root / name).symlink_to(fitted.root / name)
+    return folder
+
+
+def test_it_can_be_left_out(copy: VideoDir) -> None:
+    assert main(["export", str(copy.root), "--settings", "viewer: false"]) == 0
+    assert not (copy.exports / "viewer.html").exists()
+    assert (copy.exports / "motion.glb").is_file()
+
+
+def test_files_of_another_length_are_refused(copy: VideoDir, capsys: pytest.CaptureFixture[str]) -> None:
+    pose = Pose.load(copy.pose_init)
+    copy.pose_init.unlink()
+    keys = ("global_orient", "body_pose", "transl", "valid", "bbox")
+    replace(pose, **{key: getattr(pose, key)[:-1] for key in keys}).save(copy.pose_init)
+    assert main(["export", str(copy.root)]) == 1
+    assert f"pose_init.npz: expected {len(pose)} frames" in capsys.readouterr().err
+    assert not copy.exports.exists()
