@@ -35,7 +35,7 @@ def chromium(
     options = webdriver.ChromeOptions()
     options.binary_location = next(filter(None, map(shutil.which, _BROWSERS)))
     drawing = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader") if webgl else ("--disable-3d-apis",)
-    for flag in ("--headless=new", "--no-sandbox", "--hide-scrollbars", *drawing):
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", *drawing):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))

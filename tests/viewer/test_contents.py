@@ -120,7 +120,7 @@ def test_what_the_camera_sees_is_seen(body: BodyModel, tmp_path: Path) -> None:
     )  # fmt: skip
     avatar = Avatar.from_file(seeded_avatar(body, 6000, frames), body)
     hips = float(body.rest_joints(torch.zeros(10))[0, 1])
-    row = round(80 - 200 * hips / 3)
+    row = round(80 + 200 * hips / 3)
     mask = np.zeros((height, width), np.uint8)
     mask[: row + 1] = 255
     (tmp_path / "masks").mkdir()

@@ -209,10 +209,11 @@ def test_the_mesh_lies_where_the_splats_are(driver: Any) -> None:
     chip(driver, "Mesh in colours")
     press(driver, "m")
     background = canvas(driver)[0, -1]
-    splats = np.abs(canvas(driver) - background).max(-1) > 0.1
+    splats = np.abs(canvas(driver) - background).max(-1) > 0.3
     press(driver, "sm")
-    mesh = np.abs(canvas(driver) - background).max(-1) > 0.1
-    assert (splats & mesh).sum() / (splats | mesh).sum() > 0.9
+    mesh = np.abs(canvas(driver) - background).max(-1) > 0.3
+    assert (splats & mesh).sum() / (splats | mesh).sum() > 0.75  # the tiny clip's splats are broad
+    assert (mesh & ~splats).sum() / mesh.sum() < 0.03
 
 
 def test_the_clips_camera_shows_pictures_behind(driver: Any, fitted: VideoDir) -> None:
@@ -224,6 +225,15 @@ def test_the_clips_camera_shows_pictures_behind(driver: Any, fitted: VideoDir) -
         frame = np.asarray(image.convert("RGB").resize((round(image.width * scale), picture.shape[0]))) / 255
     left = (picture.shape[1] - frame.shape[1]) // 2
     assert np.abs(picture[:, left : left + frame.shape[1]] - frame).mean() < 0.03
+    pictures = state(driver, "text.camera.frames")
+    click(driver, "#on")
+    assert state(driver, "frame") == pictures[1]  # from picture to picture
+    assert driver.find_element("id", "on").accessible_name == "To the next picture"
+    press(driver, ",")
+    assert state(driver, "frame") == pictures[0]
+    driver.execute_script("viewer.seek(2.6)")
+    press(driver, "cc")
+    assert state(driver, "frame") == 3  # the nearest one
     chip(driver, "Orbit")
     assert state(driver, "view") == "orbit"
 
@@ -279,7 +289,9 @@ def test_everything_can_be_touched_and_has_a_name(page: Path) -> None:
         click(driver, "#more")
         assert driver.find_element("id", "more").get_attribute("aria-expanded") == "true"
         controls = driver.find_elements("css selector", "button, input, select, summary")
-        shown = [each for each in controls if each.rect["height"]]
+        shown = [
+            each for each in controls if driver.execute_script("return arguments[0].getClientRects().length", each)
+        ]
         assert len(shown) > 20
         for each in shown:
             name = each.accessible_name or each.text
@@ -289,7 +301,7 @@ def test_everything_can_be_touched_and_has_a_name(page: Path) -> None:
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
         stage, bar = driver.find_element("id", "stage").rect, driver.find_element("id", "bar").rect
         assert stage["height"] > 250
-        assert stage["y"] + stage["height"] <= bar["y"]
+        assert stage["y"] + stage["height"] <= bar["y"] + 1
 
 
 def test_it_plays_by_itself_where_motion_is_welcome_and_is_dark_at_night(page: Path) -> None:

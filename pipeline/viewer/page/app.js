@@ -76,7 +76,7 @@ class App {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     return dark
       ? {background: [0.105, 0.11, 0.125], ink: [0.85, 0.87, 0.9], accent: [0.43, 0.66, 1], clay: [0.66, 0.67, 0.7], stripe: [0.93, 0.6, 0.1], shadow: 0.75}
-      : {background: [0.925, 0.927, 0.935], ink: [0.12, 0.13, 0.15], accent: [0.12, 0.43, 0.92], clay: [0.74, 0.74, 0.76], stripe: [0.85, 0.45, 0], shadow: 0.55};
+      : {background: [0.925, 0.927, 0.935], ink: [0.12, 0.13, 0.15], accent: [0.12, 0.43, 0.92], clay: [0.8, 0.79, 0.78], stripe: [0.85, 0.45, 0], shadow: 0.55};
   }
 
   draw() {
@@ -107,11 +107,16 @@ class App {
     return VIDEO_WIDENING * Math.max(1, (view.fy / Math.max(depth, 0.3) / this.text.pixels_per_metre) ** 2);
   }
 
-  // The picture of the clip that is nearest in time, fainter the farther away it is.
+  // The frame of the clip's picture that is nearest in time.
+  nearestPicture() {
+    return this.text.camera.frames.reduce((best, frame) => Math.abs(frame - this.frame) < Math.abs(best - this.frame) ? frame : best);
+  }
+
+  // That picture, fainter the farther away it is.
   _picture() {
-    const frames = this.text.camera.frames, away = frames.map(frame => Math.abs(frame - this.frame)), index = away.indexOf(Math.min(...away));
+    const frame = this.nearestPicture(), index = this.text.camera.frames.indexOf(frame);
     if (index >= this.stage.pictures.length) return null;
-    return {index, opacity: 1 - 0.6 * Math.min(1, away[index] / (0.12 * this.movement.fps))};
+    return {index, opacity: 1 - 0.7 * Math.min(1, Math.abs(frame - this.frame) / (0.1 * this.movement.fps))};
   }
 
   _drawOverlay(scale) {

@@ -37,6 +37,8 @@ class Controls {
     byId("marks").hidden = app.view !== "clip";
     byId("play").classList.toggle("playing", app.playing);
     byId("play").setAttribute("aria-label", app.playing ? "Pause" : "Play");
+    byId("back").setAttribute("aria-label", app.view === "clip" ? "To the picture before" : "One frame back");
+    byId("on").setAttribute("aria-label", app.view === "clip" ? "To the next picture" : "One frame on");
     for (const input of document.getElementsByName("movement")) input.checked = Number(input.value) === app.index;
     for (const input of document.getElementsByName("view")) {
       input.checked = input.value === app.view;
@@ -46,13 +48,12 @@ class Controls {
     byId("coloured").disabled = !app.show.mesh;
     byId("front").disabled = app.view === "clip";
     byId("joint").value = app.chosen;
-    const turned = app.skeleton.turned, status = [movement.name];
+    const turned = app.skeleton.turned, status = [clip ? `The clip, ${movement.kind} the refinement` : `${movement.name}, never done by this person`];
     turned[app.chosen].forEach((angle, axis) => {
       const degrees = Math.round(angle * 180 / Math.PI);
       byId(`turn-${LETTERS[axis]}`).value = degrees;
       byId(`degrees-${LETTERS[axis]}`).textContent = `${degrees}°`;
     });
-    if (!clip) status.push("never done by this person");
     if (app.view === "clip") status.push("the clip's camera");
     if (turned.some(angles => angles.some(angle => angle))) status.push("posed by hand");
     const line = status.join(" · ");
@@ -60,8 +61,24 @@ class Controls {
   }
 
   play(playing) { this.app.playing = playing; this.app.changed(); }
-  step(by) { this.app.playing = false; this.app.seek(Math.round(this.app.frame) + by); }
-  look(view) { if (this.app.movement.kind !== "new" || view === "orbit") { this.app.view = view; this.app.changed(); } }
+
+  // One frame; in the clip's camera to the next of its pictures.
+  step(by) {
+    const {app} = this, now = Math.round(app.frame), pictures = app.text.camera.frames;
+    app.playing = false;
+    const next = app.view !== "clip" ? now + by : by > 0 ? pictures.find(frame => frame > now) : pictures.findLast(frame => frame < now);
+    app.seek(next ?? app.frame);
+  }
+
+
+  look(view) {
+    const {app} = this;
+    if (app.movement.kind === "new") return;
+    app.view = view;
+    if (view === "clip" && !app.playing) app.frame = app.nearestPicture();
+    app.changed();
+  }
+
   flip(name) { this.app.show[name] = !this.app.show[name]; this.app.changed(); }
   front() { this.app.orbit.reset(); this.app.changed(); }
   select(joint) { this.app.chosen = joint; this.app.show.bones = true; this.app.changed(); }

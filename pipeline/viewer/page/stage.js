@@ -208,7 +208,7 @@ class Stage {
     const gl = this.gl, V = view.V, rows = new Float32Array(12 * JOINTS);
     for (let j = 0; j < JOINTS; j++) rows.set(skeleton.bones.subarray(16 * j, 16 * j + 12), 12 * j);
     gl.bindVertexArray(this.mesh);
-    const uniforms = this._use("mesh", view, {coloured: show.coloured ? 1 : 0, opacity: show.splats || show.picture ? 0.6 : 1, clay: show.clay});
+    const uniforms = this._use("mesh", view, {coloured: show.coloured ? 1 : 0, opacity: show.splats || show.picture ? 0.5 : 1, clay: show.clay});
     gl.uniform4fv(uniforms.bones, rows);
     gl.uniformMatrix3fv(uniforms.rotation, false, [V[0], V[1], V[2], V[4], V[5], V[6], V[8], V[9], V[10]]);
     gl.enable(gl.DEPTH_TEST);
