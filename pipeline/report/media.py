@@ -29,6 +29,15 @@ def picture(path: Path, title: str, text: str) -> Medium:
         return Medium(title, text, _data_uri("image/jpeg", buffer.getvalue()), True)
 
 
+def thumbnail(path: Path, height: int) -> str:
+    """A still, `height` px high, as a data URI."""
+    with Image.open(path) as image:
+        buffer = io.BytesIO()
+        image = image.convert("RGB").resize((round(image.width * height / image.height), height))
+        image.save(buffer, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
+        return _data_uri("image/jpeg", buffer.getvalue())
+
+
 def video(path: Path, page: Path, title: str, text: str, limit: float) -> Medium:
     """A video, embedded if it has at most `limit` MB, else linked by its path from the page's folder."""
     if path.stat().st_size > limit * _MEGABYTE:

@@ -15,7 +15,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
 from pipeline.report.focal import focal_text
-from pipeline.report.media import Medium, picture, video
+from pipeline.report.media import Medium, picture, thumbnail, video
 from pipeline.report.sureness import sure_charts
 from pipeline.runtime.errors import UserError
 
@@ -43,6 +43,7 @@ _STILLS = (
     ),
     ("novel_pose.png", "A new motion", "Moments of the motion that the person never did."),
 )
+_THUMBNAIL = 176  # px: height of the picture by the link to the viewer, twice that on the page
 _NOT_TERMS = ("step", "total", "psnr_person", "n_gaussians", "seconds")
 
 
@@ -85,6 +86,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         synthetic=table["footage"].iloc[0] == STUDIO,
         facts=_facts(VideoInfo.load(paths.video), Camera.load(paths.camera), fit),
         verdict=sections.verdict(paths),
+        viewer=_viewer(paths),
         cards=sections.cards(summary),
         warnings=[(run.name, warning) for run in runs for warning in run.warnings],
         hero=clips.pop("overlay.mp4", None),
@@ -128,6 +130,14 @@ def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None) -> li
         binding = dict(fit.settings).get("binding", "")
         facts.append(("Avatar", f"{known['gaussians']} Gaussians{f', binding {binding}' if binding else ''}"))
     return facts
+
+
+def _viewer(paths: VideoDir) -> tuple[str, str | None] | None:
+    """Where the page is that draws the avatar, from this one, and a small picture of the avatar; None without one."""
+    page, still = paths.exports / "viewer.html", paths.renders / "stills" / "avatar.png"
+    if not page.is_file():
+        return None
+    return page.relative_to(paths.report.parent).as_posix(), thumbnail(still, _THUMBNAIL) if still.is_file() else None
 
 
 def _media(paths: VideoDir, settings: ReportSettings) -> tuple[dict[str, Medium], list[Medium]]:

@@ -29,6 +29,7 @@ _PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "i
 _SAME = 0.005  # a relative change below it is shown as none
 # What a file is for, by the pattern of its name, the first that fits.
 _EXPORTS = (
+    ("viewer.html", "The avatar on one page: turn it, pose it, play it. Opens in any browser, from the disk too."),
     ("avatar.ply", "The avatar in its canonical pose, as 3D Gaussians in the usual attribute layout. Opens in splat "
      "viewers (SuperSplat, antimatter15/splat) and in Blender with a splat add-on."),
     ("avatar_posed_*.ply", "The avatar in the pose of one frame, in the same layout."),

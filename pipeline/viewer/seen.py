@@ -20,7 +20,7 @@ _SIDE = 256  # px: the longer side of what is looked at
 _BEHIND = 0.02  # metres behind the surface that the camera sees, up to which a Gaussian belongs to it
 _ENOUGH = 2.0  # frames that must show it
 _COVERED = 0.5  # alpha and mask from which a pixel is the person's
-_NEIGHBOURS = 8
+_NEIGHBOURS = 16
 
 
 @torch.no_grad()

@@ -102,7 +102,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, pose: Pose, avatar_file: A
     (folder / "fit").mkdir(parents=True)
     pose.save(folder / "fit" / "pose_refined.npz")
     avatar_file.save(folder / "fit" / "avatar.npz")
-    assert main(["export", str(folder), "--settings", "posed_frames: 2"]) == 0
+    assert main(["export", str(folder), "--settings", "{posed_frames: 2, viewer: false}"]) == 0
     return folder
 
 

@@ -202,13 +202,40 @@ def test_who_is_there_is_shown_where_it_is_a_question(tmp_path, people, shown):
     assert [still.title for still in stills] == ["Who is in the clip"] * shown
 
 
+@pytest.mark.parametrize("pictured", [True, False])
+def test_the_first_screen_leads_to_the_avatar(tmp_path, pictured):
+    directory, _ = make_clip(tmp_path, frames=5)
+    paths = fill(directory)
+    (paths.exports / "viewer.html").write_text("a page")
+    if pictured:
+        Image.fromarray(np.full((400, 900, 3), 90, np.uint8)).save(paths.renders / "stills" / "avatar.png")
+    assert main(["evaluate", str(directory)]) == 0
+    assert main(["report", str(directory)]) == 0
+    html = paths.report.read_text(encoding="utf-8")
+    header = Page(html.partition("<header>")[2].partition("</header>")[0])
+    links = [load for load in header.loads if not load.startswith("data:")]
+    assert links == ["exports/viewer.html"]
+    assert (paths.report.parent / links[0]).is_file()
+    assert len(header.loads) == 1 + pictured
+    assert all(len(load) < 40_000 for load in header.loads)
+    assert "Opens in any browser" in Page(html).text
+
+
 def test_what_is_absent_is_left_out(real):
     (VideoDir(real).fit / "history.csv").write_text("step,total\n20,0.5\n")
     assert main(["report", str(real)]) == 0
     page = Page((real / "report.html").read_text(encoding="utf-8"))
     assert "jürgen & söhne" in page.text
     assert "real video" in page.text
-    for word in ("synthetic", "MPJPE", "against the truth", "Stills", "Files for other tools", "Worth knowing"):
+    for word in (
+        "synthetic",
+        "MPJPE",
+        "against the truth",
+        "Stills",
+        "Files for other tools",
+        "Worth knowing",
+        "Open the avatar",
+    ):
         assert word not in page.text, word
     assert "video" not in page.tags
     assert "Mask IoU, body" in page.text

@@ -91,7 +91,7 @@ class App {
     if (this.show.splats) this.splats.project(this.skeleton.bones, view, this._widening(view));
     this.took = performance.now() - start;
     const scale = ratio * this.pixels;
-    this.stage.draw(view, this.skeleton, {...this.show, ...this.theme(), frame: this.frame, hatch: 9 * scale, picture: clip && this._picture()});
+    this.stage.draw(view, this.skeleton, {...this.show, ...this.theme(), frame: this.frame, hatch: 12 * scale, picture: clip && this._picture()});
     this._drawOverlay(scale);
   }
 

@@ -10,7 +10,7 @@ class Orbit {
     this.reset();
   }
 
-  reset() { this.azimuth = this.front; this.elevation = 0.1; this.zoom = 1; }
+  reset() { this.azimuth = this.front; this.elevation = 0.14; this.zoom = 1; }
 
   turn(right, up) {
     this.azimuth -= right;

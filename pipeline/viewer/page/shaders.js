@@ -31,9 +31,9 @@ void main() {
   if (a < 1. / 255.) discard;
   vec3 c = colour.rgb;
   if (hatch > 0.) {
-    float line = smoothstep(.35, .45, abs(fract((gl_FragCoord.x + gl_FragCoord.y) / hatch) - .5) * 2.) ;
-    vec3 grey = vec3(.35 + .4 * dot(c, vec3(.3, .6, .1)));
-    c = mix(c, mix(stripe, grey, line), smoothstep(.35, .65, unseen));
+    float line = smoothstep(.3, .42, abs(fract((gl_FragCoord.x + gl_FragCoord.y) / hatch) - .5) * 2.);
+    vec3 faded = mix(c, vec3(.55 + .2 * dot(c, vec3(.3, .6, .1))), .75);
+    c = mix(c, mix(stripe, faded, line), smoothstep(.5, .8, unseen));
   }
   o = vec4(c * a, a);
 }`],

@@ -25,6 +25,12 @@ class Stage {
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 3 * PER_ROW, splats.rows);
     this.ribbon = this._array("path", "at", new Float32Array(0), 3);
     this.ribbonLength = 0;
+    this.thread = gl.createVertexArray(); // its one side as a line: seen from low, a ribbon is thinner than a pixel
+    gl.bindVertexArray(this.thread);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.ribbon.buffer);
+    const at = gl.getAttribLocation(this.programs.path.program, "at");
+    gl.enableVertexAttribArray(at);
+    gl.vertexAttribPointer(at, 3, gl.FLOAT, false, 24, 0);
     this._mesh(tables);
     this.pictures = [];
   }
@@ -126,7 +132,7 @@ class Stage {
     let side = [0, 0];
     points.forEach(([x, z, when], i) => {
       const [ax, az] = points[Math.max(0, i - 1)], [bx, bz] = points[Math.min(points.length - 1, i + 1)], n = Math.hypot(bx - ax, bz - az);
-      if (n > 1e-4) side = [-(bz - az) / n * 0.012, (bx - ax) / n * 0.012];
+      if (n > 1e-4) side = [-(bz - az) / n * 0.018, (bx - ax) / n * 0.018];
       strip.push(x + side[0], z + side[1], when, x - side[0], z - side[1], when);
     });
     gl.bindBuffer(gl.ARRAY_BUFFER, this.ribbon.buffer);
@@ -190,16 +196,18 @@ class Stage {
       gl.bindVertexArray(this.ribbon);
       this._use("path", view, {ink: show.accent, now: show.frame});
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, this.ribbonLength);
+      gl.bindVertexArray(this.thread);
+      gl.drawArrays(gl.LINE_STRIP, 0, this.ribbonLength / 2);
     }
   }
 
   _splats(view, show) {
-    const gl = this.gl, {sorted, shown, rows} = this.splats;
+    const gl = this.gl, {sorted, shown} = this.splats;
     gl.bindVertexArray(this.quads);
     const uniforms = this._use("splats", view, {hatch: show.unseen ? show.hatch : 0, stripe: show.stripe});
     gl.uniform1i(uniforms.shown, shown);
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 3 * PER_ROW, rows, gl.RGBA, gl.FLOAT, sorted);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 3 * PER_ROW, Math.ceil(shown / PER_ROW), gl.RGBA, gl.FLOAT, sorted);
     gl.drawElementsInstanced(gl.TRIANGLES, 768, gl.UNSIGNED_SHORT, 0, Math.ceil(shown / 128));
   }
 
