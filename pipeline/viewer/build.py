@@ -15,8 +15,8 @@ from markupsafe import Markup
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from pipeline.body import BodyModel
 from pipeline.exports.fitted import Fitted
-from pipeline.exports.world import WorldMotion
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
@@ -68,10 +68,15 @@ def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
         )
     world = fitted.y_up
     rest = body.rest_joints(avatar.betas).double().numpy()
-    world_from_camera = np.broadcast_to(world.world_from_camera, (len(pose), 4, 4))
+    pelvis = world.transl + _root(pose, body)
+    camera = np.broadcast_to(world.world_from_camera, (len(pose), 4, 4)).copy()
+    # Where feet are settled on the ground, the person is not quite where the camera saw them: it moves along.
+    camera[:, :3, 3] += pelvis - _in_world(camera, pose.transl + _root(pose, body))
+    orient = Rotation.from_matrix(camera[:, :3, :3]) * Rotation.from_rotvec(initial.global_orient)
+    poses = np.concatenate([orient.as_rotvec(), initial.body_pose], axis=1).reshape(-1, 24, 3)
     movements = [
-        Movement("After", "after", pose.fps, world.poses, _pelvis(fitted, world)),
-        _before(initial, fitted, world_from_camera),
+        Movement("After", "after", pose.fps, world.poses, pelvis),
+        Movement("Before", "before", pose.fps, poses, _in_world(camera, initial.transl + _root(initial, body))),
     ]
     for name in NEVER_DONE:
         moving = motion(name, round(_SECONDS * _FPS), _FPS, _SEED, body, avatar.betas.double().numpy())
@@ -86,9 +91,7 @@ def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
         seen=seen_share(avatar, body, pose, masks, fitted.file.train_frames),
         body=body,
         movements=movements,
-        camera=ClipCamera(
-            pose.K, width, height, world_from_camera, [(frame, _small_jpeg(frames[frame])) for frame in chosen]
-        ),
+        camera=ClipCamera(pose.K, width, height, camera, [(frame, _small_jpeg(frames[frame])) for frame in chosen]),
         pixels_per_metre=float(np.median(pose.K[1, 1] / np.maximum(pose.transl[:, 2], 0.1))),
     )
 
@@ -111,20 +114,17 @@ def write_page(path: Path, contents: Contents) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _pelvis(fitted: Fitted, world: WorldMotion) -> np.ndarray:
-    """(T, 3) metres: where the pelvis goes in the world."""
-    return world.transl + fitted.body.rest_joints(fitted.betas)[0].double().numpy()
+def _root(pose: Pose, body: BodyModel) -> np.ndarray:
+    """(3,) metres: the pelvis at rest."""
+    return body.rest_joints(torch.as_tensor(pose.betas, dtype=torch.float32))[0].double().numpy()
 
 
-def _before(initial: Pose, fitted: Fitted, world_from_camera: np.ndarray) -> Movement:
-    """The initial motion in the world of the refined one, so that the camera sees both where they are in the video."""
-    betas = torch.as_tensor(initial.betas, dtype=torch.float32)
-    pelvis = initial.transl + fitted.body.rest_joints(betas)[0].double().numpy()
-    rotation, origin = world_from_camera[:, :3, :3], world_from_camera[:, :3, 3]
-    orient = (Rotation.from_matrix(rotation) * Rotation.from_rotvec(initial.global_orient)).as_rotvec()
-    poses = np.concatenate([orient, initial.body_pose], axis=1).reshape(-1, 24, 3)
-    pelvis = np.einsum("tij,tj->ti", rotation, pelvis) + origin
-    return Movement("Before", "before", initial.fps, poses, pelvis)
+def _in_world(
+    camera: np.ndarray,  # (T, 4, 4)
+    points: np.ndarray,  # (T, 3)
+) -> np.ndarray:  # (T, 3)
+    """Points of the camera's frame in the world."""
+    return np.einsum("tij,tj->ti", camera[:, :3, :3], points) + camera[:, :3, 3]
 
 
 def _small_jpeg(frame: np.ndarray) -> bytes:
