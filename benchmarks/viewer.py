@@ -1,13 +1,26 @@
-"""`python -m benchmarks.viewer results/demo/exports/viewer.html`: how long the page's script takes for a picture.
+"""`python -m benchmarks.viewer results/demo`: how long viewer.html takes for a picture, and how right that is.
 
-With --pictures DIR it also writes pictures of the page. Docs: docs/viewer.md. Needs Chromium and selenium."""
+With --pictures DIR it also writes pictures of the page. Needs Chromium and selenium. See docs/viewer.md."""
 
 import argparse
+import base64
+import io
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
 
 from benchmarks.chromium import chromium, missing, open_viewer
+from pipeline.avatar import Avatar, render_avatar
+from pipeline.body import load_body
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
 
-_FRAMES = 300
+_FRAMES = 100
+_COMPARED = 8
 _STILL = {"prefers-reduced-motion": "reduce"}
 # ms of script for each picture: kinematics, skinning, projection and sorting; and with the calls of WebGL.
 _MEASURE = f"""
@@ -20,7 +33,7 @@ for (let i = 0; i < {_FRAMES}; i++) {{
   viewer.draw();
   all.push(performance.now() - start);
   part.push(viewer.took);
-  viewer.stage.gl.finish();
+  viewer.stage.gl.readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4)); // waits, or pictures would pile up
 }}
 const median = values => values.sort((a, b) => a - b)[values.length >> 1];
 return [viewer.splats.count, median(part), median(all)];
@@ -38,24 +51,53 @@ _PICTURES = (
 )
 
 
+def decoded(url: str) -> np.ndarray:
+    """A PNG's data URL as (H, W, 3) in [0, 1]."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")) / 255
+
+
+def psnr(driver: Any, paths: VideoDir, frame: int) -> float:
+    """dB on the person: the page's picture in the clip's camera, over white, against `render_avatar`'s.
+
+    Args:
+        driver: a browser that has the page open.
+        paths: of the video, its body the free one.
+    """
+    body, pose = load_body("free"), Pose.load(paths.pose_refined)
+    avatar = Avatar.from_file(AvatarFile.load(paths.avatar), body)
+    found = decoded(driver.execute_script(f"return viewer.picture({frame})"))
+    height, width = found.shape[:2]
+    values = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
+    motion = [torch.as_tensor(each, dtype=torch.float32) for each in values]
+    with torch.no_grad():
+        image, alpha = render_avatar(avatar, body, *motion, width, height, background=torch.ones(3))
+    error = (found - image.clamp(0, 1).numpy()) ** 2
+    return float(-10 * np.log10(error[alpha.numpy() > 0.5].mean()))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.viewer", description=__doc__)
-    parser.add_argument("page", type=Path, help="exports/viewer.html of a video")
+    parser.add_argument("directory", type=Path, help="results/<video>, with the free body")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of the page there")
     args = parser.parse_args(arguments)
     if (reason := missing()) is not None:
         parser.error(reason)
+    paths = VideoDir(args.directory)
+    page, frames = paths.exports / "viewer.html", len(Pose.load(paths.pose_refined))
     with chromium(media=_STILL) as driver:
-        open_viewer(driver, args.page)
+        open_viewer(driver, page)
         count, part, whole = driver.execute_script(_MEASURE)
-    print(f"{args.page}: {args.page.stat().st_size / 1e3:.0f} kB, {count} Gaussians")
+        driver.execute_script("viewer.choose(0)")
+        found = [psnr(driver, paths, frame) for frame in range(0, frames, max(1, frames // _COMPARED))]
+    print(f"{page}: {page.stat().st_size / 1e3:.0f} kB, {count} Gaussians")
+    print(f"against our rasterizer, {len(found)} frames, on the person: {min(found):.1f} to {max(found):.1f} dB")
     print(
         f"script for a picture, median of {_FRAMES}: {part:.1f} ms to skin, project and sort; {whole:.1f} ms with WebGL"
     )
     for name, width, height, scheme, script in _PICTURES if args.pictures else ():
         args.pictures.mkdir(parents=True, exist_ok=True)
         with chromium(width, height, media=_STILL | {"prefers-color-scheme": scheme}) as driver:
-            open_viewer(driver, args.page)
+            open_viewer(driver, page)
             driver.execute_script(script)
             driver.execute_script("viewer.changed()")
             driver.execute_async_script("setTimeout(arguments[0], 500)")

@@ -1,22 +1,16 @@
 """viewer.html in a browser: it loads, draws the picture that our rasterizer draws, and does what its controls say."""
 
-import base64
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks.chromium import chromium, missing, open_viewer
-from pipeline.avatar import Avatar, render_avatar
-from pipeline.body import BodyModel
-from pipeline.formats.avatar import AvatarFile
+from benchmarks.viewer import decoded, psnr
 from pipeline.formats.paths import VideoDir
-from pipeline.formats.pose import Pose
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 STILL = {"prefers-reduced-motion": "reduce"}
@@ -62,30 +56,14 @@ def canvas(driver: Any) -> np.ndarray:
     return decoded(url)
 
 
-def decoded(url: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")) / 255
-
-
 def changed(a: np.ndarray, b: np.ndarray) -> float:
     """The share of the pixels that differ by more than a few steps."""
     return float((np.abs(a - b).max(-1) > 0.03).mean())
 
 
 @pytest.mark.parametrize("frame", [0, 6, 13])
-def test_the_picture_is_that_of_our_rasterizer(driver: Any, fitted: VideoDir, body: BodyModel, frame: int) -> None:
-    pose, avatar = Pose.load(fitted.pose_refined), Avatar.from_file(AvatarFile.load(fitted.avatar), body)
-    found = decoded(driver.execute_script(f"return viewer.picture({frame})"))
-    height, width = found.shape[:2]
-    motion = [
-        torch.as_tensor(each[frame], dtype=torch.float32) for each in (pose.global_orient, pose.body_pose, pose.transl)
-    ]
-    K = torch.as_tensor(pose.K, dtype=torch.float32)
-    with torch.no_grad():
-        image, alpha = render_avatar(avatar, body, *motion, K, width, height, background=torch.ones(3))
-    person = alpha.numpy() > 0.5
-    assert person.sum() > 500
-    psnr = -10 * np.log10(((found - image.clamp(0, 1).numpy()) ** 2)[person].mean())
-    assert psnr > 45
+def test_the_picture_is_that_of_our_rasterizer(driver: Any, fitted: VideoDir, frame: int) -> None:
+    assert psnr(driver, fitted, frame) > 45
 
 
 def test_it_plays_pauses_and_steps(driver: Any) -> None:
