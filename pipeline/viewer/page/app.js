@@ -20,7 +20,7 @@ class App {
     this.chosen = 16;
     this.playing = false;
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.pixels = 1; // share of the screen's, along a side
+    this.pixels = 1; // share of the screen's, along a side, while it plays
     this.took = 0; // ms of script for the last picture, without the graphics card's part
     this.places = [];
     this.listeners = [];
@@ -64,11 +64,11 @@ class App {
     if (this.playing) {
       this.frame += Math.min(passed, 100) / 1000 * this.movement.fps;
       if (this.frame > this.movement.frames - 1) this.frame = 0;
-      this.slowness = 0.9 * (this.slowness ?? 0) + 0.1 * passed;
+      this.slowness = 0.9 * (this.slowness ?? 0) + 0.1 * Math.min(passed, 200);
       if (this.slowness > SLOW && this.pixels > LEAST_PIXELS) { this.pixels = Math.max(LEAST_PIXELS, this.pixels * 0.8); this.slowness = 0; }
     }
     this.draw();
-    if (this.playing || this.moving) this.changed();
+    if (this.playing) this.changed();
   }
 
   // Colours of the page, for what is drawn on it.
@@ -80,8 +80,8 @@ class App {
   }
 
   draw() {
-    const ratio = Math.min(devicePixelRatio || 1, 2), canvas = this.canvas;
-    const width = Math.max(1, Math.round(canvas.clientWidth * ratio * this.pixels)), height = Math.max(1, Math.round(canvas.clientHeight * ratio * this.pixels));
+    const scale = Math.min(devicePixelRatio || 1, 2) * (this.playing ? this.pixels : 1), canvas = this.canvas;
+    const width = Math.max(1, Math.round(canvas.clientWidth * scale)), height = Math.max(1, Math.round(canvas.clientHeight * scale));
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     const start = performance.now();
     this.skeleton.pose(this.movement, this.frame);
@@ -90,7 +90,6 @@ class App {
     const clip = this.view === "clip", key = this._key(), view = this.current = clip ? this.clipCamera.view(key, width, height) : this.orbit.view(width, height);
     if (this.show.splats) this.splats.project(this.skeleton.bones, view, this._widening(view));
     this.took = performance.now() - start;
-    const scale = ratio * this.pixels;
     this.stage.draw(view, this.skeleton, {...this.show, ...this.theme(), frame: this.frame, hatch: 12 * scale, picture: clip && this._picture()});
     this._drawOverlay(scale);
   }

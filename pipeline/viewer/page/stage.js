@@ -89,7 +89,7 @@ class Stage {
   // The body's mesh at rest, four joints a vertex as in a GLB; its normals follow from its triangles.
   _mesh(tables) {
     const gl = this.gl, positions = tables.vertices.values(), count = tables.vertices.rows;
-    const corners = new (count > 65535 ? Uint32Array : Uint16Array)(tables.corners.q.length);
+    const corners = new Uint16Array(tables.corners.q.length);
     for (let i = 0, fresh = 0; i < corners.length; i++) { corners[i] = fresh - tables.corners.q[i]; if (corners[i] === fresh) fresh++; }
     const normals = new Float32Array(3 * count);
     for (let i = 0; i < corners.length; i += 3) {
@@ -113,7 +113,6 @@ class Stage {
     this._attribute("mesh", "weight", weights, 4);
     this._elements(corners);
     this.meshCount = corners.length;
-    this.meshKind = count > 65535 ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
   }
 
   async loadPictures(bytes, lengths) {
@@ -222,9 +221,9 @@ class Stage {
     gl.enable(gl.DEPTH_TEST);
     gl.depthFunc(gl.LEQUAL);
     gl.colorMask(false, false, false, false);
-    gl.drawElements(gl.TRIANGLES, this.meshCount, this.meshKind, 0);
+    gl.drawElements(gl.TRIANGLES, this.meshCount, gl.UNSIGNED_SHORT, 0);
     gl.colorMask(true, true, true, true);
-    gl.drawElements(gl.TRIANGLES, this.meshCount, this.meshKind, 0);
+    gl.drawElements(gl.TRIANGLES, this.meshCount, gl.UNSIGNED_SHORT, 0);
     gl.disable(gl.DEPTH_TEST);
   }
 }
