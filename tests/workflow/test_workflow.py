@@ -131,6 +131,7 @@ def test_every_file_is_made(workflow: Workflow) -> None:
         "exports/motion_amass.npz",
         "exports/motion.glb",
         "exports/motion.bvh",
+        "exports/viewer.html",
         "metrics.csv",
         "report.html",
     }
