@@ -4,7 +4,8 @@
 #   results/<video>/video.json, frames/          decode
 #   results/<video>/masks/, people.jpg           masks
 #   results/<video>/camera.json, depth/          depth
-#   results/<video>/pose_init.npz, landmarks.npz pose
+#   results/<video>/landmarks.npz                landmarks
+#   results/<video>/pose_init.npz                pose
 #   results/<video>/fit/                         fit
 #   results/<video>/metrics.csv                  evaluate
 #   results/<video>/renders/                     render
@@ -38,6 +39,7 @@ include: "rules/refuse.smk"
 include: "rules/dataset.smk"
 include: "rules/decode.smk"
 include: "rules/masks.smk"
+include: "rules/landmarks.smk"
 include: "rules/depth.smk"
 include: "rules/pose.smk"
 include: "rules/fit.smk"
@@ -60,9 +62,9 @@ FILES = [
     "video.json",
     "frames",
     "masks",
+    "landmarks.npz",
     "camera.json",
     "pose_init.npz",
-    "landmarks.npz",
     "fit/avatar.npz",
     "fit/pose_refined.npz",
     "fit/history.csv",
@@ -71,7 +73,17 @@ FILES = [
     "exports",
     "report.html",
 ]
-STAGES = ["decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export"]
+STAGES = [
+    "decode",
+    "masks",
+    "landmarks",
+    "depth",
+    "pose",
+    "fit",
+    "evaluate",
+    "render",
+    "export",
+]
 
 
 rule all:

@@ -2,7 +2,7 @@
 # run. With the config key `datasets` it is of their sequences (benchmark_datasets.smk), with `measured` of real videos
 # (benchmark_measured.smk), else of studio clips. Path scheme:
 #   results/benchmark/clips/<sequence>.mp4, .truth/                      benchmark_clip
-#   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, depth and pose
+#   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
 from pipeline.accuracy.settings import CONFIGURED, SIMULATED, load_benchmark
@@ -134,6 +134,23 @@ use rule masks as benchmark_masks with:
         settings=settings("masks"),
 
 
+use rule landmarks as benchmark_landmarks with:
+    input:
+        frames=f"{WITH_CONFIG}/frames",
+        video=f"{WITH_CONFIG}/video.json",
+        masks=f"{WITH_CONFIG}/masks",
+    output:
+        landmarks=f"{WITH_CONFIG}/landmarks.npz",
+        provenance=f"{WITH_CONFIG}/provenance/landmarks.json",
+    log:
+        f"{WITH_CONFIG}/logs/landmarks.log",
+    params:
+        code=code("landmarks", backend=True),
+        files=stamp(stage_files("landmarks")),
+        directory=folder_of,
+        settings=settings("landmarks"),
+
+
 use rule depth as benchmark_depth with:
     input:
         frames=f"{WITH_CONFIG}/frames",
@@ -160,10 +177,10 @@ use rule pose as benchmark_pose with:
         frames=f"{WITH_CONFIG}/frames",
         video=f"{WITH_CONFIG}/video.json",
         masks=f"{WITH_CONFIG}/masks",
+        landmarks=f"{WITH_CONFIG}/landmarks.npz",
         camera=f"{WITH_CONFIG}/camera.json",
     output:
         pose=f"{WITH_CONFIG}/pose_init.npz",
-        landmarks=f"{WITH_CONFIG}/landmarks.npz",
         provenance=f"{WITH_CONFIG}/provenance/pose.json",
     log:
         f"{WITH_CONFIG}/logs/pose.log",

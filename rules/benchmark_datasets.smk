@@ -22,6 +22,7 @@ use rule benchmark_fit as benchmark_dataset_fit with:
         prepared=[
             *rules.decode.output,
             rules.masks.output.masks,
+            rules.landmarks.output.landmarks,
             rules.depth.output.camera,
             *rules.pose.output,
         ],

@@ -5,7 +5,7 @@ GIVEN = {
     "camera": [f"{OUT}/camera.json"],
     "depth": [directory(f"{OUT}/depth")],
     "masks": [directory(f"{OUT}/masks")],
-    "pose": [f"{OUT}/pose_init.npz", f"{OUT}/landmarks.npz"],
+    "pose": [f"{OUT}/pose_init.npz"],
 }
 
 for parts in sorted({clip.parts for clip in SEQUENCES.values()}):

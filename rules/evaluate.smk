@@ -6,7 +6,7 @@ rule evaluate:
         masks=rules.masks.output.masks,
         camera=rules.depth.output.camera,
         initial=rules.pose.output.pose,
-        landmarks=rules.pose.output.landmarks,
+        landmarks=rules.landmarks.output.landmarks,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
         fit=rules.fit.output.provenance,

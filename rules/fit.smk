@@ -11,7 +11,7 @@ rule fit:
         ),
         camera=rules.depth.output.camera,
         pose=rules.pose.output.pose,
-        landmarks=rules.pose.output.landmarks,
+        landmarks=rules.landmarks.output.landmarks,
         files=those_there(fit_files),
     output:
         avatar=f"{OUT}/fit/avatar.npz",

@@ -3,12 +3,12 @@ rule pose:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
         masks=rules.masks.output.masks,
+        landmarks=rules.landmarks.output.landmarks,
         camera=rules.depth.output.camera,
         body=those_there(body_file),
         files=those_there(stage_files("pose")),
     output:
         pose=f"{OUT}/pose_init.npz",
-        landmarks=f"{OUT}/landmarks.npz",
         provenance=f"{OUT}/provenance/pose.json",
     log:
         f"{OUT}/logs/pose.log",

@@ -17,6 +17,7 @@ rule report:
         provenance=[
             rules.decode.output.provenance,
             rules.masks.output.provenance,
+            rules.landmarks.output.provenance,
             rules.depth.output.provenance,
             rules.pose.output.provenance,
             rules.fit.output.provenance,

@@ -17,7 +17,6 @@ from pipeline.datasets.sequence import Motion, Sequence
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_depth, write_frame, write_mask
-from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
@@ -142,7 +141,6 @@ def write_sequence(
         provenance = Provenance("pose", given)
         source = f"{sequence.title}: {sequence.initial_source}"
         make_pose(sequence.initial, rows, K, size, fps, source, body).save(directory.pose_init)
-        Landmarks.none(len(rows)).save(directory.landmarks)
         provenance.save(directory.provenance("pose"))
 
 

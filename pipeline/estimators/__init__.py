@@ -2,9 +2,9 @@
 
 Each has two functions. `check(settings)` raises a UserError, before any work, where a package or a file is missing.
 `estimate(directory, settings, out, provenance)` reads frames/ of the video's directory and writes the stage's files
-into the folder `out`, which takes its place when it ends well; that of a depth backend returns the Camera, too; that of
-a pose backend takes the body model's name in place of `out`, and returns the Pose and the Landmarks. To add a backend:
-docs/extend.md.
+into the folder `out`, which takes its place when it ends well; that of a depth backend returns the Camera, too. A
+landmarks backend has no `out`, and returns the Landmarks; a pose backend takes the body model's name in place of it,
+and returns the Pose. To add a backend: docs/extend.md.
 """
 
 import importlib
@@ -19,7 +19,7 @@ def load_backend(stage: str, name: str) -> ModuleType:
     """The module of a stage's backend.
 
     Args:
-        stage: "masks", "depth" or "pose".
+        stage: "masks", "landmarks", "depth" or "pose".
         name: the backend's name in the config.
 
     Raises:

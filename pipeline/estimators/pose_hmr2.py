@@ -21,7 +21,6 @@ from pipeline.estimators.settings import Hmr2Settings, PoseSettings, refuse_heig
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
-from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
@@ -47,10 +46,8 @@ def check(settings: PoseSettings) -> None:
     import_models()
 
 
-def estimate(
-    directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance
-) -> tuple[Pose, Landmarks]:
-    """The motion of the person on the masks. No landmarks: HMR2.0 detects none.
+def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
+    """The motion of the person on the masks.
 
     Raises:
         UserError: SMPL is missing, or the person is in too few frames.
@@ -86,8 +83,7 @@ def estimate(
         scale = find_scale(body, betas, predicted, transl, known, depths, masks, camera.K)
         betas, transl = _apply_scale(scale, settings.hmr2, body, betas, predicted, transl, camera.K, provenance)
     _report(provenance, info, settings, betas, transl, known, model)
-    pose = _whole_clip(predicted, betas, transl, known, boxes, info, camera.K)
-    return pose, Landmarks.none(info.frames)
+    return _whole_clip(predicted, betas, transl, known, boxes, info, camera.K)
 
 
 def _joints(body: BodyModel, rotmats: Tensor, betas: Tensor) -> np.ndarray:  # (B, 24, 3)

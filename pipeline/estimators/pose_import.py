@@ -12,7 +12,6 @@ from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
-from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
@@ -34,9 +33,7 @@ def check(settings: PoseSettings) -> None:
     check_path("pose.path", settings.path)
 
 
-def estimate(
-    directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance
-) -> tuple[Pose, Landmarks]:
+def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
     """The motion of the person on the masks, from the file that pose.path names; motion_readers/ tells the layouts.
 
     Joint rotations are taken as they are. The root keeps its pixel, and its distance changes by the ratio of the focal
@@ -70,7 +67,7 @@ def estimate(
         )
     pose = _whole_clip(person, boxes, video, camera.K, body, f"imported from {motion.tool}: {path.name}")
     _report(provenance, path, motion, person, pose, hits[chosen])
-    return pose, Landmarks.none(video.frames)
+    return pose
 
 
 def _frames_on_mask(people: Sequence[Person], masks: MaskFolder, K: np.ndarray) -> list[int]:

@@ -1,4 +1,4 @@
-"""Settings of the mask and pose stages: sections `masks` and `pose` of config/config.yaml, which explains each."""
+"""Settings of the stages masks, landmarks and pose: sections of config/config.yaml, which explains each."""
 
 from dataclasses import dataclass
 
@@ -39,13 +39,21 @@ class MasksSettings:
 
 
 @dataclass(frozen=True)
+class LandmarksSettings:
+    backend: str  # name of a module pipeline/estimators/landmarks_<backend>.py
+    path: str | None  # backend import: a file or folder, "{video}" stands for the name
+    min_confidence: float  # backend mediapipe
+    swap_change: float  # body heights
+    swap_doubt: float  # body heights/s
+
+
+@dataclass(frozen=True)
 class PoseSettings:
     backend: str  # name of a module pipeline/estimators/pose_<backend>.py
     path: str | None  # backend import: a pose file, "{video}" stands for the name
-    min_confidence: float  # backend mediapipe
     min_frames: int
     min_valid_fraction: float
-    height: float | None  # m, of the person; backend mediapipe
+    height: float | None  # m, of the person; backend smplify
     smplify: SmplifySettings
     hmr2: Hmr2Settings
 
@@ -55,5 +63,5 @@ def refuse_height(settings: PoseSettings, backend: str) -> None:
     if settings.height is not None:
         raise UserError(
             f"settings pose.height: {settings.height} m is set, and backend {backend} brings the body's size itself; "
-            "leave it at null, or take pose.backend: mediapipe"
+            "leave it at null, or take pose.backend: smplify"
         )

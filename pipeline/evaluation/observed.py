@@ -171,24 +171,22 @@ def landmark_reprojection(
     table: MetricTable, clip: Clip, settings: EvaluateSettings, true_pose: Pose | None = None
 ) -> None:
     """Add the distance in the image between the detected landmarks and the same points of the body, in px and as a
-    share of the person's height there. A pose backend that detects no landmarks leaves none to measure.
+    share of the person's height there. Without landmarks there is nothing to measure.
 
     The detector errs, too: `true_pose`, of the same body and in the clip's pixels, says by how much.
     """
-    map_ = landmark_map(clip.body)
-    detected = clip.landmarks.names
-    names = [name for name in map_.names if name in detected]
+    map_ = landmark_map(clip.body, clip.landmarks.names, clip.landmarks.source)
+    names = list(map_.names)
     if not names:
         return
-    columns, on_body = ([listed.index(name) for name in names] for listed in (detected, map_.names))
-    xy = clip.landmarks.xy[:, columns]
-    seen = clip.landmarks.visibility[:, columns] >= settings.min_visibility
+    xy = clip.landmarks.xy[:, map_.index]
+    seen = clip.landmarks.visibility[:, map_.index] >= settings.min_visibility
     height = _height_px(clip)
     frames = np.arange(len(clip))
     where = f"detected landmarks of visibility {settings.min_visibility:g} or more, {len(names)} kinds"
     truth = [] if true_pose is None else [("truth", true_pose)]
     for when, pose in [*clip.poses(), *truth]:
-        pixels = _project(_landmarks_of(clip, pose, map_)[:, on_body], pose.K)
+        pixels = _project(_landmarks_of(clip, pose, map_), pose.K)
         errors = np.where(seen, np.linalg.norm(pixels - xy, axis=-1), np.nan)
         table.add("reprojection", when, where, errors, frames, names)
         share = f"{where}; share of the standing height in the image of the first pose"

@@ -155,7 +155,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             torch.as_tensor(np.asarray(part), dtype=torch.float32, device=device)
             for part in (found.xy, found.visibility, camera.K)
         )
-        landmarks = Sighted(found.names, xy, visibility, K)
+        landmarks = Sighted(found.names, xy, visibility, K, found.source)
     return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks)
 
 

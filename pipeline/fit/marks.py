@@ -13,10 +13,11 @@ from torch import Tensor
 
 from pipeline.body import BodyModel
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.landmarks.detector import SOURCE
 from pipeline.landmarks.on_body import landmark_map
 from pipeline.losses.priors import robust, robust_weight
 
-_OFFSET = 0.015  # metres: where this person's landmarks lie apart from where they lie on the mean body
+_OFFSET = 0.015  # metres: `Marks.spread` of a detector whose landmarks were measured
 _STIFF_FRAMES = 0.1  # neighbouring frames tell the same of a person: so much of each counts for the offsets
 
 
@@ -28,6 +29,7 @@ class Sighted:
     xy: Tensor  # [T, L, 2] px
     visibility: Tensor  # [T, L] in [0, 1]
     K: Tensor  # [3, 3] px of the full picture
+    source: str = SOURCE  # says which points the names mean
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Marks:
     xy: Tensor  # [T, L, 2] px
     weights: Tensor  # [T, L] how far each is to be trusted, 0 where it is not seen
     K: Tensor  # [3, 3]
+    spread: float = _OFFSET  # metres: where this person's landmarks lie apart from where they lie on the mean body
 
     @staticmethod
     def of(
@@ -48,15 +51,14 @@ class Marks:
         rows: PoseRows,
     ) -> Marks:
         """On a body of this shape, where they lie on this person: as the poses that `rows` begin with show it."""
-        where = landmark_map(body)
-        known = [k for k, name in enumerate(where.names) if name in seen.names]
-        index = [seen.names.index(where.names[k]) for k in known]
+        where = landmark_map(body, seen.names, seen.source)
         marks = Marks(
-            where.joint[known].to(betas.device),
-            where.rest(betas, torch.zeros_like(where.template))[known],
-            seen.xy[:, index],
-            seen.visibility[:, index] * where.trust[known].to(betas),
+            where.joint.to(betas.device),
+            where.rest(betas, torch.zeros_like(where.template)),
+            seen.xy[:, where.index],
+            seen.visibility[:, where.index] * where.trust.to(betas),
             seen.K,
+            where.spread * _OFFSET,
         )
         return replace(marks, rest=marks.rest + marks._offsets(body, betas, rows))
 
@@ -67,10 +69,10 @@ class Marks:
         points = self.posed(world, body.rest_joints(betas))
         error, per_metre = self.errors(points, self.xy)
         slope = per_metre @ world[:, self.joint, :3, :3]  # [T, L, 2, 3]
-        scale = (self.weights * robust_weight(error.square().sum(-1), _OFFSET * 3))[..., None, None] * _STIFF_FRAMES
-        hessian = (slope.transpose(-1, -2) @ (scale * slope)).sum(0) / _OFFSET**2
-        gradient = (slope.transpose(-1, -2) @ (scale * error[..., None])).sum(0) / _OFFSET**2
-        eye = torch.eye(3, device=betas.device) / _OFFSET**2
+        scale = (self.weights * robust_weight(error.square().sum(-1), self.spread * 3))[..., None, None] * _STIFF_FRAMES
+        hessian = (slope.transpose(-1, -2) @ (scale * slope)).sum(0) / self.spread**2
+        gradient = (slope.transpose(-1, -2) @ (scale * error[..., None])).sum(0) / self.spread**2
+        eye = torch.eye(3, device=betas.device) / self.spread**2
         return -torch.linalg.solve(hessian + eye, gradient).squeeze(-1)
 
     def zoomed(self, factor: float) -> Marks:

@@ -55,3 +55,8 @@ def mask_box(mask: np.ndarray) -> Box | None:
     if len(rows) == 0:
         return None
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def inside(xy: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Whether points (..., 2) lie in an image, (...) bool."""
+    return (xy[..., 0] >= 0) & (xy[..., 0] < width) & (xy[..., 1] >= 0) & (xy[..., 1] < height)

@@ -1,14 +1,19 @@
-"""Where mediapipe's landmarks lie on the body: each is a point that moves rigidly with one joint."""
+"""Where detectors' landmarks lie on the body: each is a point that moves rigidly with one joint.
+
+Detectors of one name may mean different points: mediapipe's hips are not those of COCO. So there is a table for each
+convention, and a file's `source` says which one holds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.landmarks.detector import LANDMARK_NAMES
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 
 # Landmark: joint it moves with; the points whose weighted mean it is (joints, or the body's landmark vertices);
 # further offset in metres of the rest pose (x to the person's left, y up, z forward); how far it is to be trusted.
@@ -32,6 +37,23 @@ _LEFT = {
     "left_foot_index": ("left_ankle", {"LBigToe": 0.75, "LSmallToe": 0.25}, (-0.010, 0.009, -0.013), 0.6),
 }
 _MIDDLE = {"nose": ("head", {"nose": 1.0}, (0.0, 0.021, -0.015), 0.7)}
+# All others: people marked joints and features as they saw them (COCO, COCO-WholeBody, Halpe, OpenPose's BODY_25).
+# Nothing was measured of where those lie beside our joints: no offsets.
+_NONE = (0.0, 0.0, 0.0)
+_LEFT_MARKED = {name: (*_LEFT[name][:2], _NONE, _LEFT[name][3]) for name in (
+    "left_eye", "left_ear", "left_shoulder", "left_elbow", "left_wrist", "left_hip", "left_knee", "left_ankle",
+    "left_heel",
+)} | {
+    "left_big_toe": ("left_ankle", {"LBigToe": 1.0}, _NONE, 0.6),
+    "left_small_toe": ("left_ankle", {"LSmallToe": 1.0}, _NONE, 0.6),
+    "left_hand_index_1": ("left_wrist", {"left_wrist": 0.48, "lindex": 0.52}, _NONE, 0.4),  # the knuckles
+    "left_hand_pinky_1": ("left_wrist", {"left_wrist": 0.48, "lpinky": 0.52}, _NONE, 0.4),
+}  # fmt: skip
+_MIDDLE_MARKED = {
+    "nose": ("head", {"nose": 1.0}, _NONE, 0.7),
+    "neck": ("spine3", {"left_shoulder": 0.5, "right_shoulder": 0.5}, _NONE, 0.7),
+    "mid_hip": ("pelvis", {"left_hip": 0.5, "right_hip": 0.5}, _NONE, 0.6),
+}
 # Pairs whose difference, a bone or a breadth, is compared in 3D (that needs no common origin), and how far its
 # direction is to be trusted: on the same clips limbs and torso are within 5 to 12 degrees, feet and hands 15 to 40.
 _BONES = {
@@ -61,7 +83,27 @@ def _other_side(name: str) -> str:
     return name
 
 
-# All that have a place on the free body, in mediapipe's order.
+@dataclass(frozen=True)
+class Convention:
+    """What the names of a family of detectors mean on the body."""
+
+    left: dict[str, tuple]  # rows as above; the other side is mirrored
+    middle: dict[str, tuple]
+    spread: float  # of where a person's landmarks lie beside these places, times `sigma_offsets`
+
+
+# Mediapipe's own offsets have a root mean square of 14 mm an axis, as much as they vary from person to person: a
+# convention whose offsets nobody measured is off by both.
+_CONVENTIONS = {"mediapipe": Convention(_LEFT, _MIDDLE, 1.0)}
+_MARKED = Convention(_LEFT_MARKED, _MIDDLE_MARKED, 1.4)
+
+
+def convention(source: str) -> Convention:
+    """The table that holds for a file's `source`: its first word decides."""
+    return _CONVENTIONS.get(source.split(" ")[0], _MARKED)
+
+
+# All of mediapipe's that have a place on the free body, in its order.
 USED_NAMES = tuple(sorted({*_LEFT, *map(_other_side, _LEFT), *_MIDDLE}, key=LANDMARK_NAMES.index))
 
 
@@ -70,14 +112,15 @@ class LandmarkMap:
     """The used landmarks on a body, in the order of `names`."""
 
     names: tuple[str, ...]
-    index: Tensor  # [L] which of mediapipe's 33
+    index: Tensor  # [L] which of the detector's
     joint: Tensor  # [L] the joint that each moves with
     template: Tensor  # [L, 3] at rest, mean shape, metres
     dirs: Tensor  # [L, 3, 10] displacement for one unit of each beta
     trust: Tensor  # [L] in [0, 1]
     bones: Tensor  # [P, 2] pairs of used landmarks
     bone_trust: Tensor  # [P] in [0, 1]
-    mirror: Tensor  # [L] the same landmark of the other side
+    mirror: Tensor  # [L] the same landmark of the other side; itself where that is not among them
+    spread: float  # see `Convention`
 
     def rest(
         self,
@@ -104,37 +147,46 @@ class LandmarkMap:
         return (frames[..., :3, :3] @ (rest - rest_joints[self.joint])[..., None]).squeeze(-1) + frames[..., :3, 3]
 
 
-def landmark_map(body: BodyModel) -> LandmarkMap:
-    """Place mediapipe's landmarks on a body; one whose vertex the body does not name is left out."""
+def landmark_map(body: BodyModel, names: Sequence[str] = LANDMARK_NAMES, source: str = SOURCE) -> LandmarkMap:
+    """Place a detector's landmarks on a body.
+
+    Args:
+        body: one whose vertices have names; landmarks at a vertex that it does not name are left out.
+        names: of the detector's landmarks; those that have no place on the body are left out.
+        source: of the file, says which points the names mean.
+    """
     joints, joint_dirs = body.rest_joints(torch.zeros(10).to(body.v_template)), _joint_dirs(body)
     points = {name: (joints[k], joint_dirs[k]) for k, name in enumerate(JOINT_NAMES)}
     points |= {name: (body.v_template[v], body.shapedirs[v]) for name, v in body.vertex_ids.items()}
 
-    rows = {}
-    for name, row in (_LEFT | {_other_side(name): _mirrored(row) for name, row in _LEFT.items()} | _MIDDLE).items():
-        if all(part in points for part in row[1]):
-            rows[name] = row
-    names = tuple(sorted(rows, key=LANDMARK_NAMES.index))
-    template, dirs = [], []
-    for name in names:
+    table = convention(source)
+    rows = table.left | {_other_side(name): _mirrored(row) for name, row in table.left.items()} | table.middle
+    order = list(names)
+    used = tuple(name for name in order if name in rows and all(part in points for part in rows[name][1]))
+    template, dirs = [joints.new_zeros(0, 3)], [joints.new_zeros(0, 3, 10)]
+    for name in used:
         _, parts, offset, _ = rows[name]
-        template.append(sum(weight * points[part][0] for part, weight in parts.items()) + joints.new_tensor(offset))
-        dirs.append(sum(weight * points[part][1] for part, weight in parts.items()))
+        place = sum(weight * points[part][0] for part, weight in parts.items()) + joints.new_tensor(offset)
+        template.append(place[None])
+        dirs.append(sum(weight * points[part][1] for part, weight in parts.items())[None])
     bones = {}
     for (a, b), trusted in _BONES.items():
         for pair in ((a, b), (_other_side(a), _other_side(b))):
-            if pair[::-1] not in bones and set(pair) <= set(names):
+            if pair[::-1] not in bones and set(pair) <= set(used):
                 bones[pair] = trusted
     return LandmarkMap(
-        names=names,
-        index=torch.tensor([LANDMARK_NAMES.index(name) for name in names]),
-        joint=torch.tensor([JOINT_NAMES.index(rows[name][0]) for name in names]),
-        template=torch.stack(template),
-        dirs=torch.stack(dirs),
-        trust=joints.new_tensor([rows[name][3] for name in names]),
-        bones=torch.tensor([(names.index(a), names.index(b)) for a, b in bones]),
+        names=used,
+        index=torch.tensor([order.index(name) for name in used], dtype=torch.long),
+        joint=torch.tensor([JOINT_NAMES.index(rows[name][0]) for name in used], dtype=torch.long),
+        template=torch.cat(template),
+        dirs=torch.cat(dirs),
+        trust=joints.new_tensor([rows[name][3] for name in used]),
+        bones=torch.tensor([(used.index(a), used.index(b)) for a, b in bones], dtype=torch.long).reshape(-1, 2),
         bone_trust=joints.new_tensor(list(bones.values())),
-        mirror=torch.tensor([names.index(_other_side(name)) for name in names]),
+        mirror=torch.tensor(
+            [used.index(other if (other := _other_side(name)) in used else name) for name in used], dtype=torch.long
+        ),
+        spread=table.spread,
     )
 
 

@@ -12,11 +12,11 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.estimators.smplify.corrector import USED, features, view_rotation
-from pipeline.estimators.smplify.swaps import mirror_order
 from pipeline.formats.arrays import read_npz
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
+from pipeline.landmarks.swaps import mirror_order
 from pipeline.learning.repertoire import Repertoire
 from pipeline.studio.cameras import random_stance
 from pipeline.studio.subject import random_shape

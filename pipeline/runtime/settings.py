@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -16,6 +16,12 @@ from pipeline.runtime.errors import UserError
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 SCHEMA = DEFAULT_CONFIG.parent / "schemas" / "config.schema.yaml"
 S = TypeVar("S")
+# Where a key of an older version stands now.
+_MOVED = {
+    "pose.min_confidence": "landmarks.min_confidence",
+    "pose.smplify.swap_change": "landmarks.swap_change",
+    "pose.smplify.swap_doubt": "landmarks.swap_doubt",
+}
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads ten times as fast
 
 
@@ -69,10 +75,17 @@ def build(cls: type[S], values: Mapping[str, Any], where: str) -> S:
     unknown = [key for key in values if key not in fields]
     missing = sorted(set(fields) - set(values))
     if unknown:
-        raise UserError(f"settings {where}: unknown key {unknown[0]!r}; known keys are {', '.join(fields)}")
+        raise UserError(f"settings {where}: {_unknown(where, unknown[0], fields)}")
     if missing:
         raise UserError(f"settings {where}: key {missing[0]!r} is missing; see config/config.yaml")
     return cls(**{name: _convert(types[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _unknown(section: str, key: str, known: Iterable[str]) -> str:
+    """What is told of a key that a section does not have."""
+    if moved := _MOVED.get(f"{section}.{key}"):
+        return f"the key {key!r} is now {moved}"
+    return f"unknown key {key!r}; known keys are {', '.join(known)}"
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -106,7 +119,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = sorted(set(error.instance) - set(known))
-        raise UserError(f"{where}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}")
+        raise UserError(f"{where}: {_unknown(where.removeprefix('config.'), unknown[0], known)}")
     raise UserError(f"{where}: {error.message}; see config/config.yaml")
 
 

@@ -21,7 +21,7 @@ HELP = f"""Turn a sequence of a public dataset into the files of our stages: {",
 
 reads   FOLDER, in the layout that docs/datasets.md tells
 writes  DIRECTORY/frames/, video.json; truth/ (the dataset's own SMPL motion, for evaluate --truth); and of what it
-        ships, as chosen by --use: camera.json, masks/, depth/, pose_init.npz with landmarks.npz"""
+        ships, as chosen by --use: camera.json, masks/, depth/, pose_init.npz"""
 _SELECTION = ("start", "stop", "step", "longest_side")  # of the section `video` of config/config.yaml
 
 

@@ -11,9 +11,9 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Estimate the initial motion of the person.
 
-reads   DIRECTORY/frames/, DIRECTORY/masks/, DIRECTORY/camera.json, DIRECTORY/video.json
-writes  DIRECTORY/pose_init.npz (SMPL motion), DIRECTORY/landmarks.npz (what it was fitted to)"""
-PACKAGES = ("mediapipe", "torch", "numpy", "scipy")
+reads   DIRECTORY/frames/, DIRECTORY/masks/, DIRECTORY/landmarks.npz, DIRECTORY/camera.json, DIRECTORY/video.json
+writes  DIRECTORY/pose_init.npz: SMPL motion"""
+PACKAGES = ("torch", "numpy", "scipy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,6 @@ def run(args: argparse.Namespace) -> None:
     backend.check(settings)
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
-    pose, landmarks = backend.estimate(directory, settings, args.body_model, provenance)
-    landmarks.save(directory.landmarks)
+    pose = backend.estimate(directory, settings, args.body_model, provenance)
     pose.save(directory.pose_init)
     provenance.save(directory.provenance("pose"))

@@ -74,7 +74,7 @@ def test_nothing_is_left_to_do_but_the_bad_one(resumed: Run, workflow: Workflow)
     run = workflow.start("--dry-run", "--quiet", "rules")
     assert run.wait() == 0
     planned = dict(re.findall(r"^(\w+) +(\d+)$", run.text, re.MULTILINE))
-    stages = ("decode", "masks", "camera", "pose", "fit", "evaluate", "render", "export", "report")
+    stages = ("decode", "masks", "landmarks", "camera", "pose", "fit", "evaluate", "render", "export", "report")
     assert {stage: planned.get(stage) for stage in stages} == dict.fromkeys(stages, "1")
 
 

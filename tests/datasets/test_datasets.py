@@ -25,7 +25,6 @@ from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.smpl import Annotation, in_camera, neutral_shape, pelvis
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
-from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
@@ -120,7 +119,6 @@ def check_initial(film: Film, directory: VideoDir) -> None:
     pose = Pose.load(directory.pose_init)
     np.testing.assert_allclose(pose.body_pose - film.pose.body_pose, NOISE, atol=1e-5)
     np.testing.assert_allclose(pose.transl, film.pose.transl, atol=1e-5)
-    assert Landmarks.load(directory.landmarks).xy.shape == (len(film), 0, 2)
 
 
 def truth_of(directory: VideoDir) -> Pose:

@@ -17,6 +17,7 @@ import torch
 import yaml
 from scipy.spatial.transform import Rotation
 
+from pipeline.__main__ import main
 from pipeline.avatar import Avatar
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.formats.camera import Camera
@@ -130,11 +131,14 @@ def test_an_estimator(copy: Path, clip: VideoDir, studio_clip) -> None:
 def test_a_detector(copy: Path, clip: VideoDir, studio_clip) -> None:
     apply(copy, "A detector")
     run(copy, "A detector")
+    found = Landmarks.load(clip.landmarks)
+    assert found.source == "mediapipe on brightened frames"
+    assert (found.visibility > 0.5).any(axis=0).all()
+    assert main(["pose", str(clip.root)]) == 0
     pose, truth = Pose.load(clip.pose_init), Pose.load(studio_clip.truth / "pose.npz")
     assert pose.source == "mediapipe on brightened frames landmarks, fitted"
     assert pose.valid.mean() > 0.8
     assert np.linalg.norm(pose.transl - truth.transl, axis=1).mean() < 0.5
-    assert (Landmarks.load(clip.landmarks).visibility > 0.5).any(axis=0).all()
 
 
 def test_an_exporter(copy: Path, clip: VideoDir, fitted: Pose) -> None:

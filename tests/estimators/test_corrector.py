@@ -16,8 +16,8 @@ from pipeline.estimators.smplify.corrector import (
     shipped_corrector,
     view_rotation,
 )
-from pipeline.estimators.smplify.swaps import mirror_order
 from pipeline.landmarks.detector import LANDMARK_NAMES
+from pipeline.landmarks.swaps import mirror_order
 from pipeline.runtime.errors import UserError
 
 K = np.array([[500.0, 0, 240], [0, 500, 320], [0, 0, 1]])

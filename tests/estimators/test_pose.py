@@ -1,5 +1,7 @@
 """The pose stage: a studio clip against its truth, frames that are lost, and clips that show too little."""
 
+import shutil
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,9 +10,9 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.estimators import load_backend, pose_mediapipe
-from pipeline.estimators.pose_mediapipe import _check_enough, _outliers, estimate
-from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators import landmarks_mediapipe, load_backend
+from pipeline.estimators.pose_smplify import _check_enough, _outliers, estimate
+from pipeline.estimators.settings import LandmarksSettings, PoseSettings
 from pipeline.estimators.smplify.fit import FittedPose
 from pipeline.evaluation.pose_metrics import aligned_joint_errors, joint_errors
 from pipeline.formats.images import MaskFolder, write_frame, write_mask
@@ -19,8 +21,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.geometry.boxes import mask_box
-from pipeline.landmarks.detector import LANDMARK_NAMES, Detection
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
 
@@ -39,8 +40,14 @@ def posed(studio_clip, tmp_path_factory) -> VideoDir:
         mask = MaskFolder(directory.masks)[index]
         write_mask(directory.masks / f"{index:06d}.png", np.zeros_like(mask))
         write_frame(directory.frames / f"{index:06d}.jpg", np.full((*mask.shape, 3), 110, np.uint8))
+    assert main(["landmarks", str(directory.root)]) == 0
     assert main(["pose", str(directory.root)]) == 0
     return directory
+
+
+def copied(posed: VideoDir, tmp_path) -> VideoDir:
+    """The clip in a folder of its own, to be changed."""
+    return VideoDir(shutil.copytree(posed.root, tmp_path / "copy"))
 
 
 def joints(pose: Pose) -> np.ndarray:
@@ -79,16 +86,6 @@ def test_boxes_surround_the_person(posed):
     assert 0 <= x0 < x1 <= 128 and 0 <= y0 < y1 <= 160
 
 
-def test_landmarks_are_kept(posed):
-    landmarks = Landmarks.load(posed.landmarks)
-    assert landmarks.names == LANDMARK_NAMES
-    assert landmarks.xy.shape == (14, 33, 2)
-    assert (landmarks.visibility[list(LOST)] == 0).all() and (landmarks.xy[list(LOST)] == 0).all()
-    seen = landmarks.visibility > 0.5
-    assert seen.any(1).sum() == 11
-    assert (landmarks.xy[seen] >= 0).all() and (landmarks.xy[seen] < (128, 160)).all()
-
-
 def test_pixels_of_landmarks_and_joints_agree(posed):
     """Wrists, knees and ankles of the fitted body project near the landmarks that it was fitted to."""
     pose, landmarks = Pose.load(posed.pose_init), Landmarks.load(posed.landmarks)
@@ -100,22 +97,11 @@ def test_pixels_of_landmarks_and_joints_agree(posed):
         assert np.median(np.linalg.norm(landmarks.xy[seen, index] - xy[seen, joint], axis=-1)) < 6
 
 
-def test_landmarks_of_somebody_before_the_person_are_not_taken():
-    """The mask shows what is to be seen of the person: a strip beside whoever stands in front."""
-    mask = np.zeros((100, 100), np.uint8)
-    mask[10:90, 50:60] = 255
-    rows = np.linspace(12, 88, 33)
-    people = [Detection(np.stack([columns, rows], 1), np.ones(33), np.zeros((33, 3)), None)
-              for columns in (np.linspace(20, 52, 33), np.linspace(49, 61, 33))]  # fmt: skip
-    found = pose_mediapipe._detect(lambda *_: enumerate(people), [mask] * 2, [mask] * 2, [mask_box(mask)] * 2, SETTINGS)
-    assert list(found) == [1]
-
-
 @pytest.mark.parametrize("height", [1.55, 1.95])
 def test_a_known_height_decides_size_and_distance(posed, height):
     body, free = load_body("free"), Pose.load(posed.pose_init)
     settings = load_settings("pose", {"height": height}, PoseSettings)
-    hinted, _ = estimate(posed, settings, "free", Provenance("pose", settings))
+    hinted = estimate(posed, settings, "free", Provenance("pose", settings))
     sizes = [float(body.stature(torch.as_tensor(pose.betas))) for pose in (free, hinted)]
     assert abs(sizes[1] - height) < 0.03 < abs(sizes[0] - height)
     farther = np.median(hinted.transl[:, 2] / free.transl[:, 2])
@@ -128,32 +114,77 @@ def test_a_height_is_refused_where_the_body_comes_with_its_size():
         load_backend("pose", "import").check(settings)
 
 
-def test_masks_of_another_clip_are_refused(posed, tmp_path):
-    (posed.masks / "000013.png").rename(tmp_path / "last.png")
-    try:
-        with pytest.raises(UserError, match="14 masks expected, found 13"):
-            estimate(posed, SETTINGS, "free", Provenance("pose", SETTINGS))
-    finally:
-        (tmp_path / "last.png").rename(posed.masks / "000013.png")
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("masks", "masks: 14 frames expected, found 13; rerun the stage masks"),
+        ("landmarks", r"landmarks\.npz: 14 frames expected, found 3; rerun the stage landmarks"),
+    ],
+)
+def test_files_of_another_clip_are_refused(posed, tmp_path, name, found):
+    directory = copied(posed, tmp_path)
+    if name == "masks":
+        (directory.masks / "000013.png").unlink()
+    else:
+        Landmarks.none(3).save(directory.landmarks)
+    with pytest.raises(UserError, match=found):
+        estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
+
+
+def test_without_landmarks_it_says_what_to_choose(posed, tmp_path):
+    directory = copied(posed, tmp_path)
+    assert main(["landmarks", str(directory.root), "--settings", "backend: none"]) == 0
+    assert Landmarks.load(directory.landmarks).xy.shape == (14, 0, 2)
+    with pytest.raises(UserError, match=r"landmarks\.npz: holds no landmarks, .* set landmarks\.backend"):
+        estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
+    legless = Landmarks(("nose", "left_hip"), np.ones((14, 2, 2)), np.ones((14, 2)), source="mine")
+    legless.save(directory.landmarks)
+    with pytest.raises(UserError, match=r"landmarks\.npz: expected landmarks .*, found none called left_shoulder"):
+        estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
+
+
+def test_pixels_alone_give_a_pose(posed, studio_clip, tmp_path):
+    """Without world landmarks the first pose comes from the picture: worse in depth, the same in the image."""
+    directory, found = copied(posed, tmp_path), Landmarks.load(posed.landmarks)
+    replace(found, world=None).save(directory.landmarks)
+    pose, truth = estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS)), Pose.load(posed.pose_init)
+    assert list(pose.valid) == list(truth.valid)
+    truth = Pose.load(studio_clip.truth / "pose.npz")
+    assert 1000 * aligned_joint_errors(joints(pose), joints(truth))[pose.valid].mean() < 120
+    points = joints(pose) @ pose.K.T
+    off = points[..., :2] / points[..., 2:]
+    seen = found.visibility[:, LANDMARK_NAMES.index("left_ankle")] > 0.5
+    ankle = found.xy[seen, LANDMARK_NAMES.index("left_ankle")]
+    assert np.median(np.linalg.norm(ankle - off[seen, 7], axis=-1)) < 6
+
+
+def test_the_stage_fits_what_the_detector_gives(posed):
+    """From the video to landmarks.npz to the pose: nothing is lost on the way through the file."""
+    settings = load_settings("landmarks", {}, LandmarksSettings)
+    found = landmarks_mediapipe.estimate(posed, settings, Provenance("landmarks", settings))
+    kept = Landmarks.load(posed.landmarks)
+    assert kept.names == found.names and kept.source == found.source == SOURCE
+    for key in ("xy", "visibility", "world"):
+        np.testing.assert_array_equal(getattr(kept, key), getattr(found, key))
 
 
 def test_a_camera_is_needed(posed, tmp_path):
     directory = VideoDir(tmp_path / "v")
     directory.root.mkdir()
-    for name in ("frames", "masks"):
+    for name in ("frames", "masks", "landmarks.npz"):
         (directory.root / name).symlink_to((posed.root / name).resolve())
     VideoInfo.load(posed.video).save(directory.video)
     assert main(["pose", str(directory.root)]) == 1
-    assert not directory.pose_init.exists() and not directory.landmarks.exists()
+    assert not directory.pose_init.exists()
 
 
 # --- Clips that show too little --------------------------------------------------------------------------------------
 
 
-def detection(hips_visible: bool = True) -> Detection:
-    visibility = np.ones(33)
-    visibility[23:] = 1.0 if hips_visible else 0.01
-    return Detection(np.full((33, 2), 50.0), visibility, np.zeros((33, 3)), None)
+def visibility(frames: int, hips: bool = True) -> np.ndarray:
+    seen = np.ones((frames, 33))
+    seen[:, 23:] = 1.0 if hips else 0.01
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -167,20 +198,12 @@ def detection(hips_visible: bool = True) -> Detection:
     ],
 )
 def test_too_little_is_an_error(found, frames, hips, message):
-    detections = {index: detection(hips) for index in range(found)}
     with pytest.raises(UserError, match=message):
-        _check_enough("clip.mp4", detections, frames, (100, 100), SETTINGS)
+        _check_enough("clip.mp4", LANDMARK_NAMES, visibility(found, hips), frames, SETTINGS)
 
 
 def test_enough_is_enough():
-    _check_enough("clip.mp4", {index: detection() for index in range(20)}, 100, (100, 100), SETTINGS)
-
-
-def test_hips_outside_the_image_are_not_seen():
-    outside = detection()
-    outside.xy[23:25] = (50, 130)
-    with pytest.raises(UserError, match="only head and shoulders"):
-        _check_enough("clip.mp4", dict.fromkeys(range(20), outside), 20, (100, 100), SETTINGS)
+    _check_enough("clip.mp4", LANDMARK_NAMES, visibility(20), 100, SETTINGS)
 
 
 def test_a_one_frame_clip_names_the_video(posed, tmp_path):
@@ -190,6 +213,7 @@ def test_a_one_frame_clip_names_the_video(posed, tmp_path):
         (directory.root / folder / f"000000.{suffix}").symlink_to((posed.root / folder / f"000000.{suffix}").resolve())
     VideoInfo("videos/snap.mp4", "0" * 64, Fraction(10), 128, 160, 1, 0).save(directory.video)
     directory.camera.write_text(posed.camera.read_text())
+    Landmarks(LANDMARK_NAMES, np.ones((1, 33, 2)), np.ones((1, 33))).save(directory.landmarks)
     with pytest.raises(UserError, match=r"videos/snap\.mp4: has 1 frame"):
         estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
 

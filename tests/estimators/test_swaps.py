@@ -9,15 +9,15 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import load_body
-from pipeline.estimators.settings import PoseSettings
-from pipeline.estimators.smplify.swaps import find_swaps, mirror_order, swapped, swapped_world
+from pipeline.estimators.settings import LandmarksSettings
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
+from pipeline.landmarks.swaps import find_swaps, mirror_order, swapped, swapped_world
 from pipeline.motion.library import motion
 from pipeline.runtime.settings import load_settings
 
-SETTINGS = load_settings("pose", {}, PoseSettings).smplify
+SETTINGS = load_settings("landmarks", {}, LandmarksSettings)
 FOCAL, DISTANCE = 1000.0, 4.5  # px, m
 ALL, ARMS, LEGS = range(33), range(11, 23), range(23, 33)
 

@@ -33,6 +33,7 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.records import read_json, write_json
 from pipeline.formats.video import VideoInfo
+from pipeline.landmarks.detector import SOURCE
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import setup_logging, track
 from pipeline.runtime.settings import load_settings, parse_overrides
@@ -87,8 +88,18 @@ def landmark_files(draw: st.DrawFn) -> Landmarks:
         names=tuple(names),
         xy=draw(floats(count, len(names), 2)),
         visibility=draw(floats(count, len(names), low=0, high=1)),
-        world=draw(floats(count, len(names), 3)),
+        world=draw(st.none() | floats(count, len(names), 3)),
+        source=draw(texts),
     )
+
+
+def test_landmarks_of_before_source_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "landmarks.npz"
+    Landmarks(("nose",), np.zeros((2, 1, 2)), np.ones((2, 1)), np.zeros((2, 1, 3))).save(file)
+    arrays = read_npz(file)
+    del arrays["source"]
+    write_npz(file, arrays)
+    assert Landmarks.load(file).source == SOURCE
 
 
 @st.composite
@@ -761,7 +772,7 @@ def test_help_lists_the_stages(capsys: pytest.CaptureFixture) -> None:
     assert all(name in text for name in STAGES)
 
 
-WITH_SETTINGS = {"decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export", "report"}
+WITH_SETTINGS = {"decode", "masks", "landmarks", "depth", "pose", "fit", "evaluate", "render", "export", "report"}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -13,8 +13,9 @@ TINY = yaml.safe_load(Path(__file__).parents[1].joinpath("tiny.yaml").read_text(
 MAKES = {
     "decode": ("video.json", "frames"),
     "masks": ("masks", "people.jpg"),
+    "landmarks": ("landmarks.npz",),
     "depth": ("camera.json",),
-    "pose": ("pose_init.npz", "landmarks.npz"),
+    "pose": ("pose_init.npz",),
     "fit": ("fit",),
     "evaluate": ("metrics.csv",),
     "render": ("renders",),

@@ -74,7 +74,7 @@ def fill(directory: Path) -> VideoDir:
     paths.exports.mkdir()
     for name in ("avatar.ply", "avatar_posed_000001.ply", "avatar_posed_000004.ply", "motion.glb", "extra.txt"):
         (paths.exports / name).write_bytes(b"0" * 1_200_000)
-    provenance(paths, "pose", {"backend": "mediapipe", "smplify": {"iterations": 250}}, ("2 people; <b> & so on",), 4.0)
+    provenance(paths, "pose", {"backend": "smplify", "smplify": {"iterations": 250}}, ("2 people; <b> & so on",), 4.0)
     provenance(
         paths,
         "fit",

@@ -125,4 +125,4 @@ def test_stages_run_with_s3(server: str, studio_clip, tmp_path: Path, monkeypatc
     os.unlink(root / "videos" / "take #2.mp4")
     assert made.snakemake("--until", "masks", "camera").returncode == 0
     assert last_lines(made.snakemake("--until", "masks", "camera"))[-1] == "1 video was up to date"
-    assert made.planned_rules("masks: {reach: 0.3}") >= {"masks", "pose"}
+    assert made.planned_rules("masks: {reach: 0.3}") >= {"masks", "landmarks", "pose"}

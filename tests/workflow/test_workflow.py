@@ -143,7 +143,8 @@ def test_every_file_is_made(workflow: Workflow) -> None:
 
 def test_every_stage_leaves_plain_log_lines(workflow: Workflow) -> None:
     logs = {log.stem: log.read_text(encoding="utf-8") for log in (workflow.results / "logs").glob("*.log")}
-    assert set(logs) >= {"decode", "masks", "depth", "pose", "fit", "evaluate", "render", "export", "report"}
+    stages = {"decode", "masks", "landmarks", "depth", "pose", "fit", "evaluate", "render", "export", "report"}
+    assert set(logs) >= stages
     assert "\r" not in "".join(logs.values())
     assert re.search(r"\d+(\.\d+)? \w+/s", logs["fit"])
 
@@ -217,7 +218,7 @@ def test_a_stage_that_failed_in_a_rerun_runs_again(scratch: Workflow) -> None:
         ("renders", {"render", "report"}),
         ("exports", {"export", "report"}),
         ("fit/history.csv", DOWNSTREAM_OF_FIT),
-        ("landmarks.npz", {"pose"} | DOWNSTREAM_OF_FIT),
+        ("landmarks.npz", {"landmarks", "pose"} | DOWNSTREAM_OF_FIT),
         ("provenance/evaluate.json", {"evaluate", "report", "aggregate"}),
     ],
 )

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.estimators.smplify.swaps import mirror_order
 from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import USED_NAMES
+from pipeline.landmarks.swaps import mirror_order
 
 SHIPPED = Path(__file__).with_name("data") / "corrector.npz"
 USED = np.array([LANDMARK_NAMES.index(name) for name in USED_NAMES])

@@ -15,22 +15,25 @@ from torch.nn.functional import normalize
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.estimators.smplify.settings import SmplifySettings
-from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
+from pipeline.estimators.smplify.start import flat_world, limb_poses, linear_translation, torso_rotation
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.landmarks.on_body import LandmarkMap, landmark_map
 from pipeline.runtime.progress import track
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Landmarks of the frames in which the person was found, mediapipe's 33 in its order."""
+    """Landmarks of the frames in which the person was found, N of them; those of `NEEDED` are among their names."""
 
     frames: Tensor  # [B] int, index of each in the clip, rising
-    xy: Tensor  # [B, 33, 2] px
-    visibility: Tensor  # [B, 33] in [0, 1]; 0 also where a landmark lies outside the image
-    world: Tensor  # [B, 33, 3] metres, camera axes; the origin does not matter
+    xy: Tensor  # [B, N, 2] px
+    visibility: Tensor  # [B, N] in [0, 1]; 0 also where a landmark lies outside the image
+    world: Tensor | None  # [B, N, 3] metres, camera axes; the origin does not matter. None: the detector gives none
     K: Tensor  # [3, 3] px
     fps: float
+    names: tuple[str, ...] = LANDMARK_NAMES
+    source: str = SOURCE  # says which points the names mean: landmarks/on_body.py
 
 
 @dataclass(frozen=True)
@@ -92,18 +95,23 @@ class _Problem:
 
     def __init__(self, body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None) -> None:
         self.body, self.settings, self.height = body, settings, height
-        self.marks: LandmarkMap = landmark_map(body)
+        self.marks: LandmarkMap = landmark_map(body, seen.names, seen.source)
         self.prior: PosePrior = pose_prior()
         self.K = seen.K
         self.xy = seen.xy[:, self.marks.index]
         self.weights = seen.visibility[:, self.marks.index] * self.marks.trust
-        self.root = torso_rotation(seen.world)
-        self.limbs = limb_poses(seen.world, self.root)
-        world = seen.world[:, self.marks.index]
+        world = _first_world(seen)
+        self.root = torso_rotation(world)
+        self.limbs = limb_poses(world, self.root)
         first, second = self.marks.bones.unbind(1)
-        self.bone_directions = normalize(world[:, second] - world[:, first], dim=-1)
         visible = seen.visibility[:, self.marks.index]
         self.bone_weights = torch.minimum(visible[:, first], visible[:, second]) * self.marks.bone_trust
+        if seen.world is None:
+            self.bone_directions = self.xy.new_zeros(*self.bone_weights.shape, 3)
+            self.bone_weights = torch.zeros_like(self.bone_weights)
+        else:
+            world = seen.world[:, self.marks.index]
+            self.bone_directions = normalize(world[:, second] - world[:, first], dim=-1)
         # Runs of three frames in a row, for second differences; a gap breaks them.
         consecutive = seen.frames[1:] - seen.frames[:-1] == 1
         self.triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
@@ -168,7 +176,7 @@ class _Problem:
         mirrored = offsets[self.marks.mirror] * offsets.new_tensor([-1.0, 1.0, 1.0])
         strain = offsets.square().sum() + (offsets - mirrored).square().sum()
         lean = variables.lean.square().sum() / use.sigma_lean**2
-        clip = shape + 0.1 * frames * (strain / use.sigma_offsets**2 + lean)
+        clip = shape + 0.1 * frames * (strain / (self.marks.spread * use.sigma_offsets) ** 2 + lean)
 
         one_frame = in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum()
         return (one_frame + smoothness * (smooth.sum() + angular.sum()) + clip) / frames
@@ -204,6 +212,20 @@ class _Problem:
         """Acceleration of [B, ...] at the middle of each run of three frames, per second squared."""
         middle = self.triples + 1
         return (values[middle + 1] - 2 * values[middle] + values[middle - 1]) * self.rate_squared
+
+
+def _first_world(seen: Observations) -> Tensor:  # [B, 33, 3]
+    """World landmarks in mediapipe's order, for the first pose; made up from the picture where there are none."""
+    alike = [name if name in seen.names else name.replace("foot_index", "big_toe") for name in LANDMARK_NAMES]
+    known = torch.tensor([name in seen.names for name in alike])
+    taken = [seen.names.index(name) if name in seen.names else 0 for name in alike]
+
+    def ordered(values: Tensor) -> Tensor:
+        return torch.where(known.reshape(-1, *[1] * (values.ndim - 2)), values[:, taken], 0.0)
+
+    if seen.world is not None:
+        return ordered(seen.world)
+    return flat_world(ordered(seen.xy), ordered(seen.visibility))
 
 
 def _shape_of_height(body: BodyModel, height: float) -> Tensor:  # [10]

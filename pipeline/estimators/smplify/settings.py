@@ -23,6 +23,4 @@ class SmplifySettings:
     robust_acceleration: float  # m/s^2
     sigma_angular: float  # rad/s^2
     corrector: bool  # whether the world landmarks go through it
-    swap_change: float  # body heights
-    swap_doubt: float  # body heights/s
     outlier: float  # body heights

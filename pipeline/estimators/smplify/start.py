@@ -1,4 +1,7 @@
-"""A first pose straight from the world landmarks: the root from the torso, the limbs from their bones' directions."""
+"""A first pose straight from the world landmarks: the root from the torso, the limbs from their bones' directions.
+
+A detector that gives pixels alone has none; `flat_world` makes some up from the picture.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from torch.nn.functional import normalize
 
 from pipeline.body import JOINT_NAMES
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from pipeline.landmarks.detector import LANDMARK_NAMES
 
 _J = {name: k for k, name in enumerate(JOINT_NAMES)}
 # mediapipe's landmarks of a limb, its two joints, the rest direction of its bones, the axis about which the second
@@ -18,6 +22,44 @@ _LIMBS = (
     ((23, 25, 27), ("left_hip", "left_knee"), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0)),
     ((24, 26, 28), ("right_hip", "right_knee"), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0)),
 )
+
+# What the first pose is made from: of these a detector must know all.
+NEEDED = tuple(LANDMARK_NAMES[k] for limb in _LIMBS for k in limb[0])
+_TORSO = 0.45  # metres from the middle of the hips to that of the shoulders
+_BREADTHS = ((11, 12, 0.35), (23, 24, 0.24))  # metres between shoulders, and between hips
+_CLEARLY = 0.1  # metres that fronts lie beside backs: more is no surer
+
+
+def flat_world(
+    xy: Tensor,  # [B, 33, 2]
+    visibility: Tensor,  # [B, 33]
+) -> Tensor:  # [B, 33, 3]
+    """Metres in camera axes, as far as a picture tells: limbs lie in its plane, shoulders and hips turned out of it.
+
+    How far they are turned follows from how narrow they look, and which way from where the nose lies before the ears or
+    the shoulders, and toes before heels. What the detector did not see is at a guess.
+    """
+    middle = (xy[:, 11] + xy[:, 12]) / 2, (xy[:, 23] + xy[:, 24]) / 2
+    scale = _TORSO / torch.linalg.norm(middle[0] - middle[1], dim=-1).median().clamp_min(1.0)  # one a clip
+    world = torch.cat([(xy - middle[1][:, None]) * scale, torch.zeros_like(xy[..., :1])], -1)
+    ahead = _ahead(world[..., 0], visibility)  # of the person, to the right in the picture
+    chains = {limb[0]: list(limb) for limb, *_ in _LIMBS}
+    for left, right, breadth in _BREADTHS:
+        seen = torch.linalg.norm(world[:, left, :2] - world[:, right, :2], dim=-1)
+        # Who looks to the right of the picture has the left side away from the camera.
+        depth = 0.5 * ahead * (breadth**2 - seen.square()).clamp_min(0).sqrt()
+        world[:, chains[left], 2] += depth[:, None]
+        world[:, chains[right], 2] -= depth[:, None]
+    return world
+
+
+def _ahead(x: Tensor, visibility: Tensor) -> Tensor:  # [B, 33], [B, 33] -> [B]
+    """Whether the front of the person lies to the right (1) or left (-1) of the back in the picture; 0: neither."""
+    told = torch.zeros_like(x[:, 0])
+    for front, back in ((0, (7, 8)), (0, (11, 12)), (31, (29,)), (32, (30,))):
+        sure = torch.minimum(visibility[:, front], visibility[:, back].amin(1))
+        told = told + sure * (x[:, front] - x[:, back].mean(1))
+    return (told / _CLEARLY).clamp(-1, 1)
 
 
 def torso_rotation(

@@ -1,0 +1,103 @@
+"""mediapipe's landmarks of the person that the masks show, left and right put right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from pipeline.estimators.settings import LandmarksSettings
+from pipeline.formats.images import FrameFolder, MaskFolder
+from pipeline.formats.landmarks import Landmarks
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance
+from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
+from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import track
+
+Follow = Callable[..., Iterator[tuple[int, Detection | None]]]  # arguments as of landmarks.detector.follow
+_SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
+
+
+def check(settings: LandmarksSettings) -> None:
+    """Raise a UserError, before any work, where mediapipe is not installed."""
+    check_mediapipe()
+
+
+def estimate(directory: VideoDir, settings: LandmarksSettings, provenance: Provenance) -> Landmarks:
+    """The landmarks of the person that the masks show. Raises as `estimate_from`."""
+    return estimate_from(follow, SOURCE, directory, settings, provenance)
+
+
+def estimate_from(
+    detect: Follow, source: str, directory: VideoDir, settings: LandmarksSettings, provenance: Provenance
+) -> Landmarks:
+    """The landmarks that a detector gives of the person that the masks show.
+
+    Args:
+        detect: follows one person through frames; called as `landmarks.detector.follow` is.
+        source: name of the detector, for people. "mediapipe ..." means its points.
+
+    Raises:
+        UserError: there is not one mask a frame.
+    """
+    info = VideoInfo.load(directory.video)
+    frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
+    if len(masks) != len(frames):
+        raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
+    found = _detect(detect, frames, masks, settings.min_confidence)
+    provenance.facts |= {"source": source, "frames": len(frames), "found_frames": len(found)}
+    empty = {key: np.zeros((len(frames), len(LANDMARK_NAMES), *rest)) for key, rest in _SIZES.items()}
+    if not found:
+        provenance.warn(f"{info.source}: the person is found in no frame: there are no landmarks")
+        return Landmarks(LANDMARK_NAMES, **empty, source=source)
+
+    known = np.array(sorted(found))
+    seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in _SIZES}
+    seen["visibility"] = seen["visibility"] * inside(seen["xy"], info.width, info.height)
+    chosen = find_swaps(**seen, seconds=known / float(info.fps), change=settings.swap_change, doubt=settings.swap_doubt)
+    provenance.facts["swapped_frames"] = int(chosen.any(1).sum())
+    if chosen.any():
+        count = int(chosen.any(1).sum())
+        provenance.warn(f"{info.source}: left and right were exchanged in {count} frames, and put right")
+    seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}
+    for key, values in seen.items():
+        empty[key][known] = values
+    return Landmarks(LANDMARK_NAMES, **empty, source=source)
+
+
+_SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark
+
+
+def _detect(
+    detect: Follow, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], min_confidence: float
+) -> dict[int, Detection]:
+    """Detections of the frames in which the masks' person is found, and not somebody who stands before them."""
+    boxes = [mask_box(mask) for mask in masks]
+    known = [box for box in boxes if box is not None]
+    if not known:
+        return {}
+    window = grow(union(known), 1.4)
+
+    def expected(index: int, last: Box | None) -> Box | None:
+        return boxes[index] or last
+
+    detections = detect(frames, range(len(frames)), expected, window, False, min_confidence)
+    tracked = track(detections, "landmarks", len(frames), "frame")
+    return {
+        index: found
+        for index, found in tracked
+        if found is not None
+        and (box := boxes[index]) is not None
+        and (iou(found.box, box) > _SURE or _lies_on(found, masks[index]))
+    }
+
+
+def _lies_on(found: Detection, mask: np.ndarray) -> bool:
+    """Whether half of the landmarks that are seen lie on the mask."""
+    seen = (found.visibility > VISIBLE) & inside(found.xy, mask.shape[1], mask.shape[0])
+    points = np.floor(found.xy[seen]).astype(int)
+    return len(points) > 0 and float((mask[points[:, 1], points[:, 0]] > 127).mean()) > 0.5

@@ -1,0 +1,188 @@
+"""Initial pose from landmarks: the body fitted to those of the whole clip."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline.body import load_body
+from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.smplify.corrector import corrected_world
+from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
+from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
+from pipeline.estimators.smplify.start import NEEDED
+from pipeline.formats.camera import Camera
+from pipeline.formats.images import MaskFolder
+from pipeline.formats.landmarks import Landmarks
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import Provenance
+from pipeline.formats.video import VideoInfo
+from pipeline.geometry.boxes import Box, clip, mask_box
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE
+from pipeline.runtime.errors import UserError
+
+_LEGS = ("left_knee", "right_knee", "left_ankle", "right_ankle")
+
+
+def check(settings: PoseSettings) -> None:
+    """Nothing is needed that is not installed."""
+
+
+def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
+    """The motion of the person whose landmarks landmarks.npz holds.
+
+    Raises:
+        UserError: there are no landmarks, or not those of limbs; too few frames show the person, or only the head and
+            shoulders.
+    """
+    torch.set_num_threads(
+        1
+    )  # the operations are small: on two busy cores two threads took 45 s for what one does in 1 s
+    body = load_body(body_model)
+    info, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    masks, landmarks = MaskFolder(directory.masks), Landmarks.load(directory.landmarks)
+    for path, count in ((directory.masks, len(masks)), (directory.landmarks, len(landmarks))):
+        if count != info.frames:
+            raise UserError(f"{path}: {info.frames} frames expected, found {count}; rerun the stage {path.stem}")
+    _check_names(directory, landmarks)
+    boxes = [mask_box(mask) for mask in masks]
+    known = np.flatnonzero((landmarks.visibility > 0).any(1))
+    xy, visibility = landmarks.xy[known], landmarks.visibility[known]
+    _check_enough(info.source, landmarks.names, visibility, info.frames, settings)
+
+    world = None if landmarks.world is None else _believed(landmarks, known, camera, settings)
+    seen = Observations(
+        frames=torch.as_tensor(known),
+        xy=torch.as_tensor(xy, dtype=torch.float32),
+        visibility=torch.as_tensor(visibility, dtype=torch.float32),
+        world=None if world is None else torch.as_tensor(world, dtype=torch.float32),
+        K=torch.as_tensor(camera.K, dtype=torch.float32),
+        fps=float(info.fps),
+        names=landmarks.names,
+        source=landmarks.source,
+    )
+    fitted = fit_pose(body, seen, settings.smplify, settings.height)
+    good = ~_outliers(fitted, xy, settings.smplify.outlier)
+    source = f"{landmarks.source} landmarks, fitted"
+    pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name, source)
+    _report(provenance, info.source, pose.valid, landmarks.names, visibility, fitted)
+    return pose
+
+
+def _check_names(directory: VideoDir, landmarks: Landmarks) -> None:
+    if not landmarks.names:
+        raise UserError(
+            f"{directory.landmarks}: holds no landmarks, and pose.backend smplify is fitted to them; set "
+            "landmarks.backend to a detector, or pose.backend to one that needs none"
+        )
+    if absent := [name for name in NEEDED if name not in landmarks.names]:
+        raise UserError(
+            f"{directory.landmarks}: expected landmarks {', '.join(NEEDED)}, found none called {absent[0]} (by "
+            f"{landmarks.source}); docs/landmarks.md tells the names"
+        )
+
+
+def _believed(landmarks: Landmarks, known: np.ndarray, camera: Camera, settings: PoseSettings) -> np.ndarray:
+    """World landmarks (B, L, 3) of the frames `known`; mediapipe's without the errors that it is known to make."""
+    world = landmarks.world[known].astype(float)
+    if settings.smplify.corrector and landmarks.source == SOURCE:  # learnt of this detector's errors
+        body = [landmarks.names.index(name) for name in LANDMARK_NAMES]
+        xy, visibility = landmarks.xy[known][:, body], landmarks.visibility[known][:, body]
+        world[:, body] = corrected_world(xy, visibility, world[:, body], camera.K)
+    return world
+
+
+def _check_enough(
+    source: str,
+    names: tuple[str, ...],
+    visibility: np.ndarray,  # (B, L) of the frames in which the person is found
+    frames: int,
+    settings: PoseSettings,
+) -> None:
+    found, least = len(visibility), max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * frames)))
+    if frames < settings.min_frames:
+        raise UserError(
+            f"{source}: has {frames} frame(s), at least {settings.min_frames} are needed; use a longer clip"
+        )
+    if found < least:
+        raise UserError(
+            f"{source}: the person is found in {found} of {frames} frames, at least {least} are needed; use a "
+            "clip in which one person is seen from head to feet, or cut it to where they are (decode.start, .stop)"
+        )
+    hips = int((visibility[:, [names.index("left_hip"), names.index("right_hip")]] > VISIBLE).any(1).sum())
+    if hips < least:
+        raise UserError(
+            f"{source}: only head and shoulders are seen (hips in {hips} of {frames} frames, at least {least} are "
+            "needed); use a clip that shows the body from head to feet"
+        )
+
+
+def _outliers(fitted: FittedPose, xy: np.ndarray, limit: float) -> np.ndarray:
+    """(B,) bool: frames whose landmarks the fit, held by its neighbours and the joints' limits, does not explain."""
+    heights = np.maximum(np.ptp(xy[..., 1], axis=1), np.ptp(xy[..., 0], axis=1))
+    weights, residual = fitted.weights.numpy(), fitted.residual.numpy()
+    mean = (weights * residual).sum(1) / np.maximum(weights.sum(1), 1e-6)
+    return mean > limit * np.median(heights)
+
+
+def _whole_clip(
+    fitted: FittedPose,
+    known: np.ndarray,
+    good: np.ndarray,
+    boxes: list[Box | None],
+    xy: np.ndarray,
+    info: VideoInfo,
+    K: np.ndarray,
+    body_name: str,
+    source: str,
+) -> Pose:
+    """The fitted frames with the others filled in between."""
+    if not good.any():
+        raise UserError(f"{info.source}: no frame's landmarks fit a body; use a clip that shows one person clearly")
+    count, kept = info.frames, known[good]
+    rotvecs = torch.cat([fitted.global_orient, fitted.body_pose], dim=1).numpy()[good].reshape(-1, 24, 3)
+    rotvecs = fill_rotations(rotvecs, kept, count)
+    valid = np.zeros(count, bool)
+    valid[kept] = True
+    around = {int(i): boxes[i] or (*points.min(0), *points.max(0)) for i, points in zip(known, xy)}
+    bbox = fill_values(np.array(list(around.values()), float), known, count)
+    bbox = np.array([clip(box, info.width, info.height) for box in bbox], float)
+    return Pose(
+        global_orient=rotvecs[:, 0].astype(np.float32),
+        body_pose=rotvecs[:, 1:].reshape(count, 69).astype(np.float32),
+        betas=fitted.betas.numpy(),
+        transl=fill_values(fitted.transl.numpy()[good], kept, count).astype(np.float32),
+        valid=valid,
+        bbox=bbox,
+        K=K,
+        fps=float(info.fps),
+        body_model=body_name,
+        source=source,
+    )
+
+
+def _report(
+    provenance: Provenance,
+    source: str,
+    valid: np.ndarray,
+    names: tuple[str, ...],
+    visibility: np.ndarray,
+    fitted: FittedPose,
+) -> None:
+    trusted = fitted.residual[fitted.weights > VISIBLE / 2]
+    legs = float((visibility[:, [names.index(name) for name in _LEGS]] > VISIBLE).any(1).mean())
+    provenance.facts |= {
+        "frames": len(valid),
+        "found_frames": len(visibility),
+        "valid_frames": int(valid.sum()),
+        "invalid_frames": [int(i) for i in np.flatnonzero(~valid)],
+        "legs_seen_fraction": round(legs, 3),
+        "landmark_residual_median_px": round(float(trusted.median()), 2),
+    }
+    if not valid.all():
+        provenance.warn(
+            f"{source}: the pose of {int((~valid).sum())} of {len(valid)} frames is interpolated: not seen there"
+        )
+    if legs < 0.3:
+        provenance.warn(f"{source}: the legs are seen in {legs:.0%} of the frames; elsewhere their pose is a guess")

@@ -1,0 +1,25 @@
+rule landmarks:
+    input:
+        frames=rules.decode.output.frames,
+        video=rules.decode.output.video,
+        masks=rules.masks.output.masks,
+        files=those_there(stage_files("landmarks")),
+    output:
+        landmarks=f"{OUT}/landmarks.npz",
+        provenance=f"{OUT}/provenance/landmarks.json",
+    log:
+        f"{OUT}/logs/landmarks.log",
+    priority: 3
+    conda:
+        environment("landmarks")
+    threads: 2
+    resources:
+        **needs("landmarks"),
+        gpu=gpus("landmarks"),
+    params:
+        directory=folder_of,
+        settings=settings("landmarks"),
+        code=code("landmarks", backend=True),
+        files=stamp(stage_files("landmarks")),
+    shell:
+        "python -m pipeline landmarks {params.directory:q} --settings {params.settings:q} --log {log:q}"
