@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
     info.save(directory.video)
     provenance.facts = {
         "frames in the file": source.frames,
+        "size in the file": list(whole) if min(whole) > 0 else None,
         "constant frame rate": source.constant,
         "HDR": source.hdr,
         "interlaced": source.fields,

@@ -15,6 +15,7 @@ class Clip:
     fps: Fraction  # of the video file, whatever video.step keeps of it
     numbers: np.ndarray  # (T,) the frame of the video file that each decoded frame is
     in_file: int  # frames of the video file
+    file_size: tuple[int, int] | None = None  # width and height of the video file, px upright; None: not known
 
 
 @dataclass(frozen=True)
