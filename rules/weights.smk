@@ -15,6 +15,10 @@ rule weights:
                 "masks": {
                     "sam2": {"checkpoint": config["masks"]["sam2"]["checkpoint"]}
                 },
+                "landmarks": {
+                    "heavy": config["landmarks"]["heavy"],
+                    "rtmw": {"weights": config["landmarks"]["rtmw"]["weights"]},
+                },
                 "depth": {
                     "unidepth": {"weights": config["depth"]["unidepth"]["weights"]}
                 },

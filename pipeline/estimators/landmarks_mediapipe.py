@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -17,19 +20,26 @@ from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detecti
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
+from pipeline.setup.published import check_published
+from pipeline.setup.weights import needed, require
 
 Follow = Callable[..., Iterator[tuple[int, Detection | None]]]  # arguments as of landmarks.detector.follow
 _SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
 
 
 def check(settings: LandmarksSettings) -> None:
-    """Raise a UserError, before any work, where mediapipe is not installed."""
+    """Raise a UserError, before any work, where mediapipe is not installed, or the heavy model is not there."""
     check_mediapipe()
+    require(needed("landmarks", asdict(settings)))
 
 
 def estimate(directory: VideoDir, settings: LandmarksSettings, provenance: Provenance) -> Landmarks:
     """The landmarks of the person that the masks show. Raises as `estimate_from`."""
-    return estimate_from(follow, SOURCE, directory, settings, provenance)
+    if settings.model == "full":
+        return estimate_from(follow, SOURCE, directory, settings, provenance)
+    check_published(Path(settings.heavy))
+    heavy = partial(follow, landmark_model=Path(settings.heavy))
+    return estimate_from(heavy, f"{SOURCE}, heavy model", directory, settings, provenance)
 
 
 def estimate_from(

@@ -28,6 +28,14 @@ class Hmr2Settings:
 
 
 @dataclass(frozen=True)
+class RtmwSettings:
+    """Subsection `landmarks.rtmw`."""
+
+    weights: str  # folder of end2end.onnx
+    device: str  # auto | cpu | cuda
+
+
+@dataclass(frozen=True)
 class MasksSettings:
     backend: str  # name of a module pipeline/estimators/masks_<backend>.py
     path: str | None  # backend import: folder of masks, "{video}" stands for the name
@@ -42,9 +50,12 @@ class MasksSettings:
 class LandmarksSettings:
     backend: str  # name of a module pipeline/estimators/landmarks_<backend>.py
     path: str | None  # backend import: a file or folder, "{video}" stands for the name
+    model: str  # backend mediapipe: full | heavy
+    heavy: str  # path of the heavy model's file
     min_confidence: float  # backend mediapipe
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
+    rtmw: RtmwSettings
 
 
 @dataclass(frozen=True)

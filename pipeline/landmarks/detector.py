@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -85,22 +88,53 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
+@contextmanager
+def _network(landmark_model: Path | None) -> Iterator[None]:
+    """Graphs that are made within this take their landmark network from a file in place of the wheel's.
+
+    mediapipe looks for networks in its own folder alone, and fetches what is not there into it. So for the moment in
+    which a graph is made it is given a folder in which the file stands in the place of the network inside the wheel.
+    """
+    if landmark_model is None:
+        yield
+        return
+    from mediapipe.python import solution_base
+
+    inside = Path(solution_base.__file__).parents[1] / "modules"
+    real = solution_base.resource_util
+    with tempfile.TemporaryDirectory() as folder:
+        modules = Path(folder) / "mediapipe" / "modules"
+        (modules / "pose_landmark").mkdir(parents=True)
+        (modules / "pose_detection").symlink_to(inside / "pose_detection")
+        (modules / "pose_landmark" / "pose_landmark_full.tflite").symlink_to(landmark_model.resolve())
+        solution_base.resource_util = SimpleNamespace(set_resource_dir=lambda _: real.set_resource_dir(folder))
+        try:
+            yield
+        except RuntimeError as error:
+            raise UserError(f"{landmark_model}: mediapipe cannot read this network ({error})") from error
+        finally:
+            solution_base.resource_util = real
+
+
 class PoseDetector:
     """mediapipe's pose graph; a context manager, for it holds threads and memory outside Python."""
 
-    def __init__(self, tracking: bool, segmentation: bool, min_confidence: float) -> None:
+    def __init__(
+        self, tracking: bool, segmentation: bool, min_confidence: float, landmark_model: Path | None = None
+    ) -> None:
         """
         Args:
             tracking: look where the person was in the last image, and search the whole image only after a loss;
                 images must then be consecutive, and `box` the same for all of them.
             segmentation: make masks, too.
             min_confidence: of the person detector, and of the landmarks that keep a track alive.
+            landmark_model: file of another landmark network of the same kind; None: the one inside the wheel.
         """
         pose = _import_mediapipe().solutions.pose
-        with _quiet_stderr():
+        with _quiet_stderr(), _network(landmark_model):
             self._graph = pose.Pose(
                 static_image_mode=not tracking,
-                model_complexity=1,  # the one model that is inside the wheel
+                model_complexity=1,  # the place of the one that is inside the wheel
                 smooth_landmarks=False,  # it lags behind; the fit smooths
                 enable_segmentation=segmentation,
                 smooth_segmentation=False,
@@ -159,6 +193,7 @@ def follow(
     window: Box,
     segmentation: bool,
     min_confidence: float,
+    landmark_model: Path | None = None,
 ) -> Iterator[tuple[int, Detection | None]]:
     """Detect one and the same person in frame after frame.
 
@@ -171,6 +206,7 @@ def follow(
         expected: the box around the person, given a frame's index and the box where the person was last seen (None
             before that); None where nothing is known.
         window: the part of the images that holds the person all the time.
+        segmentation, min_confidence, landmark_model: see `PoseDetector`.
 
     Yields:
         Each index with its detection, None where the person is not found.
@@ -179,8 +215,8 @@ def follow(
     missed = 0  # frames since then
     astray = True  # the tracker has no track, or a wrong one
     with (
-        PoseDetector(True, segmentation, min_confidence) as tracker,
-        PoseDetector(False, segmentation, min_confidence) as searcher,
+        PoseDetector(True, segmentation, min_confidence, landmark_model) as tracker,
+        PoseDetector(False, segmentation, min_confidence, landmark_model) as searcher,
     ):
         for index in indices:
             image, place = frames[index], expected(index, last)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +73,8 @@ def _embedded() -> Iterator[Part]:
         yield package(EMBEDDED, Requirement(line), _LICENCES.get(Requirement(line).name, "see its page"))
     yield _opencv()
     yield _pose_network()
+    yield _heavy_network()
+    yield from _rtmw()
     yield _ffmpeg()
     yield _fonts()
     yield _free_body()
@@ -171,6 +173,32 @@ def _pose_network() -> Part:
     if problem:
         return Part(EMBEDDED, "pose network", MISSING, problem, "Apache-2.0", "pip install mediapipe==0.10.21")
     return Part(EMBEDDED, "pose network", OK, "inside mediapipe", "Apache-2.0")
+
+
+def _heavy_network() -> Part:
+    """mediapipe's larger network, which landmarks.model: heavy takes."""
+    path = Path(default_config()["landmarks"]["heavy"])
+    weight = Weight((path,), (), None, "")
+    found = f"{path} is not there; landmarks.model: heavy needs it" if weight.missing else weight.wrong()
+    if found:
+        mend = "snakemake --cores 1 weights (28 MB)"
+        return Part(EMBEDDED, "heavy pose network", OPTIONAL, found, "Apache-2.0", mend)
+    return Part(EMBEDDED, "heavy pose network", OK, str(path), "Apache-2.0")
+
+
+def _rtmw() -> Iterator[Part]:
+    """RTMW, which landmarks.backend: rtmw takes."""
+    section = default_config()["landmarks"] | {"backend": "rtmw"}
+    absent = [module for module in ESTIMATORS["landmarks"][1] if importlib.util.find_spec(module) is None]
+    found = (
+        f"not installed: {', '.join(absent)}; landmarks.backend: rtmw needs it"
+        if absent
+        else ", ".join(f"{name} {_version(name)}" for name in ESTIMATORS["landmarks"][1])
+    )
+    mend = "pip install -e '.[rtmw]'" if absent else ""
+    yield Part(EMBEDDED, "RTMW: code", OPTIONAL if absent else OK, found, "Apache-2.0; onnxruntime MIT", mend)
+    weights = _weights("RTMW", needed("landmarks", section), "Apache-2.0")
+    yield replace(weights, preset=EMBEDDED, state=OK if weights.state == OK else OPTIONAL)
 
 
 def _ffmpeg() -> Part:

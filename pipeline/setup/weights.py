@@ -10,10 +10,13 @@ import shutil
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.formats.atomic import atomic_path
 from pipeline.runtime.errors import UserError
@@ -46,6 +49,16 @@ _LPIPS = {
     "alexnet-owt-7be5be79.pth": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "alex.pth": "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
 }
+_OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects/rtmw/onnx_sdk"
+_RTMW = (  # archives of these names, and of the same the folders that they go to
+    "rtmw-dw-x-l_simcc-cocktail14_270e-384x288_20231122",
+    "rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122",
+    "rtmw-dw-l-m_simcc-cocktail14_270e-256x192_20231122",
+)
+_MEDIAPIPE = (  # mediapipe's own bucket, and its package for browsers
+    "https://storage.googleapis.com/mediapipe-assets/pose_landmark_heavy.tflite",
+    "https://cdn.jsdelivr.net/npm/@mediapipe/pose@0.5.1675469404/pose_landmark_heavy.tflite",
+)
 _PART = 1 << 20  # bytes read at a time
 
 
@@ -79,12 +92,14 @@ def wanted(settings: Mapping[str, Any]) -> list[Weight]:
     """The public weights that the settings name.
 
     Args:
-        settings: the whole configuration; read are masks.sam2, depth.unidepth, pose.hmr2,
-            evaluate.lpips_weights and fit.neuhmr.
+        settings: the whole configuration; read are masks.sam2, landmarks.heavy, landmarks.rtmw,
+            depth.unidepth, pose.hmr2, evaluate.lpips_weights and fit.neuhmr.
     """
     weights = [_sam2(Path(settings["masks"]["sam2"]["checkpoint"]))]
     weights += _unidepth(Path(settings["depth"]["unidepth"]["weights"]))
     weights.append(_hmr2(Path(settings["pose"]["hmr2"]["weights"])))
+    weights.append(_heavy(Path(settings["landmarks"]["heavy"])))
+    weights.append(_rtmw(Path(settings["landmarks"]["rtmw"]["weights"])))
     folder = Path(settings["evaluate"]["lpips_weights"])
     for name, address in _LPIPS.items():
         size = 244 if name.startswith("alexnet") else 1
@@ -104,6 +119,10 @@ def needed(stage: str, settings: Mapping[str, Any]) -> list[Weight]:
         return [_sam2(Path(settings["sam2"]["checkpoint"]))]
     if (stage, backend) == ("depth", "unidepth"):
         return _unidepth(Path(settings["unidepth"]["weights"]))
+    if (stage, backend) == ("landmarks", "mediapipe") and settings["model"] == "heavy":
+        return [_heavy(Path(settings["heavy"]))]
+    if (stage, backend) == ("landmarks", "rtmw"):
+        return [_rtmw(Path(settings["rtmw"]["weights"]))]
     if (stage, backend) == ("pose", "hmr2"):
         return [_hmr2(Path(settings["hmr2"]["weights"]))]
     return []
@@ -137,6 +156,20 @@ def _unidepth(folder: Path) -> list[Weight]:
 
 def _hmr2(folder: Path) -> Weight:
     return Weight(tuple(folder / name for name in HMR2_FILES), _HMR2, 2700, "MIT code", folder=folder)
+
+
+def _heavy(path: Path) -> Weight:
+    known = path.name in PUBLISHED
+    return Weight(
+        (path,), _MEDIAPIPE if known else (), 28, "Apache-2.0", 27_709_200 if known else None, PUBLISHED.get(path.name)
+    )
+
+
+def _rtmw(folder: Path) -> Weight:
+    file = (folder / "end2end.onnx",)
+    if folder.name not in _RTMW:
+        return Weight(file, (), None, "Apache-2.0")
+    return Weight(file, (f"{_OPENMMLAB}/{folder.name}.zip",), None, "Apache-2.0", folder=folder)
 
 
 def require(weights: list[Weight]) -> None:
@@ -185,7 +218,7 @@ def fetch_all(weights: list[Weight]) -> list[str]:
             continue
         try:
             fetch(weight)
-        except (OSError, ValueError, tarfile.TarError) as error:  # urllib's and the checks' below
+        except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:  # urllib's and the checks' below
             lost.append(f"{weight.missing[0]}: could not be fetched ({error}); {_by_hand(weight)}")
     return lost
 
@@ -196,7 +229,7 @@ def fetch(weight: Weight) -> None:
     Raises:
         OSError: no address answered.
         ValueError: no address is known, or size or checksum is not the expected one.
-        tarfile.TarError: the archive is damaged.
+        tarfile.TarError, zipfile.BadZipFile: the archive is damaged.
     """
     if not weight.addresses:
         raise ValueError("no address is known")
@@ -258,16 +291,27 @@ def _check(part: Path, weight: Weight) -> None:
         raise ValueError(told)
 
 
+@contextmanager
+def _members(path: Path) -> Iterator[Iterator[tuple[str, Callable[[], IO[bytes]]]]]:
+    """The files in a zip or tar archive: name, and what opens it."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield ((each.filename, partial(archive.open, each)) for each in archive.infolist() if not each.is_dir())
+    else:
+        with tarfile.open(path) as archive:
+            yield ((each.name, partial(archive.extractfile, each)) for each in archive if each.isfile())
+
+
 def _unpack(weight: Weight) -> None:
     """Take the files that are needed out of the archive, wherever in it they lie, and delete it."""
     endings = {str(file.relative_to(weight.folder)): file for file in weight.files}
-    with tarfile.open(weight.download) as archive:
-        for member in track(archive, f"unpack {weight.download.name}", unit="file"):
-            ending = next((end for end in endings if member.isfile() and f"/{member.name}".endswith(f"/{end}")), None)
+    with _members(weight.download) as members:
+        for name, opened in track(members, f"unpack {weight.download.name}", unit="file"):
+            ending = next((end for end in endings if f"/{name}".endswith(f"/{end}")), None)
             if ending is None:
                 continue
-            with atomic_path(endings[ending]) as temporary, temporary.open("wb") as target:
-                shutil.copyfileobj(archive.extractfile(member), target, _PART)
+            with opened() as source, atomic_path(endings[ending]) as temporary, temporary.open("wb") as target:
+                shutil.copyfileobj(source, target, _PART)
     if weight.missing:
         raise ValueError(f"{weight.download} does not hold {weight.missing[0].name}")
     weight.download.unlink()

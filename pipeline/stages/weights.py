@@ -8,8 +8,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import default_config, merged, parse_overrides
 from pipeline.setup.weights import SMPL_ADDRESS, fetch_all, wanted
 
-HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0, LPIPS and ConvNeXt-tiny into the paths that the config gives
-(models/).
+HELP = """Fetch the weights of SAM 2, UniDepthV2, HMR2.0, LPIPS, ConvNeXt-tiny, RTMW and mediapipe's heavy model into
+the paths that the config gives (models/).
 
 reads   nothing
 writes  models/; goes on where it was interrupted, checks sizes and checksums where they are known

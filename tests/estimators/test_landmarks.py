@@ -1,5 +1,6 @@
 """The landmarks stage: what each backend gives of a tiny clip, and of files of the user's."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -18,10 +19,12 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.geometry.boxes import mask_box
+from pipeline.landmarks import detector
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, Detection
 from pipeline.landmarks.names import BODY_25, COCO, HALPE_26, OPENPOSE_18, WHOLE_BODY, ours
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import check_config, default_config, load_settings, merged
+from pipeline.setup.preflight import check_backends
 
 SETTINGS = load_settings("landmarks", {}, LandmarksSettings)
 LOST = (5, 6, 7)
@@ -56,6 +59,37 @@ def test_the_default_finds_the_person_where_they_are_seen(found, masked):
     assert (found.xy[seen] >= 0).all() and (found.xy[seen] < (128, 160)).all()
     record = read_provenance(masked.provenance("landmarks"))
     assert record["facts"]["found_frames"] == 11 and record["settings"]["backend"] == "mediapipe"
+
+
+def test_another_network_takes_the_place_of_the_wheels(masked, found, tmp_path):
+    """The wheel's own under another name gives the same numbers; a file that is none is read, too, and told."""
+    wheel = Path(importlib.util.find_spec("mediapipe").origin).parent / "modules" / "pose_landmark"
+    inside = sorted(wheel.iterdir())
+    own = tmp_path / "mine.tflite"
+    shutil.copy(wheel / "pose_landmark_full.tflite", own)
+    directory = VideoDir(shutil.copytree(masked.root, tmp_path / "clip"))
+    assert main(["landmarks", str(directory.root), "--settings", f"{{model: heavy, heavy: '{own}'}}"]) == 0
+    heavy = Landmarks.load(directory.landmarks)
+    assert heavy.source == f"{SOURCE}, heavy model"
+    np.testing.assert_array_equal(heavy.xy, found.xy)
+    assert sorted(wheel.iterdir()) == inside, "nothing is written among the packages"
+    own.write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"mine\.tflite: mediapipe cannot read this network"):
+        detector.PoseDetector(True, False, 0.5, own)
+
+
+def test_the_heavy_model_is_looked_for_before_any_work(masked, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["landmarks", str(masked.root), "--settings", "model: heavy"]) == 1
+    said = capsys.readouterr().err
+    assert "models/mediapipe/pose_landmark_heavy.tflite: not found; snakemake --cores 1 weights fetches it" in said
+    with pytest.raises(UserError, match=r"pose_landmark_heavy\.tflite: not found"):
+        check_backends(merged(default_config(), {"landmarks": {"model": "heavy"}}), packages=False)
+    file = tmp_path / "models" / "mediapipe" / "pose_landmark_heavy.tflite"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"cut short")
+    assert main(["landmarks", str(masked.root), "--settings", "model: heavy"]) == 1
+    assert "expected sha256 59e42d71" in capsys.readouterr().err
 
 
 def test_points_outside_the_picture_are_not_seen(masked):

@@ -7,6 +7,7 @@ import io
 import itertools
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,6 +154,18 @@ def test_only_what_is_needed_is_unpacked(server: Server, tmp_path: Path, prefix:
     assert not (tmp_path / "evil").exists()
 
 
+def test_a_zip_is_unpacked_as_well(server: Server, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("20230831/rtmpose_onnx/rtmw/end2end.onnx", b"network")
+        archive.writestr("20230831/rtmpose_onnx/rtmw/pipeline.json", b"{}")
+    folder = tmp_path / "rtmw"
+    server.files["/w.zip"] = made.getvalue()
+    fetch(Weight((folder / "end2end.onnx",), (f"http://127.0.0.1:{server.server_port}/w.zip",), 1, "x", folder=folder))
+    assert [file.name for file in folder.iterdir()] == ["end2end.onnx"]
+    assert (folder / "end2end.onnx").read_bytes() == b"network"
+
+
 def test_an_archive_that_lacks_a_file_is_told(server: Server, tmp_path: Path) -> None:
     server.files["/w.tar.gz"] = archive_of({HMR2_FILES[0]: b"x"})
     folder = tmp_path / "hmr2"
@@ -177,7 +190,12 @@ def test_a_file_put_there_by_hand_is_checked(tmp_path: Path, monkeypatch, capsys
         for file in each.files:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-    names = ["models/sam2/sam2.1_hiera_large.pt", "models/lpips/alexnet-owt-7be5be79.pth", "models/lpips/alex.pth"]
+    names = [
+        "models/sam2/sam2.1_hiera_large.pt",
+        "models/mediapipe/pose_landmark_heavy.tflite",
+        "models/lpips/alexnet-owt-7be5be79.pth",
+        "models/lpips/alex.pth",
+    ]
     names.append(default_config()["fit"]["neuhmr"]["features"])
     assert main(["weights"]) == 1
     shown = capsys.readouterr()
@@ -260,7 +278,9 @@ def test_hmr2_needs_smpl() -> None:
         require_smpl("free")
 
 
-@pytest.mark.parametrize(("stage", "backend"), [("masks", "sam2"), ("depth", "unidepth"), ("pose", "hmr2")])
+@pytest.mark.parametrize(
+    ("stage", "backend"), [("masks", "sam2"), ("landmarks", "rtmw"), ("depth", "unidepth"), ("pose", "hmr2")]
+)
 def test_a_stage_without_its_weights_stops_at_once(tmp_path: Path, monkeypatch, capsys, stage, backend) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([stage, "results/x", "--settings", f"backend: {backend}"]) == 1
