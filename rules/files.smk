@@ -65,6 +65,14 @@ def stage_files(stage):
     return files
 
 
+def landmarks_files(wildcards):
+    """What the detector reads of the user's files: the video itself too, where the person is small in the frames."""
+    section = config_of(wildcards)["landmarks"]
+    looks = section["backend"] in ("mediapipe", "rtmw") and section["sharper"]
+    video = decode_files(wildcards) if looks and wildcards.video in FOUND.clips else []
+    return stage_files("landmarks")(wildcards) + video
+
+
 def neuhmr_features(fit):
     """The weights of NeuHMR's features, where they are used."""
     return [fit["neuhmr"]["features"]] if fit["refiner"] == "neuhmr" else []

@@ -3,7 +3,7 @@ rule landmarks:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
         masks=rules.masks.output.masks,
-        files=those_there(stage_files("landmarks")),
+        files=those_there(landmarks_files),
     output:
         landmarks=f"{OUT}/landmarks.npz",
         provenance=f"{OUT}/provenance/landmarks.json",
@@ -20,6 +20,6 @@ rule landmarks:
         directory=folder_of,
         settings=settings("landmarks"),
         code=code("landmarks", backend=True),
-        files=stamp(stage_files("landmarks")),
+        files=stamp(landmarks_files),
     shell:
         "python -m pipeline landmarks {params.directory:q} --settings {params.settings:q} --log {log:q}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.estimators.settings import LandmarksSettings
+from pipeline.estimators.sharper import Pictures, pictures
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -58,7 +59,9 @@ def estimate_from(
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
     if len(masks) != len(frames):
         raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
-    found = _detect(detect, frames, masks, settings.min_confidence)
+    boxes = [mask_box(mask) for mask in masks]
+    looked_at = pictures(directory, info, frames, boxes, provenance) if settings.sharper else Pictures(frames)
+    found = _detect(detect, looked_at, masks, boxes, settings.min_confidence)
     provenance.facts |= {"source": source, "frames": len(frames), "found_frames": len(found)}
     empty = {key: np.zeros((len(frames), len(LANDMARK_NAMES), *rest)) for key, rest in _SIZES.items()}
     if not found:
@@ -83,27 +86,33 @@ _SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark
 
 
 def _detect(
-    detect: Follow, frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], min_confidence: float
+    detect: Follow,
+    looked_at: Pictures,
+    masks: Sequence[np.ndarray],
+    boxes: Sequence[Box | None],
+    min_confidence: float,
 ) -> dict[int, Detection]:
-    """Detections of the frames in which the masks' person is found, and not somebody who stands before them."""
-    boxes = [mask_box(mask) for mask in masks]
-    known = [box for box in boxes if box is not None]
+    """Detections, in pixels of the frames, of those in which the masks' person is found, and not somebody who stands
+    before them."""
+    known = [looked_at.box(box) for box in boxes if box is not None]
     if not known:
         return {}
     window = grow(union(known), 1.4)
 
     def expected(index: int, last: Box | None) -> Box | None:
-        return boxes[index] or last
+        box = boxes[index]
+        return last if box is None else looked_at.box(box)
 
-    detections = detect(frames, range(len(frames)), expected, window, False, min_confidence)
-    tracked = track(detections, "landmarks", len(frames), "frame")
-    return {
-        index: found
-        for index, found in tracked
-        if found is not None
-        and (box := boxes[index]) is not None
-        and (iou(found.box, box) > _SURE or _lies_on(found, masks[index]))
-    }
+    kept = {}
+    detections = detect(looked_at, range(len(masks)), expected, window, False, min_confidence)
+    for index, seen in track(detections, "landmarks", len(masks), "frame"):
+        box = boxes[index]
+        if seen is None or box is None:
+            continue
+        found = replace(seen, xy=seen.xy / looked_at.scale)
+        if iou(found.box, box) > _SURE or _lies_on(found, masks[index]):
+            kept[index] = found
+    return kept
 
 
 def _lies_on(found: Detection, mask: np.ndarray) -> bool:

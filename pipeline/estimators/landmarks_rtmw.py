@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.estimators.settings import LandmarksSettings, RtmwSettings
+from pipeline.estimators.sharper import Pictures, pictures
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -50,12 +51,14 @@ def estimate(directory: VideoDir, settings: LandmarksSettings, provenance: Prove
         raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
     network = load_network(settings.rtmw)
     xy, visibility = np.zeros((len(frames), len(WHOLE_BODY), 2)), np.zeros((len(frames), len(WHOLE_BODY)))
-    for index in track(range(len(frames)), "landmarks", unit="frame"):
-        mask = masks[index]
-        box = mask_box(mask)
+    boxes = [mask_box(mask) for mask in masks]
+    looked_at = pictures(directory, info, frames, boxes, provenance) if settings.sharper else Pictures(frames)
+    for index, box in enumerate(track(boxes, "landmarks", unit="frame")):
         if box is None:
             continue
-        points, scores = (values[0] for values in network(frames[index], [box]))
+        mask = masks[index]
+        points, scores = (values[0] for values in network(looked_at[index], [looked_at.box(box)]))
+        points = points / looked_at.scale
         seen = (scores > _SEEN) & inside(points, info.width, info.height)
         on = np.floor(points[seen]).astype(int)
         if len(on) and (mask[on[:, 1], on[:, 0]] > 127).mean() > _ON_MASK:

@@ -13,6 +13,7 @@ from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.estimators import landmarks_mediapipe
 from pipeline.estimators.settings import LandmarksSettings
+from pipeline.estimators.sharper import Pictures
 from pipeline.formats.images import MaskFolder, write_frame, write_mask
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -116,7 +117,9 @@ def test_landmarks_of_somebody_before_the_person_are_not_taken():
     rows = np.linspace(12, 88, 33)
     people = [Detection(np.stack([columns, rows], 1), np.ones(33), np.zeros((33, 3)), None)
               for columns in (np.linspace(20, 52, 33), np.linspace(49, 61, 33))]  # fmt: skip
-    found = landmarks_mediapipe._detect(lambda *_: enumerate(people), [mask] * 2, [mask] * 2, 0.5)
+    found = landmarks_mediapipe._detect(
+        lambda *_: enumerate(people), Pictures([mask] * 2), [mask] * 2, [mask_box(mask)] * 2, 0.5
+    )
     assert list(found) == [1]
 
 

@@ -12,7 +12,7 @@ from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.priors import beyond_limits, pose_prior
-from pipeline.estimators.smplify.start import limb_poses, linear_translation, torso_rotation
+from pipeline.estimators.smplify.start import limb_poses, linear_translation, picture_world, torso_rotation
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
@@ -126,6 +126,42 @@ def test_exact_landmarks_give_the_pose():
     # The distance follows from the size, which the shape prior tells to some percent.
     assert np.abs(fitted.transl.numpy() - made.transl.numpy())[:, :2].mean() < 0.03
     assert np.abs(fitted.transl[:, 2].numpy() / made.transl[:, 2].numpy() - 1).max() < 0.08
+
+
+@pytest.mark.parametrize(("turned", "most"), [(0.0, 45), (0.7, 45), (np.pi / 2, 60), (np.pi, 45), (-2.4, 45)])
+def test_pixels_alone_give_the_pose_of_a_walk(turned, most):
+    """Which way the person looks, and which way knees and elbows bend, is told by the picture."""
+    made = motion(facing=np.full(30, turned))
+    seen = dataclasses.replace(observe(made), world=None)
+    assert mpjpe(joints_of(fit_pose(BODY, seen, SETTINGS)), made.joints) < most
+
+
+def test_the_picture_tells_what_bends_towards_the_camera():
+    """Sitting, seen from the front: knees come forward, and hands; shoulders of who is turned to the right go back."""
+    xy, seen = torch.zeros(1, 33, 2), torch.ones(1, 33)
+    places = {
+        "shoulder": (0.17, 0.0),
+        "elbow": (0.2, 0.24),
+        "wrist": (0.2, 0.3),
+        "hip": (0.1, 0.45),
+        "knee": (0.12, 0.5),
+        "ankle": (0.12, 0.9),
+    }
+    for name, (x, y) in places.items():
+        for side, sign in (("left", 1), ("right", -1)):
+            xy[0, LANDMARK_NAMES.index(f"{side}_{name}")] = 500 * torch.tensor([sign * x, y])
+    world = picture_world(xy.expand(4, -1, -1), seen.expand(4, -1))[0]
+    at = {name: world[LANDMARK_NAMES.index(name)] for name in LANDMARK_NAMES}
+    for side in ("left", "right"):
+        assert at[f"{side}_knee"][2] < at[f"{side}_hip"][2] - 0.25
+        assert at[f"{side}_wrist"][2] < at[f"{side}_elbow"][2] - 0.15
+        assert abs(at[f"{side}_ankle"][2] - at[f"{side}_knee"][2]) < 0.1
+    back = xy * torch.tensor([-1.0, 1.0])
+    assert picture_world(back.expand(4, -1, -1), seen.expand(4, -1))[0][LANDMARK_NAMES.index("left_knee"), 2] > 0.25
+    xy[0, LANDMARK_NAMES.index("nose")] = torch.tensor([60.0, -100])  # beside the shoulders' middle, to the right
+    xy[0, 11:13, 0] *= 0.5
+    turned = picture_world(xy.expand(4, -1, -1), seen.expand(4, -1))[0]
+    assert turned[11, 2] > 0.05 > -0.05 > turned[12, 2]
 
 
 @pytest.mark.parametrize(("sigma_lean", "most"), [(1e-4, 25), (SETTINGS.sigma_lean, 26)])

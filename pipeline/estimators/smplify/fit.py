@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.estimators.smplify.settings import SmplifySettings
-from pipeline.estimators.smplify.start import flat_world, limb_poses, linear_translation, torso_rotation
+from pipeline.estimators.smplify.start import limb_poses, linear_translation, picture_world, torso_rotation
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.landmarks.on_body import LandmarkMap, landmark_map
@@ -225,7 +225,7 @@ def _first_world(seen: Observations) -> Tensor:  # [B, 33, 3]
 
     if seen.world is not None:
         return ordered(seen.world)
-    return flat_world(ordered(seen.xy), ordered(seen.visibility))
+    return picture_world(ordered(seen.xy), ordered(seen.visibility))
 
 
 def _shape_of_height(body: BodyModel, height: float) -> Tensor:  # [10]

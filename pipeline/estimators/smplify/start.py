@@ -1,6 +1,6 @@
 """A first pose straight from the world landmarks: the root from the torso, the limbs from their bones' directions.
 
-A detector that gives pixels alone has none; `flat_world` makes some up from the picture.
+A detector that gives pixels alone has none; `picture_world` makes some up from the picture.
 """
 
 from __future__ import annotations
@@ -25,32 +25,52 @@ _LIMBS = (
 
 # What the first pose is made from: of these a detector must know all.
 NEEDED = tuple(LANDMARK_NAMES[k] for limb in _LIMBS for k in limb[0])
-_TORSO = 0.45  # metres from the middle of the hips to that of the shoulders
-_BREADTHS = ((11, 12, 0.35), (23, 24, 0.24))  # metres between shoulders, and between hips
+# Metres, of a body of the usual size: between shoulders, between hips; torso, and the two bones of arms and legs.
+_BREADTHS = ((11, 12, 0.35), (23, 24, 0.24))
+_TORSO, _BONES = 0.46, ((0.26, 0.25), (0.26, 0.25), (0.40, 0.40), (0.40, 0.40))
+_FORWARD = ((1, 1), (1, 1), (1, -1), (1, -1))  # whether elbow and hand, knee and foot, come forward where a limb bends
+_SHORTER = 0.93  # a bone that looks longer than this share of its length lies in the picture's plane
 _CLEARLY = 0.1  # metres that fronts lie beside backs: more is no surer
 
 
-def flat_world(
+def picture_world(
     xy: Tensor,  # [B, 33, 2]
     visibility: Tensor,  # [B, 33]
 ) -> Tensor:  # [B, 33, 3]
-    """Metres in camera axes, as far as a picture tells: limbs lie in its plane, shoulders and hips turned out of it.
+    """Metres in camera axes, as far as a picture tells: what looks shorter than it is, is turned out of its plane.
 
-    How far they are turned follows from how narrow they look, and which way from where the nose lies before the ears or
-    the shoulders, and toes before heels. What the detector did not see is at a guess.
+    Which way shoulders and hips are turned follows from where the nose lies before the ears or the shoulders, and toes
+    before heels; which way limbs and torso bend, from which way the person looks: torso, knees and hands come forward,
+    feet go back. What the detector did not see is at a guess.
     """
-    middle = (xy[:, 11] + xy[:, 12]) / 2, (xy[:, 23] + xy[:, 24]) / 2
-    scale = _TORSO / torch.linalg.norm(middle[0] - middle[1], dim=-1).median().clamp_min(1.0)  # one a clip
-    world = torch.cat([(xy - middle[1][:, None]) * scale, torch.zeros_like(xy[..., :1])], -1)
-    ahead = _ahead(world[..., 0], visibility)  # of the person, to the right in the picture
-    chains = {limb[0]: list(limb) for limb, *_ in _LIMBS}
+    world = torch.cat([xy * _scale(xy), torch.zeros_like(xy[..., :1])], -1)
+    ahead = _ahead(world[..., 0], visibility)
+    facing = sum(world[:, left, 0] - world[:, right, 0] for left, right, _ in _BREADTHS)
+    front = -(facing / sum(breadth for *_, breadth in _BREADTHS)).clamp(-1, 1)  # z of the way that the person looks
+    depth = torch.zeros_like(world[..., 2])
     for left, right, breadth in _BREADTHS:
-        seen = torch.linalg.norm(world[:, left, :2] - world[:, right, :2], dim=-1)
         # Who looks to the right of the picture has the left side away from the camera.
-        depth = 0.5 * ahead * (breadth**2 - seen.square()).clamp_min(0).sqrt()
-        world[:, chains[left], 2] += depth[:, None]
-        world[:, chains[right], 2] -= depth[:, None]
-    return world
+        turned = 0.5 * ahead * _hidden(world[:, left] - world[:, right], breadth)
+        depth[:, left], depth[:, right] = turned, -turned
+    lean = front * _hidden((world[:, 11] + world[:, 12] - world[:, 23] - world[:, 24]) / 2, _TORSO)
+    depth[:, [11, 12]] += lean[:, None]
+    for (limb, *_), lengths, forward in zip(_LIMBS, _BONES, _FORWARD):
+        for start, end, length, sign in zip(limb, limb[1:], lengths, forward):
+            depth[:, end] = depth[:, start] + sign * front * _hidden(world[:, end] - world[:, start], length)
+    return torch.cat([world[..., :2], depth[..., None]], -1)
+
+
+def _scale(xy: Tensor) -> Tensor:  # [B, 33, 2] -> []
+    """Metres a pixel: that makes bones as long as a body's, in the frames in which they look longest."""
+    bones = [bone for (limb, *_), lengths in zip(_LIMBS, _BONES) for bone in zip(limb, limb[1:], lengths)]
+    longest = [torch.quantile(torch.linalg.norm(xy[:, a] - xy[:, b], dim=-1), 0.9) / length for a, b, length in bones]
+    return 1 / torch.stack(longest).median().clamp_min(1.0)
+
+
+def _hidden(bone: Tensor, length: float) -> Tensor:  # [B, 3] -> [B]
+    """How much of a bone's length the picture does not show, metres."""
+    seen = torch.linalg.norm(bone[:, :2], dim=-1)
+    return ((_SHORTER * length) ** 2 - seen.square()).clamp_min(0).sqrt()
 
 
 def _ahead(x: Tensor, visibility: Tensor) -> Tensor:  # [B, 33], [B, 33] -> [B]
