@@ -61,10 +61,10 @@ def picture_world(
 
 
 def _scale(xy: Tensor) -> Tensor:  # [B, 33, 2] -> []
-    """Metres a pixel: that makes bones as long as a body's, in the frames in which they look longest."""
+    """Metres a pixel: that makes bones as long as a body's, those and in the frames that show them longest."""
     bones = [bone for (limb, *_), lengths in zip(_LIMBS, _BONES) for bone in zip(limb, limb[1:], lengths)]
     longest = [torch.quantile(torch.linalg.norm(xy[:, a] - xy[:, b], dim=-1), 0.9) / length for a, b, length in bones]
-    return 1 / torch.stack(longest).median().clamp_min(1.0)
+    return 1 / torch.quantile(torch.stack(longest), 0.75).clamp_min(1.0)
 
 
 def _hidden(bone: Tensor, length: float) -> Tensor:  # [B, 3] -> [B]
