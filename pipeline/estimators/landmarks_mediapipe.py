@@ -18,6 +18,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
+from pipeline.landmarks.hands import HandDetector, with_hands
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
@@ -79,7 +80,12 @@ def estimate_from(
     seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}
     for key, values in seen.items():
         empty[key][known] = values
-    return Landmarks(LANDMARK_NAMES, **empty, source=source)
+    landmarks = Landmarks(LANDMARK_NAMES, **empty, source=source)
+    if not settings.hands:
+        return landmarks
+    with HandDetector(settings.min_confidence) as detector:
+        landmarks, provenance.facts["hands_seen_frames"] = with_hands(landmarks, frames, detector)
+    return landmarks
 
 
 _SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark

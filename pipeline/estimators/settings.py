@@ -55,6 +55,7 @@ class LandmarksSettings:
     min_confidence: float  # backend mediapipe
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
+    hands: bool  # 21 more landmarks a hand
     sharper: bool  # small people are looked for in the video file
     rtmw: RtmwSettings
 

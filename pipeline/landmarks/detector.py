@@ -50,7 +50,7 @@ class Detection:
 def check_mediapipe() -> None:
     """Raise a UserError saying what to install, where mediapipe or what it needs cannot be imported."""
     try:
-        _import_mediapipe()
+        import_mediapipe()
     except ImportError as error:
         text = str(error)
         if "libGL" in text or "libEGL" in text or "libgthread" in text:
@@ -63,18 +63,20 @@ def check_mediapipe() -> None:
         raise UserError(f"backend mediapipe: cannot be imported ({text}); {advice}") from error
 
 
-def _import_mediapipe():
+def import_mediapipe():
+    """The package mediapipe, its solutions loaded, quietly."""
     # The C++ side reads these when it is loaded.
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr():
+    with quiet_stderr():
         import mediapipe
+        import mediapipe.python.solutions.hands
         import mediapipe.python.solutions.pose
     return mediapipe
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Send the process's stderr nowhere: mediapipe's C++ code writes lines there that no setting turns off."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -130,8 +132,8 @@ class PoseDetector:
             min_confidence: of the person detector, and of the landmarks that keep a track alive.
             landmark_model: file of another landmark network of the same kind; None: the one inside the wheel.
         """
-        pose = _import_mediapipe().solutions.pose
-        with _quiet_stderr(), _network(landmark_model):
+        pose = import_mediapipe().solutions.pose
+        with quiet_stderr(), _network(landmark_model):
             self._graph = pose.Pose(
                 static_image_mode=not tracking,
                 model_complexity=1,  # the place of the one that is inside the wheel
@@ -152,7 +154,7 @@ class PoseDetector:
 
     def forget(self) -> None:
         """Drop the track: the next image is searched whole."""
-        with _quiet_stderr():
+        with quiet_stderr():
             self._graph.reset()
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
         self._quiet = True
@@ -167,7 +169,7 @@ class PoseDetector:
         height, width = image.shape[:2]
         x0, y0, x1, y1 = clip(box, width, height) if box else (0, 0, width, height)
         part = np.ascontiguousarray(image[y0:y1, x0:x1])
-        with _quiet_stderr() if self._quiet else nullcontext():
+        with quiet_stderr() if self._quiet else nullcontext():
             found = self._graph.process(part)
         if not found.pose_landmarks:
             return None

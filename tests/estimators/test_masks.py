@@ -94,7 +94,7 @@ def test_missing_mediapipe_says_what_to_install(monkeypatch):
     def absent():
         raise ImportError("libGL.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(detector, "_import_mediapipe", absent)
+    monkeypatch.setattr(detector, "import_mediapipe", absent)
     with pytest.raises(UserError, match="opencv-contrib-python-headless"):
         detector.check_mediapipe()
 
