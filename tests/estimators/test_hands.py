@@ -21,7 +21,7 @@ def standing(pixels: float) -> Landmarks:
             world[:, AT(f"{side}_{name}")] = (sign * x, 0.0, -0.1)
     visibility = np.ones((3, 33))
     visibility[2, AT("right_wrist")] = 0.2
-    return Landmarks(LANDMARK_NAMES, 500 + pixels * world[..., :2], visibility, world, "mediapipe, as it were")
+    return Landmarks(LANDMARK_NAMES, 500 + pixels * world[..., :2], visibility, world, "mediapipe as it were")
 
 
 class Found:
@@ -36,7 +36,7 @@ class Found:
 
 
 def hand(x: float, side: str) -> Hand:
-    points = np.zeros((21, 2)) + [x, 500]
+    points = np.tile([x, 500.0], (21, 1))
     points[:, 0] += np.arange(21)
     metres = np.zeros((21, 3))
     metres[:, 0] = 0.005 * np.arange(21)
