@@ -7,6 +7,7 @@ How the person moves is left as the tool has it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from pipeline.body import BodyModel
 from pipeline.geometry.mesh_raster import rasterize
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from pipeline.landmarks.on_body import landmark_map
+from pipeline.landmarks.on_body import LandmarkMap
 from pipeline.losses.priors import robust
 from pipeline.runtime.progress import track
 
@@ -46,6 +47,7 @@ def land(
     body: BodyModel,
     imported: Landed,
     sigma_shape: float,
+    marks: LandmarkMap,
     xy: Tensor,  # [T, L, 2] px
     trusted: Tensor,  # [T, L] in [0, 1], 0 where one is not seen
     K: Tensor,  # [3, 3]
@@ -56,10 +58,10 @@ def land(
     Args:
         imported: the motion; its betas are what the shape is drawn to.
         sigma_shape: by how much the betas may differ from those.
-        xy, trusted: of the landmarks of `landmark_map(body)`, in its order.
+        marks: where the landmarks lie on the body.
+        xy, trusted: of those landmarks, in their order.
         K, fps: of the clip.
     """
-    marks = landmark_map(body)
     frames = len(xy)
     rotmats = axis_angle_to_matrix(imported.rotations)
     zeros = rotmats.new_zeros
@@ -113,7 +115,7 @@ def land(
 
 
 @torch.no_grad()
-def outline_overlap(body: BodyModel, motion: Landed, masks: list[np.ndarray], K: np.ndarray) -> float:
+def outline_overlap(body: BodyModel, motion: Landed, masks: Sequence[np.ndarray], K: np.ndarray) -> float:
     """Mean overlap (IoU) of the body's outline and the masks, in some frames spread over the clip.
 
     Args:

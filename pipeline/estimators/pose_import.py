@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline.body import BodyModel, load_body
+from pipeline.estimators.landing import Landed, land, outline_overlap
 from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.user_files import check_path, user_path
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import mask_box
+from pipeline.landmarks.on_body import landmark_map
 from pipeline.motion.readers import read_motion
 from pipeline.motion.readers.frames import decoded_clip, frame_numbers
 from pipeline.motion.readers.motion import SourceMotion
 from pipeline.motion.readers.people import Person, betas_for, in_camera, root_offset
 from pipeline.runtime.errors import UserError
 
+_SIGMA_SHAPE = 1.0  # of betas, about the mean shape
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned
 
 
@@ -36,8 +42,9 @@ def check(settings: PoseSettings) -> None:
 def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
     """The motion of the person on the masks, from the file that pose.path names; motion_readers/ tells the layouts.
 
-    Joint rotations are taken as they are. The root keeps its pixel, and its distance changes by the ratio of the focal
-    lengths, so that people keep their size in the image. Betas are kept only where they are of the body in use.
+    The root keeps its pixel, and its distance changes by the ratio of the focal lengths, so that people keep their size
+    in the image. On the body that it is of, a motion is taken as it is. Else its betas mean nothing here: it is set
+    down on the landmarks (`landing.py`), joint rotations nearly held, unless that makes the outline worse.
 
     Raises:
         UserError: the file is not readable, of no known layout, not of this video's frames, or has too few of them.
@@ -67,7 +74,58 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         )
     pose = _whole_clip(person, boxes, video, camera.K, body, f"imported from {motion.tool}: {path.name}")
     _report(provenance, path, motion, person, pose, hits[chosen])
+    if person.track.body != body.name:
+        pose = _set_down(path, person.track.body, pose, body, directory, masks, provenance)
     return pose
+
+
+def _set_down(
+    path: Path,
+    source_body: str,
+    pose: Pose,
+    body: BodyModel,
+    directory: VideoDir,
+    masks: MaskFolder,
+    provenance: Provenance,
+) -> Pose:
+    """The motion of another body on the landmarks; as it was, where there are none or the outline gets worse."""
+    found = Landmarks.load(directory.landmarks)
+    lost = f"{path}: its shape is of another body ({source_body}) and is not kept"
+    if not found.names:
+        provenance.warn(
+            f"{lost}: the mean shape of the {body.name} body is used, for {directory.landmarks} holds no landmarks to "
+            "fit size and place to (landmarks.backend; fit.refine_betas: true refines the shape)"
+        )
+        return pose
+    if len(found) != len(pose):
+        raise UserError(f"{directory.landmarks}: {len(pose)} frames expected, found {len(found)}; rerun its stage")
+    marks = landmark_map(body, found.names, found.source)
+    as_tensor = lambda values: torch.as_tensor(np.asarray(values), dtype=torch.float32)  # noqa: E731
+    rotations = as_tensor(np.concatenate([pose.global_orient, pose.body_pose], axis=1)).view(-1, 24, 3)
+    betas = as_tensor(pose.betas)
+    imported = Landed(rotations, betas, as_tensor(pose.transl) + body.rest_joints(betas)[0])
+    xy, trusted = as_tensor(found.xy)[:, marks.index], as_tensor(found.visibility)[:, marks.index] * marks.trust
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the operations are small
+    landed = land(body, imported, _SIGMA_SHAPE, marks, xy, trusted, as_tensor(pose.K), pose.fps)
+    before, after = (outline_overlap(body, motion, masks, pose.K) for motion in (imported, landed))
+    torch.set_num_threads(threads)
+    provenance.facts |= {"outline overlap, as imported": round(before, 4), "outline overlap, set down": round(after, 4)}
+    if after < before:
+        provenance.warn(
+            f"{lost}: the mean shape of the {body.name} body is used; set down on the landmarks it overlaps the masks "
+            f"less ({before:.3f} -> {after:.3f}); is it for this video?"
+        )
+        return pose
+    transl = landed.pelvis - body.rest_joints(landed.betas)[0]
+    return replace(
+        pose,
+        global_orient=landed.rotations[:, 0].numpy(),
+        body_pose=landed.rotations[:, 1:].flatten(1).numpy(),
+        betas=landed.betas.numpy(),
+        transl=transl.numpy(),
+        source=f"{pose.source}, set down on {found.source} landmarks",
+    )
 
 
 def _frames_on_mask(people: Sequence[Person], masks: MaskFolder, K: np.ndarray) -> list[int]:
@@ -132,11 +190,6 @@ def _report(provenance: Provenance, path: Path, motion: SourceMotion, person: Pe
         provenance.warn(
             f"{path}: {track.name} is on the masks in {on_mask} of {count} frames only; is it for this video, and do "
             "the masks show this person?"
-        )
-    if track.body != pose.body_model:
-        provenance.warn(
-            f"{path}: its shape is of another body ({track.body}) and is not kept: the mean shape of the "
-            f"{pose.body_model} body is used (fit.refine_betas: true refines it)"
         )
     if not pose.valid.all():
         provenance.warn(

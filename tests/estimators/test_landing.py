@@ -72,7 +72,7 @@ def foreign(truth: Landed) -> Landed:
 
 def test_a_foreign_motion_lands_on_the_person(truth: Landed, xy: torch.Tensor, masks: list[np.ndarray]) -> None:
     imported = foreign(truth)
-    landed = land(BODY, imported, 1.0, xy, torch.ones(xy.shape[:2]), K, FPS)
+    landed = land(BODY, imported, 1.0, MARKS, xy, torch.ones(xy.shape[:2]), K, FPS)
     before, after = (outline_overlap(BODY, motion, masks, K.numpy()) for motion in (imported, landed))
     assert before < 0.7 and after > 0.9
     assert (posed(landed)[0] - xy).norm(dim=-1).mean() < 1.0 < (posed(imported)[0] - xy).norm(dim=-1).mean()
@@ -82,7 +82,7 @@ def test_a_foreign_motion_lands_on_the_person(truth: Landed, xy: torch.Tensor, m
 
 
 def test_a_motion_that_is_right_stays(truth: Landed, xy: torch.Tensor) -> None:
-    landed = land(BODY, truth, 0.1, xy, torch.ones(xy.shape[:2]), K, FPS)
+    landed = land(BODY, truth, 0.1, MARKS, xy, torch.ones(xy.shape[:2]), K, FPS)
     between = axis_angle_to_matrix(landed.rotations).mT @ axis_angle_to_matrix(truth.rotations)
     assert matrix_to_axis_angle(between).norm(dim=-1).max() < 0.02
     assert (landed.pelvis - truth.pelvis).norm(dim=-1).max() < 0.03
@@ -92,13 +92,13 @@ def test_how_the_person_moves_is_left(truth: Landed, xy: torch.Tensor) -> None:
     """Every joint is turned by the same from first to last frame, whatever the landmarks say."""
     imported = foreign(truth)
     noisy = xy + 3 * torch.randn(xy.shape, generator=torch.Generator().manual_seed(5))
-    landed = land(BODY, imported, 1.0, noisy, torch.ones(xy.shape[:2]), K, FPS)
+    landed = land(BODY, imported, 1.0, MARKS, noisy, torch.ones(xy.shape[:2]), K, FPS)
     turns = axis_angle_to_matrix(imported.rotations).mT @ axis_angle_to_matrix(landed.rotations)
     assert (turns - turns[:1]).abs().max() < 1e-4
 
 
 def test_without_landmarks_nothing_changes(truth: Landed, xy: torch.Tensor) -> None:
-    landed = land(BODY, truth, 1.0, xy, torch.zeros(xy.shape[:2]), K, FPS)
+    landed = land(BODY, truth, 1.0, MARKS, xy, torch.zeros(xy.shape[:2]), K, FPS)
     for field in dataclasses.fields(Landed):
         assert torch.allclose(getattr(landed, field.name), getattr(truth, field.name), atol=1e-3)
 

@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import pickle
+import shutil
 import sys
 import types
 import zlib
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clip_files import ideal_landmarks, motion
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -30,11 +32,14 @@ from pipeline.exports.amass import write_amass
 from pipeline.exports.world import CAMERA_TO_Z_UP, to_world
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import write_mask
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
+from pipeline.geometry.mesh_raster import rasterize
+from pipeline.landmarks.on_body import landmark_map
 from pipeline.motion.readers.content import as_array, read_content
 from pipeline.motion.readers.people import reanchored
 from pipeline.runtime.errors import UserError
@@ -224,6 +229,7 @@ def make_directory(tmp_path: Path, centers: np.ndarray) -> VideoDir:
         write_mask(directory.masks / f"{index:06d}.png", mask)
     VideoInfo("clip.mp4", "0" * 64, Fraction(30), WIDTH, HEIGHT, len(centers), 0).save(directory.video)
     Camera(K, WIDTH, HEIGHT, "test", True).save(directory.camera)
+    Landmarks.none(len(centers)).save(directory.landmarks)
     return directory
 
 
@@ -338,6 +344,53 @@ def test_own_pose_file_keeps_its_shape(tmp_path: Path) -> None:
     assert provenance.warnings == []
 
 
+@pytest.fixture(scope="module")
+def seen_walker(tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoDir, Pose]:
+    """A tall person with true masks and landmarks, and the truth."""
+    body, truth = load_body("free"), motion(FRAMES, 160)
+    truth = replace(truth, betas=np.array([2.0, -1.0, 0.5, 0, 0, 0, 0, 0, 0, 0]))
+    directory = VideoDir(tmp_path_factory.mktemp("seen") / "clip")
+    directory.masks.mkdir(parents=True)
+    rows = (truth.global_orient, truth.body_pose, truth.betas, truth.transl)
+    for index, vertices in enumerate(body(*(torch.as_tensor(row).float() for row in rows)).vertices.double().numpy()):
+        mask = rasterize(vertices, body.faces.numpy(), truth.K, 160, 160).mask
+        write_mask(directory.masks / f"{index:06d}.png", 255 * mask.astype(np.uint8))
+    VideoInfo("clip.mp4", "0" * 64, Fraction(30), 160, 160, FRAMES, 0).save(directory.video)
+    Camera(truth.K, 160, 160, "test", True).save(directory.camera)
+    ideal_landmarks(body, truth, landmark_map(body).names).save(directory.landmarks)
+    return directory, truth
+
+
+def of_another_body(truth: Pose, path: Path) -> Path:
+    """The truth as a tool tells it whose body has other proportions, and its pelvis elsewhere."""
+    betas, transl = np.full(10, 0.5), truth.transl * 1.08 + [0, 0.07, 0]
+    replace(truth, betas=betas, transl=transl, body_model="smpl", source="a test").save(path)
+    return path
+
+
+def test_a_motion_of_another_body_is_set_down_on_the_landmarks(seen_walker: tuple, tmp_path: Path) -> None:
+    directory, truth = seen_walker
+    pose, provenance = imported(directory, of_another_body(truth, tmp_path / "pose.npz"))
+    before, after = (provenance.facts[f"outline overlap, {when}"] for when in ("as imported", "set down"))
+    assert before < 0.8 and after > 0.9
+    assert "set down on" in pose.source
+    assert np.linalg.norm(pelvis(pose) - pelvis(truth), axis=1).max() < 0.25  # how far off is anybody's guess
+    across = (pelvis(pose) / pelvis(pose)[:, 2:] - pelvis(truth) / pelvis(truth)[:, 2:])[:, :2]
+    assert np.abs(across).max() < 0.01
+    assert not any("not kept" in warning for warning in provenance.warnings)
+
+
+def test_landmarks_that_make_it_worse_are_not_believed(seen_walker: tuple, tmp_path: Path) -> None:
+    directory, truth = seen_walker
+    elsewhere = VideoDir(tmp_path / "clip")
+    shutil.copytree(directory.root, elsewhere.root)
+    found = Landmarks.load(elsewhere.landmarks)
+    replace(found, xy=found.xy + np.array([60, 0])).save(elsewhere.landmarks)
+    pose, provenance = imported(elsewhere, of_another_body(truth, tmp_path / "pose.npz"))
+    assert (pose.betas == 0).all() and "set down" not in pose.source
+    assert any("overlaps the masks less" in warning for warning in provenance.warnings)
+
+
 def test_shape_and_root_are_exact_on_the_source_s_own_body(tmp_path: Path, joblib: Any) -> None:
     """With SMPL at hand betas are kept, and the pelvis is where they put it."""
     with np.load(FREE_BODY) as archive:
@@ -407,6 +460,7 @@ def test_amass_without_a_camera_is_placed_by_the_masks(tmp_path: Path, rate: int
         write_mask(directory.masks / f"{index:06d}.png", mask)
     VideoInfo("clip.mp4", "0" * 64, Fraction(30), WIDTH, HEIGHT, 24, 0).save(directory.video)
     Camera(K, WIDTH, HEIGHT, "test", True).save(directory.camera)
+    Landmarks.none(24).save(directory.landmarks)
 
     every = np.arange(24 * rate // 30) * 30 / rate  # the capture's frames, in frames of the video
     poses = np.zeros((len(every), columns))
