@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel
-from pipeline.fit.alignment import align
+from pipeline.fit.alignment import Footing, align
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import Clip
 from pipeline.fit.growth import Growth
@@ -64,6 +64,8 @@ class JointFit:
         self.fps = pose.fps
         self.unknowns = Unknowns.begin(body, pose, self.frames, settings, device)
         self.objective = Objective(self.unknowns, clip, self.fps, settings)
+        stands = settings.use_contact and pose.has_world
+        self._footing = Footing.of(pose, body, self.unknowns.initial_betas) if stands else None
         self.schedule = Schedule(settings)
         self.growth = Growth(self.unknowns, settings.densify)
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -100,7 +102,7 @@ class JointFit:
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the loop starts."""
-        align(self.unknowns, self.objective.clip, self.objective.marks, self.fps, self.settings)
+        align(self.unknowns, self.objective.clip, self.objective.marks, self._footing, self.fps, self.settings)
         self.objective.correct(self.unknowns)
 
     def step(self) -> None:

@@ -132,6 +132,7 @@ class Align:
     sigma_colour: float
     sigma_mask: float
     sigma_landmark: float
+    sigma_stand: float
     sigma_depth: float
     sigma_plane: float
     sigma_root: float
@@ -205,6 +206,7 @@ class FitSettings:
     refine_betas: bool
     use_depth: bool
     use_landmarks: bool
+    use_contact: bool
     gaussians: int
     opacity: float
     seed: int

@@ -35,7 +35,7 @@ def make(results, body, pose: Pose, **overrides) -> Alignment:
     clip = load_clip(results, pose, settings, CPU)
     betas = torch.as_tensor(pose.betas, dtype=torch.float32)
     rows = PoseRows(pose, body.rest_joints(betas)[0], np.flatnonzero(clip.train), settings.knot_spacing, CPU)
-    return Alignment(clip, body, betas, rows, None, settings.align, pose.fps, 0)
+    return Alignment(clip, body, betas, rows, None, None, settings.align, pose.fps, 0)
 
 
 def found(alignment: Alignment, body, pose: Pose) -> Pose:

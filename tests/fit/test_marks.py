@@ -106,7 +106,7 @@ def test_normal_equations_are_those_of_autograd(results, body, seen):
     clip = load_clip(results, pose, settings, CPU)
     betas, rows = torch.as_tensor(pose.betas, dtype=torch.float32), rows_of(pose, body)
     marks = Marks.of(clip.landmarks, body, betas, rows)
-    alignment = Alignment(clip, body, betas, rows, marks, settings.align, pose.fps, 0)
+    alignment = Alignment(clip, body, betas, rows, marks, None, settings.align, pose.fps, 0)
     frames = torch.tensor([1, 4])
     with torch.no_grad():
         rows.params["rows"] += 0.05 * torch.randn(rows.params["rows"].shape, generator=torch.Generator().manual_seed(0))

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pipeline.body import BodyModel
 from pipeline.fit.alignment.evidence import Known, Outline, linearise
+from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
 from pipeline.fit.alignment.normal import normal_equations
 from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
@@ -51,13 +52,15 @@ class _Look(NamedTuple):
     shown: Tensor  # [N]
 
 
-def align(unknowns: Unknowns, clip: Clip, marks: Marks | None, fps: float, settings: FitSettings) -> None:
+def align(
+    unknowns: Unknowns, clip: Clip, marks: Marks | None, footing: Footing | None, fps: float, settings: FitSettings
+) -> None:
     """Move poses, thickness, focal length and depth maps' planes to where the joint optimisation starts.
 
     The corrections that it finds become those that the priors pull back to.
     """
     alignment = Alignment(
-        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, marks, settings.align, fps, settings.seed
+        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, marks, footing, settings.align, fps, settings.seed
     )
     alignment.run()
     with torch.no_grad():
@@ -84,6 +87,7 @@ class Alignment:
         betas: Tensor,
         rows: PoseRows,
         marks: Marks | None,
+        footing: Footing | None,
         settings: Align,
         fps: float,
         seed: int,
@@ -94,7 +98,8 @@ class Alignment:
             fps: of the clip.
             seed: of the points' places.
         """
-        self.clip, self.rows, self.marks, self.settings = clip, rows, marks, settings
+        self.clip, self.rows, self.settings = clip, rows, settings
+        self.marks, self.footing = marks, footing
         self.surface = Surface(body, betas, seed)
         self.frames = rows.frames.tolist()
         self.thickness = betas.new_zeros(24)
@@ -175,6 +180,10 @@ class Alignment:
             told = landmark_equations(
                 self.marks, frames, skeletons, surface.rest_joints, surface.subtree, self.settings
             )
+            hessian, gradient = hessian + told[0], gradient + told[1]
+        if self.footing is not None:
+            frames, surface, sigma = self.rows.frames, self.surface, self.settings.sigma_stand
+            told = footing_equations(self.footing, frames, skeletons, surface.rest_joints, surface.subtree, sigma)
             hessian, gradient = hessian + told[0], gradient + told[1]
         return hessian, gradient
 
