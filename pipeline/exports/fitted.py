@@ -34,9 +34,9 @@ class Fitted:
     @cached_property
     def y_up(self) -> WorldMotion:
         """The motion in a world with y up, the feet on the ground."""
-        return to_world(self.pose, self.body, CAMERA_TO_Y_UP)
+        return to_world(self.pose, self.body, CAMERA_TO_Y_UP, self.settings.feet)
 
     @cached_property
     def z_up(self) -> WorldMotion:
         """The motion in a world with z up, the feet on the ground."""
-        return to_world(self.pose, self.body, CAMERA_TO_Z_UP)
+        return to_world(self.pose, self.body, CAMERA_TO_Z_UP, self.settings.feet)

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import load_body
-from pipeline.exports import amass, bvh, glb, ply
+from pipeline.exports import amass, bvh, camera, glb, ply
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.settings import ExportSettings
 from pipeline.formats.atomic import atomic_directory
@@ -20,7 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.viewer import build as viewer
 
-FORMATS = (amass, bvh, glb, ply)
+FORMATS = (amass, bvh, glb, camera, ply)
 HELP = """Write the motion and the avatar as files that other tools open.
 
 reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
@@ -30,6 +30,7 @@ writes  DIRECTORY/exports/
           motion_amass.npz         the motion in AMASS's keys, z up
           motion.bvh               the motion of the 24-joint skeleton, y up, centimetres
           motion.glb               the body's mesh in the avatar's colours, skinned and animated, y up
+          camera.json              the camera's K and its place in each frame, y up
           viewer.html              the avatar on one page, to look at and to pose in any browser"""
 log = logging.getLogger(__name__)
 
