@@ -96,11 +96,11 @@ def find_ground(feet: Feet, standing: np.ndarray, pitch: float | None = None, ro
     prior = min((_solve(bodily, start, given) for start in starts), key=lambda tilt: _cost(bodily, tilt))
     tilt, scale = prior, 1.0
     if stands and axes:
-        for factor in (*_ANNEALED, None):  # from broad errors to narrow ones: what is far off is no ground
-            scale = factor or _scale(_Plane(places, 1.0)(values))
-            terms = [*bodily, _Plane(places, scale)]
-            values = _solve(terms, tilt, given, _height(feet, places, up_of(*tilt)))
-            tilt = values[:2]
+        for factor in _ANNEALED:  # from broad errors to narrow ones: what is far off is no ground
+            at = _solve([*bodily, _Plane(places, factor)], tilt, given, _height(feet, places, up_of(*tilt)))
+            tilt = at[:2]
+        scale = _scale(_Plane(places, 1.0)(at))
+        tilt = _solve([*bodily, _Plane(places, scale)], tilt, given, _height(feet, places, up_of(*tilt)))[:2]
         found.append("the feet")
     apart = np.degrees(np.arccos(np.clip(up_of(*tilt) @ up_of(*prior), -1, 1)))
     if apart > _FARTHEST:
