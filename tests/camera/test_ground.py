@@ -162,7 +162,7 @@ def test_feet_are_put_on_the_ground_and_kept_there(walk: Motion, body: BodyModel
     # What slid along the line of sight was an error of depth: the path is nearer to the true one, too.
     root = world.pose.transl_world - world.pose.transl_world[0]
     strayed = [np.ptp(np.linalg.norm(path[:, [0, 2]], axis=1) - _gone(walk)) for path in (root - world.shift, root)]
-    assert strayed[1] < 0.8 * strayed[0]
+    assert strayed[1] < 0.9 * strayed[0]
 
 
 def _gone(moving: Motion) -> np.ndarray:
