@@ -39,7 +39,7 @@ class World:
         """For the report."""
         return {
             "camera": self.track.kind,
-            "how it moved": self.track.source,
+            "camera, found from": self.track.source,
             "pitch": round(self.ground.pitch, 2),
             "roll": round(self.ground.roll, 2),
             "pitch, sigma": round(self.ground.sigma[0], 2),
