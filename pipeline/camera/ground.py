@@ -1,7 +1,6 @@
-"""Gravity and the ground: how the first camera is tilted, and the plane that the person's feet stand on.
+"""Gravity and the ground: how the first camera is tilted (`tilt.py` has the signs), and what the feet stand on.
 
-Signs: pitch is positive where the camera looks down, roll where the picture is turned clockwise (the camera the other
-way). Both are of the first frame's camera, whose axes (OpenCV) those of the track's world are.
+The track's world has the axes of the first frame's camera (OpenCV).
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from pipeline.camera.feet import Feet
+from pipeline.camera.tilt import tilt_of, up_of
+from pipeline.camera.verticals import Segments
 
-# Errors expected, degrees: of the way from the standing feet to the centre of mass, and of the spine, from the
-# vertical, both in the median frame; and of cameras from being level (they are pitched more than they are rolled).
-_BALANCE, _SPINE, _PITCH, _ROLL = 5.0, 8.0, 30.0, 15.0
-_ROBUST = 2.0  # errors of a body's axis beyond so many of these count less and less: who sits is not over the feet
+# Errors expected, degrees: of the scene's upright lines; of the way from the standing feet to the centre of mass, and of
+# the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
+_LINES, _BALANCE, _SPINE, _PITCH, _ROLL = 1.5, 5.0, 8.0, 30.0, 15.0
+_ROBUST = 2.0  # errors of a direction beyond so many of these count less and less: who sits is not over the feet
 _UPRIGHT = 50.0  # degrees that an axis of the body may be off the camera's vertical, to be that of somebody upright
 _LEAST_UPRIGHT = 0.3  # share of the frames
 _ABOVE, _BELOW = 0.03, 0.015  # metres: errors of a resting heel or toes, above the plane and below it
@@ -52,68 +53,78 @@ class Ground:
         return np.stack([x, self.up, np.cross(x, self.up)])
 
 
-def up_of(pitch: float, roll: float) -> np.ndarray:
-    """Up in the axes of a camera (OpenCV) with this pitch and roll, degrees. (3,)"""
-    p, r = np.radians([pitch, roll])
-    return np.array([np.sin(r) * np.cos(p), -np.cos(r) * np.cos(p), -np.sin(p)])
-
-
-def tilt_of(up: np.ndarray) -> np.ndarray:
-    """Pitch and roll (2,), degrees, of a camera in whose axes `up` (3,) is up."""
-    return np.degrees([np.arcsin(np.clip(-up[2], -1, 1)), np.arctan2(up[0], -up[1])])
-
-
-def find_ground(feet: Feet, standing: np.ndarray, pitch: float | None = None, roll: float | None = None) -> Ground:
-    """Gravity and ground from where the feet rest, how the body stands, and how cameras are held.
+def find_ground(
+    feet: Feet,
+    standing: np.ndarray,
+    pitch: float | None = None,
+    roll: float | None = None,
+    segments: Segments | None = None,
+) -> Ground:
+    """Gravity and ground from where the feet rest, how the body stands, upright lines, and how cameras are held.
 
     Feet at rest lie on one plane. Where a person stands on one spot or walks on one line, that plane may turn: then
-    what stands is in balance, the spine is upright in the median, and cameras are about level.
+    what stands is in balance, the spine is upright in the median, and edges of the scene meet in one point below.
 
     Args:
         feet: in the track's world.
         standing: how likely each part is at rest. (T, 4)
         pitch: degrees, where it is known.
         roll: degrees, where it is known.
+        segments: edges seen in the pictures.
     """
     given = np.array([np.nan if value is None else value for value in (pitch, roll)])
     stands = float((standing.max(axis=1) > 0.5).mean()) >= _LEAST_STANDING
     places = _places(feet, standing) if stands else None
-    warnings, found = [], [] if np.isnan(given).all() else ["the settings"]
-    axes = []
+    warnings = [] if stands else ["no foot is seen to stand: the ground is where the body is lowest"]
+    axes = [(_upright(feet.spine(), np.ones(len(standing), bool)), _SPINE, "the spine")]
     if stands:
-        axes.append((_upright(feet.balance(standing), standing.max(axis=1) > 0.5), _BALANCE, "balance"))
-    else:
-        warnings.append("no foot is seen to stand: the ground is where the body is lowest")
-    axes.append((_upright(feet.spine(), np.ones(len(standing), bool)), _SPINE, "the spine"))
+        axes.insert(0, (_upright(feet.balance(standing), standing.max(axis=1) > 0.5), _BALANCE, "balance"))
     axes = [axis for axis in axes if axis[0] is not None]
+    found = _tilt(axes, places, given)
+    lines = segments.up(up_of(*found.tilt)) if segments is not None else None
+    if lines is not None:
+        axes.insert(0, (lines, _LINES, "upright lines"))
+        found = _tilt(axes, places, given)
     if not axes:
         warnings.append(
             "the person is hardly ever upright, or the video is turned: the camera is taken to be about level; if it "
             "is not, set camera.pitch and camera.roll"
         )
-    bodily = [_level, *(_near(direction, degrees) for direction, degrees, _ in axes)]
-    starts = [np.zeros(2), *(tilt_of(direction) for direction, _, _ in axes)]
-    prior = min((_solve(bodily, start, given) for start in starts), key=lambda tilt: _cost(bodily, tilt))
-    tilt, scale = prior, 1.0
-    if stands and axes:
-        for factor in _ANNEALED:  # from broad errors to narrow ones: what is far off is no ground
-            at = _solve([*bodily, _Plane(places, factor)], tilt, given, _height(feet, places, up_of(*tilt)))
-            tilt = at[:2]
-        scale = _scale(_Plane(places, 1.0)(at))
-        tilt = _solve([*bodily, _Plane(places, scale)], tilt, given, _height(feet, places, up_of(*tilt)))[:2]
-        found.append("the feet")
-    apart = np.degrees(np.arccos(np.clip(up_of(*tilt) @ up_of(*prior), -1, 1)))
+    tilt = found.tilt
+    apart = np.degrees(np.arccos(np.clip(up_of(*tilt) @ up_of(*found.without_feet), -1, 1)))
     if apart > _FARTHEST:
         warnings.append(
-            f"the feet tell a ground {apart:.0f} degrees off the one that body and camera tell; {_FARTHEST:.0f} are "
+            f"the feet tell a ground {apart:.0f} degrees off the one that all else tells; {_FARTHEST:.0f} are "
             "believed; set camera.pitch and camera.roll if you know them"
         )
-        tilt = prior + (tilt - prior) * _FARTHEST / apart
-    found += [name for _, _, name in axes] or ["how cameras are held"]
-    terms = [*bodily, *([_Plane(places, scale)] if places is not None else [])]
+        tilt = found.without_feet + (tilt - found.without_feet) * _FARTHEST / apart
+    sources = [name for _, _, name in axes] or ["how cameras are held"]
+    sources = ["the settings"] * (not np.isnan(given).all()) + ["the feet"] * bool(stands and axes) + sources
     height = _height(feet, places, up_of(*tilt))
-    sigma = _sigma(terms, np.append(tilt, height), given, places is not None)
-    return Ground(up_of(*tilt), height, *map(float, tilt), sigma, ", ".join(found), tuple(warnings))
+    sigma = _sigma(found.terms, np.append(tilt, height), given, places is not None)
+    return Ground(up_of(*tilt), height, *map(float, tilt), sigma, ", ".join(sources), tuple(warnings))
+
+
+@dataclass(frozen=True)
+class _Tilt:
+    tilt: np.ndarray  # (2,) pitch and roll, degrees
+    without_feet: np.ndarray  # (2,) what all but the feet tells
+    terms: list  # residuals that it is the least squares of
+
+
+def _tilt(axes: list[tuple[np.ndarray, float, str]], places: _Places | None, given: np.ndarray) -> _Tilt:
+    """Pitch and roll from directions that are about up, each with its error in degrees, and from the feet's places."""
+    terms = [_level, *(_near(direction, degrees) for direction, degrees, _ in axes)]
+    starts = [np.zeros(2), *(tilt_of(direction) for direction, _, _ in axes)]
+    alone = min((_solve(terms, start, given) for start in starts), key=lambda tilt: _cost(terms, tilt))
+    if places is None or not axes:
+        return _Tilt(alone, alone, terms + [_Plane(places, 1.0)] * (places is not None))
+    values = np.append(alone, 0.0)
+    for factor in _ANNEALED:  # from broad errors to narrow ones: what is far off is no ground
+        values[2] = places.ground(up_of(*values[:2]))
+        values = _solve([*terms, _Plane(places, factor)], values, given)
+    terms.append(_Plane(places, _scale(_Plane(places, 1.0)(values))))
+    return _Tilt(_solve(terms, values, given)[:2], alone, terms)
 
 
 def _upright(axis: np.ndarray, used: np.ndarray) -> np.ndarray | None:
@@ -171,12 +182,10 @@ def _cost(terms: list, values: np.ndarray) -> float:
     return sum(float((term(values) ** 2).sum()) for term in terms)
 
 
-def _solve(terms: list, tilt: np.ndarray, given: np.ndarray, height: float | None = None) -> np.ndarray:
-    """Least squares of the terms over pitch, roll and, with a height to start from, that; what is given is held."""
-    start = np.where(np.isnan(given), tilt, given)
-    if height is not None:
-        start = np.append(start, height)
-    free = np.append(np.isnan(given), height is not None)[: len(start)]
+def _solve(terms: list, start: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Least squares of the terms over pitch, roll and, where the start (2,) or (3,) has it, height; given ones held."""
+    start = np.append(np.where(np.isnan(given), start[:2], given), start[2:])
+    free = np.append(np.isnan(given), np.ones(len(start) - 2, bool))
     if not free.any():
         return start
 
@@ -185,10 +194,10 @@ def _solve(terms: list, tilt: np.ndarray, given: np.ndarray, height: float | Non
         out[free] = values
         return out
 
-    found = least_squares(
-        lambda values: np.concatenate([term(whole(values)) for term in terms]), start[free], x_scale="jac"
-    )
-    return whole(found.x)
+    def residuals(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([term(whole(values)) for term in terms])
+
+    return whole(least_squares(residuals, start[free], x_scale="jac").x)
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,10 @@ class _Places:
 
     def heights(self, up: np.ndarray) -> np.ndarray:
         return (self.points @ up).min(axis=1)
+
+    def ground(self, up: np.ndarray) -> float:
+        """Height of the ground that they lie on."""
+        return float(np.quantile(self.heights(up), _MEDIAN))
 
 
 def _places(feet: Feet, standing: np.ndarray) -> _Places:
@@ -231,11 +244,11 @@ def _places(feet: Feet, standing: np.ndarray) -> _Places:
 
 
 def _height(feet: Feet, places: _Places | None, up: np.ndarray) -> float:
-    """Metres of the ground along `up`: a quantile of the places where feet rest, or where the body is lowest."""
+    """Metres of the ground along `up`: where feet rest, or where the body is lowest."""
     if places is None:
         lowest = np.minimum((feet.joints @ up).min(axis=1), feet.heights(up).min(axis=1))
         return float(np.quantile(lowest, _LOWEST))
-    return float(np.quantile(places.heights(up), _MEDIAN))
+    return places.ground(up)
 
 
 def _sigma(terms: list, values: np.ndarray, given: np.ndarray, with_height: bool) -> tuple[float, float]:

@@ -13,8 +13,11 @@ from pipeline.body import BodyModel
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import Ground, find_ground
+from pipeline.camera.settings import CameraSettings
 from pipeline.camera.settle import settle
+from pipeline.camera.verticals import Segments, find_segments
 from pipeline.formats.camera_track import CameraTrack
+from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
@@ -64,8 +67,23 @@ def load_track(directory: VideoDir, frames: int) -> CameraTrack:
     return track
 
 
+def stand_in_clip(pose: Pose, body: BodyModel, directory: VideoDir, tilt: CameraSettings) -> World:
+    """`stand`, with the camera's motion and the pictures of results/<video>/."""
+    track = load_track(directory, len(pose))
+    segments = None
+    if tilt.pitch is None or tilt.roll is None:
+        frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
+        segments = find_segments(frames, masks, pose.K, track.world_from_camera[:, :3, :3])
+    return stand(pose, body, track, tilt.pitch, tilt.roll, segments)
+
+
 def stand(
-    pose: Pose, body: BodyModel, track: CameraTrack, pitch: float | None = None, roll: float | None = None
+    pose: Pose,
+    body: BodyModel,
+    track: CameraTrack,
+    pitch: float | None = None,
+    roll: float | None = None,
+    segments: Segments | None = None,
 ) -> World:
     """Put a motion into a world: y up, metres, ground y = 0, first pelvis above the origin, facing +z at first.
 
@@ -75,9 +93,10 @@ def stand(
         track: the camera's motion, of as many frames.
         pitch: degrees that the first camera looks down, where known.
         roll: degrees that its picture is turned clockwise, where known.
+        segments: edges seen in the pictures.
     """
     seen = feet_of(pose, body).moved(track.world_from_camera)
-    ground = find_ground(seen, slow(seen), pitch, roll)
+    ground = find_ground(seen, slow(seen), pitch, roll, segments)
     first = Rotation.from_matrix(track.world_from_camera[0, :3, :3]) * Rotation.from_rotvec(pose.global_orient[0])
     world = _upright(ground, first.as_matrix(), seen.joints[0, 0])
     feet = seen.moved(world)

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.body import BodyModel, load_body
 from pipeline.camera.settings import CameraSettings
-from pipeline.camera.world import load_track, stand
+from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
     if settings.aligns and settings.refiner == "joint":
         refined = replace(refined, sigma=joint_sigma(result, body, pose.fps, settings))
-    world = stand(refined, body.to(device="cpu"), load_track(directory, len(pose)), tilt.pitch, tilt.roll)
+    world = stand_in_clip(refined, body.to(device="cpu"), directory, tilt)
     provenance.facts["world"] = world.facts()
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     world.pose.save(directory.pose_refined)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.body import load_body
 from pipeline.camera.settings import CameraSettings
-from pipeline.camera.world import load_track, stand
+from pipeline.camera.world import stand_in_clip
 from pipeline.estimators import load_backend
 from pipeline.estimators.settings import PoseSettings
 from pipeline.formats.paths import VideoDir
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose = backend.estimate(directory, settings, args.body_model, provenance)
-    world = stand(pose, load_body(args.body_model), load_track(directory, len(pose)), tilt.pitch, tilt.roll)
+    world = stand_in_clip(pose, load_body(args.body_model), directory, tilt)
     for warning in world.warnings:
         provenance.warn(warning)
     provenance.facts["world"] = world.facts()

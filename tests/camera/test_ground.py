@@ -10,9 +10,10 @@ from world_motions import camera_looking, on_the_ground, seen_by
 from pipeline.body import BodyModel, load_body
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import PARTS, feet_of, sole_vertices
-from pipeline.camera.ground import find_ground, tilt_of, up_of
+from pipeline.camera.ground import find_ground
 from pipeline.camera.planted import planted
 from pipeline.camera.settings import CameraSettings
+from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.world import as_in_world, load_track, stand, with_world
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir

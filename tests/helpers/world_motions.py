@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel
-from pipeline.camera.ground import up_of
+from pipeline.camera.tilt import up_of
 from pipeline.formats.pose import Pose
 from pipeline.motion.library import Motion, motion
 

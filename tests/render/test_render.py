@@ -32,8 +32,8 @@ from pipeline.render.turntable import standing, turntable_frames, turntable_scen
 from pipeline.render.world import world_frames, world_still
 
 WIDTH, HEIGHT, FRAMES = 121, 160, 6  # an odd width, which H.264 does not take
-SETTINGS = """{overlay_side: 160, avatar_height: 96, fps: 10, turntable_seconds: 0.8, novel_seconds: 0.6, world_side: 96,
-still_frames: 2}"""
+SETTINGS = """{overlay_side: 160, avatar_height: 96, fps: 10, turntable_seconds: 0.8, novel_seconds: 0.6,
+world_side: 96, still_frames: 2}"""
 
 
 @pytest.fixture(scope="module")
