@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
+from pipeline.body import JOINT_NAMES
 from pipeline.camera.feet import Feet
 from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.verticals import Segments
 
-# Errors expected, degrees: of the scene's upright lines; of the way from the standing feet to the centre of mass, and of
+# Errors expected, degrees: of the scene's upright lines; of the way from the standing feet to the centre of mass and of
 # the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
 _LINES, _BALANCE, _SPINE, _PITCH, _ROLL = 1.5, 5.0, 8.0, 30.0, 15.0
 _ROBUST = 2.0  # errors of a direction beyond so many of these count less and less: who sits is not over the feet
@@ -31,6 +32,7 @@ _DOUBT = 3.0  # places that the errors' size above is worth, against what the cl
 _FARTHEST = 15.0  # degrees from what body and camera say: farther, the plane through the feet is not believed
 _MEDIAN = 0.4  # of the heights of feet at rest, the ground is this quantile: they rise, and do not sink
 _LOWEST = 0.1  # quantile of the frames whose lowest point is the ground where no foot stands
+_NO_FEET = [number for number, name in enumerate(JOINT_NAMES) if name.split("_")[-1] not in ("ankle", "foot")]
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,11 @@ def _places(feet: Feet, standing: np.ndarray) -> _Places:
 
 
 def _height(feet: Feet, places: _Places | None, up: np.ndarray) -> float:
-    """Metres of the ground along `up`: where feet rest, or where the body is lowest."""
+    """Metres of the ground along `up`: where feet rest, and below all other joints (of who lies, or kneels)."""
+    others = float(np.quantile((feet.joints[:, _NO_FEET] @ up).min(axis=1), _LOWEST))
     if places is None:
-        lowest = np.minimum((feet.joints @ up).min(axis=1), feet.heights(up).min(axis=1))
-        return float(np.quantile(lowest, _LOWEST))
-    return places.ground(up)
+        return min(others, float(np.quantile(feet.heights(up).min(axis=1), _LOWEST)))
+    return min(others, places.ground(up))
 
 
 def _sigma(terms: list, values: np.ndarray, given: np.ndarray, with_height: bool) -> tuple[float, float]:

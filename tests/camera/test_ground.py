@@ -111,6 +111,7 @@ def test_who_lies_is_not_made_to_stand(walk: Motion, body: BodyModel) -> None:
     world = stand(pose, body, still(pose))
     assert any("hardly ever upright" in warning for warning in world.warnings)
     assert abs(world.ground.pitch) < 5 and abs(world.ground.roll) < 5
+    assert world_feet(world.pose, body).joints[..., 1].min() > -0.05  # and not in the ground
 
 
 def test_a_plane_that_is_not_credible_is_not_believed(walk: Motion, body: BodyModel) -> None:
