@@ -33,7 +33,7 @@ def main() -> None:
     print(f"{'':28}{'pitch':>13}{'roll':>13}{'camera level':>22}{'world':>22}{'sliding':>15}")
     for path in args.poses:
         pose = Pose.load(path)
-        directory = VideoDir(path.parent)
+        directory = VideoDir(path.parent.parent if path.parent.name == "fit" else path.parent)
         if directory.frames.is_dir():
             world = stand_in_clip(pose, body, directory, CameraSettings(None, None))
         else:
@@ -44,7 +44,7 @@ def main() -> None:
         after = feet_of(as_in_world(world.pose), body)
         tilt = [f"{value:.1f} ± {sigma:.1f}" for value, sigma in zip((ground.pitch, ground.roll), ground.sigma)]
         slid = [f"{_slid(feet, world.pose.contact):.1f}" for feet in (moved, after)]
-        name = f"{path.parent.name}/{path.stem}"[-27:]
+        name = f"{directory.root.name}/{path.stem}"[-27:]
         heights = _three(level - np.quantile(level, _LOWEST)), _three(after.heights(_UP).min(axis=1))
         print(f"{name:28}{tilt[0]:>13}{tilt[1]:>13}{heights[0]:>22}{heights[1]:>22}{' -> '.join(slid):>15}")
         for warning in world.warnings:

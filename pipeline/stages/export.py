@@ -20,7 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.viewer import build as viewer
 
-FORMATS = (amass, bvh, glb, camera, ply)
+FORMATS = (amass, bvh, camera, glb, ply)
 HELP = """Write the motion and the avatar as files that other tools open.
 
 reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
