@@ -44,6 +44,7 @@ _EXPORTS = (
      "Godot, three.js."),
     ("motion*.bvh", "Skeleton with the refined motion. Blender: File > Import > Motion Capture (.bvh); also Maya, "
      "MotionBuilder."),
+    ("camera.json", "The camera in the world of motion.glb and motion.bvh: K, and its place in each frame."),
     ("*.ply", "3D Gaussians in the usual attribute layout, for splat viewers."),
     ("*.npz", "Arrays for numpy."),
 )  # fmt: skip
