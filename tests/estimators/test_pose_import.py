@@ -32,7 +32,7 @@ from pipeline.estimators.settings import PoseSettings
 from pipeline.exports.amass import write_amass
 from pipeline.exports.world import CAMERA_TO_Z_UP, to_world
 from pipeline.formats.camera import Camera
-from pipeline.formats.images import write_mask
+from pipeline.formats.images import write_frame, write_mask
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -739,8 +739,14 @@ def test_the_command(directory: VideoDir, tmp_path: Path, joblib: Any, capsys: p
     """{video} in the path is the video's name; files as any pose backend writes them; errors in one line."""
     joblib(wham(wham_person(Motion())), tmp_path / "mine" / "clip" / "wham_output.pkl")
     settings = f"{{backend: import, path: '{tmp_path}/mine/{{video}}/wham_output.pkl'}}"
-    assert main(["pose", str(directory.root), "--settings", settings]) == 0
+    directory.frames.mkdir()
+    for index in range(FRAMES):
+        write_frame(directory.frames / f"{index:06d}.jpg", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    assert main(["pose", str(directory.root), "--camera", "pitch: 12", "--settings", settings]) == 0
     assert_same_motion(Pose.load(directory.pose_init), Motion(), DIAGONAL)
+    camera = Pose.load(directory.pose_init).world_from_camera[0, :3, :3]
+    assert np.degrees(np.arcsin(-camera[1, 2])) == pytest.approx(12)  # the world's up, along the camera's axis
+    assert read_provenance(directory.provenance("pose"))["facts"]["world"]["pitch"] == 12
     record = read_provenance(directory.provenance("pose"))
     assert record["facts"]["tool"] == "WHAM"
     capsys.readouterr()
