@@ -14,7 +14,7 @@ PARTS = ("left heel", "left toes", "right heel", "right toes")
 _SOLE = 0.02  # metres above the lowest point of the foot, in the rest pose
 _FOOT_WEIGHT = 0.9  # of a vertex's skinning that is by ankle and foot
 _HEEL, _TOES = 0.35, 0.6  # share of the sole's length from behind: up to which it is heel, from which it is toes
-_POINTS = 40  # at most, of a part
+_POINTS = 120  # at most, of a part
 _MASS = {  # share of the body's mass that is put on each joint: segments' (Winter 2009, table 4.1) on their two ends
     "pelvis": 0.25, "hip": 0.05, "knee": 0.073, "ankle": 0.038, "neck": 0.25, "head": 0.081, "shoulder": 0.014,
     "elbow": 0.022, "wrist": 0.014,

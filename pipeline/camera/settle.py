@@ -34,16 +34,18 @@ def settle(feet: Feet) -> tuple[np.ndarray, np.ndarray]:
         The shift (T, 3), metres, and how likely each part stands (T, 4).
     """
     heights, slow = feet.heights(_UP), contact.slow(feet)
-    stands = slow * contact.low(heights - heights.min(axis=1, keepdims=True)) * contact.near(heights)
+    # Of who lies or kneels something else than a foot is lowest.
+    lowest = np.minimum(heights.min(axis=1), feet.joints[..., 1].min(axis=1))
+    stands = slow * contact.low(heights - lowest[:, None]) * contact.near(heights)
     shift = np.zeros((len(heights), 3))
     for _ in range(_ROUNDS):
-        shift = _solved(feet, heights, stands, shift)
+        shift = _solved(feet, heights, lowest, stands, shift)
         moved = feet.shifted(shift)
         stands = contact.slow(moved) * contact.low(heights + shift[:, 1:2]) * contact.near(heights)
     return shift, stands
 
 
-def _solved(feet: Feet, heights: np.ndarray, stands: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _solved(feet: Feet, heights: np.ndarray, lowest: np.ndarray, stands: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Least squares, a sparse system in the 3 T unknowns."""
     count, fps = len(heights), feet.fps
     identity = sparse.identity(count, format="csr")
@@ -58,7 +60,6 @@ def _solved(feet: Feet, heights: np.ndarray, stands: np.ndarray, before: np.ndar
 
     for part in range(heights.shape[1]):
         add(axis(identity, 1), -heights[:, part], np.sqrt(stands[:, part]) / _HEIGHT)
-    lowest = heights.min(axis=1)
     # Who is far under the plane is on something else, or this is not the ground.
     add(axis(identity, 1), -lowest, ((lowest + before[:, 1] < 0) & (contact.near(lowest) > 0.5)) / _SINKS)
 
