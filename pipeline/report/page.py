@@ -14,6 +14,7 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.camera_line import camera_line
 from pipeline.report.focal import focal_text
 from pipeline.report.media import Medium, picture, thumbnail, video
 from pipeline.report.sureness import sure_charts
@@ -94,7 +95,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(VideoInfo.load(paths.video), Camera.load(paths.camera), fit, sections.camera_line(paths)),
+        facts=_facts(VideoInfo.load(paths.video), Camera.load(paths.camera), fit, camera_line(paths)),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths),
         cards=sections.cards(summary),

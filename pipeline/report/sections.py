@@ -30,7 +30,6 @@ _GROUPS = (
     ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
 _PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
-_CAMERAS = {"static": "stands still", "turning": "turns on its place", "travelling": "travels"}
 _SAME = 0.005  # a relative change below it is shown as none
 # What a file is for, by the pattern of its name, the first that fits.
 _EXPORTS = (
@@ -240,22 +239,6 @@ def verdict(paths: VideoDir) -> Verdict | None:
         for name, part in found["parts"].items()
     ]
     return Verdict(found["words"], all(part["kept"] == 1 for part in found["parts"].values()), parts)
-
-
-def camera_line(paths: VideoDir) -> str | None:
-    """What the camera did and how it is tilted, in one line; None where no stage has looked."""
-    record = paths.provenance("fit")
-    world = read_provenance(record)["facts"].get("world") if record.is_file() else None
-    if world is None:
-        return None
-    pitch, roll = world["pitch"], world["roll"]
-    down = "down" if pitch >= 0 else "up"
-    clockwise = "clockwise" if roll >= 0 else "counter-clockwise"
-    doubt = [f" ± {world[f'{name}, sigma']:.1f}" if world[f"{name}, sigma"] else "" for name in ("pitch", "roll")]
-    return (
-        f"{_CAMERAS[world['camera']]}; it looks {down} by {abs(pitch):.1f}{doubt[0]} degrees, its picture is turned "
-        f"{clockwise} by {abs(roll):.1f}{doubt[1]}; found from {world['tilt found from']}"
-    )
 
 
 def _pair(sizes: Mapping[str, float], name: str) -> str:

@@ -19,6 +19,7 @@ from pipeline.formats.camera import Camera, Origin
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.report import figures, sections
+from pipeline.report.camera_line import camera_line
 from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
 from pipeline.report.sureness import behind_hips, sure_charts
@@ -143,10 +144,10 @@ def test_the_verdict_is_the_first_line(tmp_path, words, kept):
 
 def test_the_page_says_what_the_camera_did(tmp_path):
     paths = VideoDir(tmp_path)
-    assert sections.camera_line(paths) is None
+    assert camera_line(paths) is None
     world = {"camera": "travelling", "pitch": -3.25, "roll": 2.0, "pitch, sigma": 1.04, "roll, sigma": 0.0}
     provenance(paths, "fit", {}, facts={"world": world | {"tilt found from": "the settings, the feet"}})
-    assert sections.camera_line(paths) == (
+    assert camera_line(paths) == (
         "travels; it looks up by 3.2 ± 1.0 degrees, its picture is turned clockwise by 2.0; found from the settings, "
         "the feet"
     )
