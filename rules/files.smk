@@ -33,11 +33,10 @@ def truth(wildcards):
         return [f"{RESULTS}/{wildcards.video}/truth/pose.npz"]
     path = FOUND.clips[wildcards.video].path
     folder = path.with_name(f"{name_of(path)}.truth")
-    return (
-        left_in_place([folder / "pose.npz", folder / "masks"])
-        if folder.is_dir()
-        else []
-    )
+    if not folder.is_dir():
+        return []
+    track = [path for path in [folder / "camera_track.npz"] if path.is_file()]
+    return left_in_place([folder / "pose.npz", folder / "masks", *track])
 
 
 def body_model(wildcards):

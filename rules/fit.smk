@@ -31,8 +31,9 @@ rule fit:
         directory=fitted_folder,
         settings=settings("fit"),
         body=body_model,
+        camera=settings("camera"),
         code=code("fit"),
         files=stamp(fit_files),
     shell:
         "python -m pipeline fit {params.directory:q} --body-model {params.body:q} --threads {threads} "
-        "--settings {params.settings:q} --log {log:q}"
+        "--camera {params.camera:q} --settings {params.settings:q} --log {log:q}"

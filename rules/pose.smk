@@ -25,10 +25,11 @@ rule pose:
         directory=folder_of,
         settings=settings("pose"),
         body=body_model,
+        camera=settings("camera"),
         code=code("pose", backend=True),
         files=stamp(
             lambda wildcards: body_file(wildcards) + stage_files("pose")(wildcards)
         ),
     shell:
         "python -m pipeline pose {params.directory:q} --body-model {params.body:q} "
-        "--settings {params.settings:q} --log {log:q}"
+        "--camera {params.camera:q} --settings {params.settings:q} --log {log:q}"

@@ -33,6 +33,11 @@ def procrustes_align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     The closed form of Umeyama (1991): rotation without reflection, scale and translation, by least squares. A frame
     whose points coincide keeps only the translation.
     """
+    return transformed(np.asarray(points, np.float64), *similarity(points, target))
+
+
+def similarity(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale (T,), rotation (T, 3, 3) and shift (T, 3) of `procrustes_align`, for each of T sets (T, N, 3)."""
     points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
     if points.shape != target.shape or points.ndim != 3:
         raise ValueError(f"points must have the same shape (T, N, 3), got {points.shape} and {target.shape}")
@@ -45,7 +50,13 @@ def procrustes_align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     rotation = (u * sign[:, None]) @ vt
     variance = (centred**2).sum((1, 2))
     scale = np.divide((singular * sign).sum(1), variance, out=np.ones_like(variance), where=variance > 0)
-    return scale[:, None, None] * np.einsum("tij,tnj->tni", rotation, centred) + target_centre
+    shift = target_centre[:, 0] - scale[:, None] * np.einsum("tij,tj->ti", rotation, centre[:, 0])
+    return scale, rotation, shift
+
+
+def transformed(points: np.ndarray, scale: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Points (T, N, 3) after the similarity of each set."""
+    return scale[:, None, None] * np.einsum("tij,tnj->tni", rotation, points) + shift[:, None]
 
 
 def aligned_joint_errors(joints: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -102,6 +102,31 @@ METRICS = {
         "Share of the time, mean over the body's parts, in which the refined motion explains the video as well "
         "as the initial one or better. Elsewhere a part has its initial motion.",
     ),
+    "w_mpjpe": Metric(
+        "W-MPJPE",
+        "mm",
+        False,
+        "Mean distance of the joints from the true ones in the world, over 100 frames, with the first two laid on the "
+        "true ones: how far the path strays.",
+    ),
+    "wa_mpjpe": Metric("WA-MPJPE", "mm", False, "The same with all 100 frames laid on the true ones."),
+    "path_error": Metric(
+        "Path error", "% of the path", False, "Mean distance of the pelvis's path from the true one, over its length."
+    ),
+    "foot_height_p50": Metric(
+        "Lowest foot, median", "cm", False, "Height of the lower foot's sole above the ground in half of the frames."
+    ),
+    "foot_height_p90": Metric(
+        "Lowest foot, 90%", "cm", False, "The same in nine of ten frames. Who jumps or climbs is higher."
+    ),
+    "foot_sinking": Metric("Deepest sinking", "cm", False, "How far a sole goes under the ground in the worst frame."),
+    "foot_sliding": Metric(
+        "Foot sliding",
+        "mm a frame",
+        False,
+        "What heels and toes that stand move along the ground from one frame to the next.",
+    ),
+    "jitter_world": Metric("Jitter, world", "m/s³", False, "Jitter of the joints in the world."),
     "jitter": Metric(
         "Jitter",
         "m/s³",

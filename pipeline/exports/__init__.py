@@ -6,9 +6,9 @@ stage takes those that stand in `FORMATS` of pipeline/stages/export.py.
 Frames:
     PLY: OpenCV axes as everywhere here (x right, y down, z forward), which is what splat viewers take a PLY for.
         Posed files lie in the camera frame of their video frame; the canonical one faces the viewer at the origin.
-    BVH, GLB: y up, metres in GLB and centimetres in BVH, the person facing the camera looks along +z.
-    AMASS: z up, metres, the person facing the camera looks along -y.
+    BVH, GLB: y up, metres in GLB and centimetres in BVH, the person looks along +z in the first frame.
+    AMASS: z up, metres, the person looks along -y in the first frame.
 
-For the last three the camera is taken to be level, since one video does not tell its tilt; the feet stand on the ground
-plane, and the motion starts above the origin.
+The last three show one world, that of the pose file (docs/world.md): the ground is at 0, and the motion starts above
+the origin.
 """

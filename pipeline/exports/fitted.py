@@ -42,7 +42,7 @@ class Fitted:
     @cached_property
     def y_up(self) -> WorldMotion:
         """The motion in a world with y up, the feet on the ground: the frames of the clip."""
-        return to_world(self.pose, self.body, CAMERA_TO_Y_UP)
+        return to_world(self.pose, self.body, CAMERA_TO_Y_UP, self.settings.feet)
 
     @cached_property
     def y_up_at_rate(self) -> WorldMotion:
@@ -52,7 +52,8 @@ class Fitted:
     @cached_property
     def z_up_whole(self) -> WorldMotion:
         """The motion in a world with z up, the feet on the ground, at the whole frame rate nearest to `fps`."""
-        return at_rate(to_world(self.pose, self.body, CAMERA_TO_Z_UP), max(1.0, float(round(self.fps))))
+        motion = to_world(self.pose, self.body, CAMERA_TO_Z_UP, self.settings.feet)
+        return at_rate(motion, max(1.0, float(round(self.fps))))
 
     @cached_property
     def surface_colors(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from pipeline.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class ExportSettings:
+    feet: str  # free | planted: whether feet that stand may slide a little in the motion files
     posed_frames: int  # files avatar_posed_%06d.ply, of frames evenly spread over the clip; 0 = none
     fps: float | None  # frames a second of the motion files; None: the clip's
     bone_names: Literal["smpl", "mixamo"]  # in BVH and GLB

@@ -12,6 +12,7 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.runtime.errors import UserError
 
 Shape = tuple[int | str, ...]
+_ROTATION_TOLERANCE = 1e-4  # of R^T R from the identity
 MOST_BYTES = 4_000_000_000  # that a file may hold when it is unpacked; a few kilobytes of zip can unpack to petabytes
 
 
@@ -112,3 +113,11 @@ def read_text(where: str | Path, arrays: Mapping[str, np.ndarray], key: str) -> 
     if value.dtype.kind != "U" or value.ndim != 0:
         raise UserError(f"{where}: key {key!r} should be a text, found {value.dtype} {value.shape}")
     return str(value)
+
+
+def check_rigid(where: str | Path, key: str, poses: np.ndarray) -> None:
+    """Raise a UserError where one of the matrices (T, 4, 4) is no rotation and shift. float32's rounding passes."""
+    turns = poses[:, :3, :3]
+    off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max()
+    if off > _ROTATION_TOLERANCE or (np.linalg.det(turns) < 0).any() or np.abs(poses[:, 3] - [0, 0, 0, 1]).max() > 0:
+        raise UserError(f"{where}: key {key!r} should hold rigid motions (a rotation, a shift, 0 0 0 1)")

@@ -7,13 +7,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.formats.arrays import check_arrays, check_rigid, read_npz, read_text, write_npz
 from pipeline.runtime.errors import UserError
 
 Kind = Literal["static", "turning", "travelling"]
 
 _SHAPES = {"world_from_camera": ("T", 4, 4), "sigma": ("T", 2)}
-_ROTATION_TOLERANCE = 1e-4  # of R^T R from the identity: float32 files pass
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,6 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
         raise UserError(f"{where}: holds no frame")
     if values["kind"] not in get_args(Kind):
         raise UserError(f"{where}: key 'kind' should be one of {', '.join(get_args(Kind))}, found {values['kind']!r}")
-    poses = values["world_from_camera"]
-    turns = poses[:, :3, :3]
-    off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max()
-    if off > _ROTATION_TOLERANCE or (np.linalg.det(turns) < 0).any() or np.abs(poses[:, 3] - [0, 0, 0, 1]).max() > 0:
-        raise UserError(f"{where}: key 'world_from_camera' should hold rigid motions (a rotation, a shift, 0 0 0 1)")
+    check_rigid(where, "world_from_camera", values["world_from_camera"])
     if (values["sigma"] < 0).any():
         raise UserError(f"{where}: key 'sigma' should be 0 or more, found {np.min(values['sigma'])}")

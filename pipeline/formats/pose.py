@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.formats.arrays import check_arrays, check_rigid, read_npz, read_text, write_npz
 from pipeline.runtime.errors import UserError
 
 _SHAPES = {
@@ -20,13 +20,19 @@ _SHAPES = {
     "K": (3, 3),
     "fps": (),
 }
-_OPTIONAL = {"sigma": ("T", 24, 2)}
+WORLD = {"world_from_camera": ("T", 4, 4), "global_orient_world": ("T", 3), "transl_world": ("T", 3)}
+_OPTIONAL = {"sigma": ("T", 24, 2), **WORLD, "contact": ("T", 4)}
 BODY_MODELS = ("free", "smpl")
 
 
 @dataclass(frozen=True)
 class Pose:
-    """SMPL motion in the camera frame (OpenCV axes, metres, radians). Checked when made."""
+    """SMPL motion in the camera frame (OpenCV axes, metres, radians), and perhaps in a world. Checked when made.
+
+    The world has y up, is right-handed, and its ground is y = 0; in the first frame the pelvis is above the origin and
+    the person faces +z (docs/world.md). Its motion is that of the camera frame moved by `world_from_camera`, but for a
+    shift of the root a frame that puts the feet on the ground and keeps them there.
+    """
 
     global_orient: np.ndarray  # (T, 3) axis-angle of the root
     body_pose: np.ndarray  # (T, 69) axis-angle of the joints 1..23
@@ -41,12 +47,22 @@ class Pose:
     # Standard deviation of each joint's place against the hips' middle, across the line of sight (along any axis there)
     # and along it; None where nothing is known of it.
     sigma: np.ndarray | None = None  # (T, 24, 2) metres
+    # All three or none: where the camera is in the world, and the root's motion there; body_pose is the same.
+    world_from_camera: np.ndarray | None = None  # (T, 4, 4) rigid
+    global_orient_world: np.ndarray | None = None  # (T, 3) axis-angle of the root
+    transl_world: np.ndarray | None = None  # (T, 3) metres, added after the model's own root offset
+    # How likely a part of a foot stands: left heel, left toes, right heel, right toes.
+    contact: np.ndarray | None = None  # (T, 4) in [0, 1]
 
     def __post_init__(self) -> None:
         _check(f"pose from {self.source}", vars(self))
 
     def __len__(self) -> int:
         return len(self.global_orient)
+
+    @property
+    def has_world(self) -> bool:
+        return self.world_from_camera is not None
 
     def save(self, path: str | Path) -> None:
         write_npz(path, {key: value for key, value in vars(self).items() if value is not None})
@@ -71,7 +87,15 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
         raise UserError(f"{where}: key 'valid' should be bool, found {values['valid'].dtype}")
     if values["body_model"] not in BODY_MODELS:
         raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")
-    if known and (values["sigma"] <= 0).any():
+    if 0 < len(set(WORLD) & set(known)) < len(WORLD):
+        lacking = next(key for key in WORLD if key not in known)
+        raise UserError(f"{where}: key {lacking!r} is missing; the world's keys are {', '.join(WORLD)}, all or none")
+    if "world_from_camera" in known:
+        check_rigid(where, "world_from_camera", values["world_from_camera"])
+    if "contact" in known and not ((values["contact"] >= 0) & (values["contact"] <= 1)).all():
+        found = f"{np.min(values['contact']):g} to {np.max(values['contact']):g}"
+        raise UserError(f"{where}: key 'contact' should be from 0 to 1, found {found}")
+    if "sigma" in known and (values["sigma"] <= 0).any():
         raise UserError(f"{where}: key 'sigma' should be above 0, found {np.min(values['sigma'])}")
     if values["fps"] <= 0:
         raise UserError(f"{where}: fps should be above 0, found {values['fps']}")

@@ -15,6 +15,7 @@ class RenderSettings:
     novel_motion: str
     novel_seconds: float
     novel_seed: int
+    world_side: int  # px
     still_frames: int
 
     def __post_init__(self) -> None:
@@ -22,6 +23,7 @@ class RenderSettings:
             ("overlay_side", 64, 4096),
             ("overlay_opacity", 0, 1),
             ("avatar_height", 64, 4096),
+            ("world_side", 64, 4096),
             ("fps", 1, 240),
             ("turntable_seconds", 0.1, 600),
             ("novel_seconds", 0.1, 600),

@@ -41,6 +41,7 @@ _USES = {
     ),
     "avatar_canonical.ply": "The Gaussians in the pose that the fit keeps them in: arms out, legs apart.",
     "avatar_posed_*.ply": "The avatar in the pose and the camera's frame of one frame, in the same layout.",
+    "camera.json": "The camera in the world of motion.glb and motion.bvh: K, and its place in each frame.",
     "*.glb": "glTF 2.0: Blender, Unity, Unreal, Godot, three.js.",
     "*.bvh": "Skeleton with a motion, for animation programs.",
     "*.ply": "3D Gaussians in the usual attribute layout, for splat viewers.",

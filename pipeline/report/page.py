@@ -15,6 +15,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.media import Medium, picture, thumbnail, video
@@ -26,6 +27,11 @@ _POINT_CHARTS = ("mpjpe", "reprojection")
 _VIDEOS = (
     ("overlay.mp4", "Video, before and after", "The body mesh over the video, before and after the refinement."),
     ("turntable.mp4", "The avatar from all sides", "One full turn."),
+    (
+        "world.mp4",
+        "The world, from above and from the side",
+        "Where the person goes, where the feet stand (left orange, right blue), and where the camera is.",
+    ),
     ("novel_pose.mp4", "A motion the person never did", "The same avatar, driven by another motion."),
 )
 _STILLS = (
@@ -42,6 +48,11 @@ _STILLS = (
         "How sure it is",
         "The body coloured by how far each part may be nearer or farther than shown: one standard deviation of its "
         "depth against the hips. Dark is sure. One video tells least of what lies along the line of sight.",
+    ),
+    (
+        "world.png",
+        "The world",
+        "The path on the ground, footprints (left orange, right blue) and the camera, from above and from the side.",
     ),
     ("novel_pose.png", "A new motion", "Moments of the motion that the person never did."),
 )
@@ -86,7 +97,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(info, Camera.load(paths.camera), fit),
+        facts=_facts(info, Camera.load(paths.camera), fit, camera_line(paths)),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths),
         cards=sections.cards(summary),
@@ -116,13 +127,15 @@ def _motion_rate(paths: VideoDir, info: VideoInfo) -> float:
     return chosen or float(info.fps)
 
 
-def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None) -> list[tuple[str, str]]:
+def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world: str | None) -> list[tuple[str, str]]:
     fps = f"{float(info.fps):.4g} frames/s"
     facts = [
         ("Source", Path(info.source).name),
         ("Frames", f"{info.frames} of {info.width} by {info.height} px, {fps}, {float(info.frames / info.fps):.1f} s"),
     ]
     facts.append(("Focal length", focal_text(camera)))
+    if world is not None:
+        facts.append(("Camera", world))
     known = dict(fit.facts) if fit else {}
     counts = [
         f"{known[key]} {text}"

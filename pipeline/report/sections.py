@@ -23,7 +23,11 @@ _GROUPS = (
         ("mpjpe", "pa_mpjpe", "v2v", "mpjpe_global", "v2v_global", "translation_error", "acceleration_error"),
     ),
     ("Body over the video", ("iou_body", "iou_body_truth", "reprojection", "reprojection_percent")),
-    ("Smoothness", ("jitter", "acceleration")),
+    (
+        "In the world",
+        ("foot_height_p50", "foot_height_p90", "foot_sinking", "foot_sliding", "w_mpjpe", "wa_mpjpe", "path_error"),
+    ),
+    ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
 _PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
 _SAME = 0.005  # a relative change below it is shown as none

@@ -7,6 +7,7 @@ import torch
 
 from pipeline.evaluation.against_truth import load_truth, pose_errors, true_mask_overlap
 from pipeline.evaluation.clip import load_clip
+from pipeline.evaluation.in_world import world_errors, world_figures
 from pipeline.evaluation.lpips import load_lpips
 from pipeline.evaluation.observed import (
     EvaluateSettings,
@@ -30,7 +31,8 @@ HELP = """Measure what the refinement changed: pictures of held-out frames, outl
 ground truth the errors of the pose.
 
 reads   DIRECTORY/frames/, masks/, camera.json, landmarks.npz, pose_init.npz, fit/avatar.npz, fit/pose_refined.npz,
-        provenance/fit.json; with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, TRUTH/masks/
+        provenance/fit.json; with --truth also video.json, provenance/decode.json and TRUTH/pose.npz, masks/ and
+        camera_track.npz where the camera moved
 writes  DIRECTORY/metrics.csv, one row a figure, each with its split and protocol"""
 
 
@@ -64,10 +66,12 @@ def run(args: argparse.Namespace) -> None:
     mask_overlap(table, clip, outlines)
     landmark_reprojection(table, clip, settings, truth.pose_in(clip) if truth else None)
     smoothness(table, clip)
+    world_figures(table, clip)
     if "verdict" in fit["facts"]:
         kept_refined(table, fit["facts"]["verdict"])
     if truth is not None:
         pose_errors(table, clip, truth)
+        world_errors(table, clip, truth, args.truth)
         true_mask_overlap(table, clip, truth, outlines)
     write_metrics(clip.paths.metrics, table.frame())
     provenance.facts = {

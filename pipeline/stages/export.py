@@ -8,7 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import load_body
-from pipeline.exports import amass, angles, bvh, glb, ply, splat_glb, trc, vrm
+from pipeline.exports import amass, angles, bvh, camera, glb, ply, splat_glb, trc, vrm
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.settings import ExportSettings
 from pipeline.formats.atomic import atomic_directory
@@ -20,7 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.viewer import build as viewer
 
-FORMATS = (amass, angles, bvh, glb, ply, splat_glb, trc, vrm)
+FORMATS = (amass, angles, bvh, camera, glb, ply, splat_glb, trc, vrm)
 HELP = """Write the motion and the avatar as files that other tools open.
 
 reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
@@ -36,6 +36,7 @@ writes  DIRECTORY/exports/
           motion_smplx.npz         the same in SMPL-X's columns
           motion.trc               anatomical joint centres for OpenSim, y up, metres
           joint_angles.csv         flexion, rotation and the like, degrees
+          camera.json              the camera's K and its place in each frame, y up
           viewer.html              the avatar on one page, to look at and to pose in any browser"""
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from pipeline.body import BodyModel, load_body
+from pipeline.camera.settings import CameraSettings
+from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.data import load_clip
 from pipeline.fit.heldout import fit_frozen
@@ -30,8 +32,9 @@ from pipeline.setup.gpus import take_gpu
 log = logging.getLogger(__name__)
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
 
-Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ where there is one, of results/<video>/.
-Writes fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's place is), fit/history.csv and
+Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ and camera_track.npz where there is one, of
+results/<video>/.
+Writes fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's place is, and a world), fit/history.csv and
 provenance/fit.json. A killed run goes on from fit/checkpoint.pt when it is started again with the same settings and
 inputs."""
 
@@ -40,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="results/<video>")
     parser.add_argument("--body-model", default="free", help='"free" or the path of an SMPL file (default: free)')
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the rasterizer (default: all processors)")
+    parser.add_argument("--camera", metavar="YAML", help="pitch and roll in degrees, as section camera of the config")
 
 
 def run(args: argparse.Namespace) -> None:
+    tilt = load_settings("camera", parse_overrides(args.camera), CameraSettings)
     settings = load_settings("fit", parse_overrides(args.settings), FitSettings)
     provenance = Provenance("fit", settings, ("torch", "numba", "numpy"))
     directory = VideoDir(args.directory)
@@ -86,8 +91,10 @@ def run(args: argparse.Namespace) -> None:
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
     if settings.aligns and settings.refiner == "joint":
         refined = replace(refined, sigma=joint_sigma(result, body, pose.fps, settings))
+    world = stand_in_clip(refined, body.to(device="cpu"), directory, tilt)
+    provenance.facts["world"] = world.facts()
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
-    refined.save(directory.pose_refined)
+    world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
     provenance.save(directory.provenance("fit"))
 

@@ -22,6 +22,7 @@ from pipeline.render.performer import Performer
 from pipeline.render.settings import RenderSettings
 from pipeline.render.sure import sure_strip
 from pipeline.render.turntable import turntable_frames
+from pipeline.render.world import world_frames, world_still
 from pipeline.runtime.progress import track
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, map_parallel, set_threads
@@ -30,7 +31,7 @@ from pipeline.video.encode import write_video
 HELP = """Draw the motion over the video before and after the refinement, and the avatar on its own.
 
 reads   DIRECTORY/frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz
-writes  DIRECTORY/renders/overlay.mp4, turntable.mp4, novel_pose.mp4, stills/*.png"""
+writes  DIRECTORY/renders/overlay.mp4, turntable.mp4, novel_pose.mp4, world.mp4, stills/*.png"""
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +72,9 @@ def _draw_all(folder: Path, clip: FittedClip, settings: RenderSettings) -> None:
     dancing = novel_pose_frames(performer, moving, tall, tall)
     write_video(folder / "novel_pose.mp4", track(dancing, "novel pose", len(moving.poses), "frame"), settings.fps)
 
+    around = world_frames(clip.after, clip.body, settings.world_side)
+    write_video(folder / "world.mp4", track(around, "world", len(clip.frames), "frame"), clip.fps)
+
     (folder / "stills").mkdir()
     pictures = _stills(clip, performer, moving, settings)
 
@@ -95,7 +99,8 @@ def _stills(
         "held_out": lambda: stills.video_and_avatar(*held_out, count),
         "novel_pose": lambda: stills.novel_pose_strip(performer, moving, tall, count),
     }
+    chosen = stills.spread(np.flatnonzero(clip.before.valid), count)
+    pictures["world"] = lambda: world_still(clip.after, clip.body, settings.world_side, chosen)
     if clip.after.sigma is not None:
-        chosen = stills.spread(np.flatnonzero(clip.before.valid), count)
         pictures["sure"] = lambda: sure_strip(clip.frames, clip.after, clip.body, chosen)
     return pictures

@@ -23,6 +23,8 @@ COLUMNS = {
     "focal": "depth.focal",
     "focal_mm": "depth.focal_mm",
     "height": "pose.height",
+    "pitch": "camera.pitch",
+    "roll": "camera.roll",
 }
 _TEXT = ("video.calibration", "video.camera")  # a camera named 1 is text
 _OF_THE_RUN = ("videos", "results", "sheet", "benchmark", "datasets", "measured", "container")  # the same for all clips

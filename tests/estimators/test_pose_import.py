@@ -24,12 +24,13 @@ from scipy.spatial.transform import Rotation
 from pipeline.__main__ import main
 from pipeline.body import BodyModel, load_body
 from pipeline.body.load import FREE_BODY
+from pipeline.camera.world import with_world
 from pipeline.estimators import load_backend
 from pipeline.estimators.settings import PoseSettings
 from pipeline.exports.amass import write_amass
 from pipeline.exports.world import CAMERA_TO_Z_UP, to_world
 from pipeline.formats.camera import Camera
-from pipeline.formats.images import write_mask
+from pipeline.formats.images import write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance, read_provenance
@@ -360,7 +361,12 @@ def test_exported_amass_comes_back(tmp_path: Path) -> None:
     directory = make_directory(tmp_path, project(pelvis(pose)))
     write_amass(tmp_path / "motion.npz", to_world(pose, body, CAMERA_TO_Z_UP), pose.betas, "free")
     back, _ = imported(directory, tmp_path / "motion.npz")
-    np.testing.assert_allclose(back.transl, pose.transl, atol=1e-4)
+    # The world's motion, back in the camera's axes: its root is moved a little, to keep the feet on the ground.
+    world, root = with_world(pose, body), body.rest_joints(torch.as_tensor(pose.betas).float())[0].numpy()
+    turn, place = world.world_from_camera[:, :3, :3], world.world_from_camera[:, :3, 3]
+    expected = np.einsum("tji,tj->ti", turn, world.transl_world + root - place) - root
+    assert np.linalg.norm(expected - pose.transl, axis=1).max() < 0.3
+    np.testing.assert_allclose(back.transl, expected, atol=1e-4)
     np.testing.assert_allclose(back.global_orient, pose.global_orient, atol=1e-4)
     np.testing.assert_allclose(back.body_pose[:, :63], pose.body_pose[:, :63], atol=1e-4)
     np.testing.assert_allclose(back.betas, pose.betas, atol=1e-5)
@@ -679,8 +685,14 @@ def test_the_command(directory: VideoDir, tmp_path: Path, joblib: Any, capsys: p
     """{video} in the path is the video's name; files as any pose backend writes them; errors in one line."""
     joblib(wham(wham_person(Motion())), tmp_path / "mine" / "clip" / "wham_output.pkl")
     settings = f"{{backend: import, path: '{tmp_path}/mine/{{video}}/wham_output.pkl'}}"
-    assert main(["pose", str(directory.root), "--settings", settings]) == 0
+    directory.frames.mkdir()
+    for index in range(FRAMES):
+        write_frame(directory.frames / f"{index:06d}.jpg", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    assert main(["pose", str(directory.root), "--camera", "pitch: 12", "--settings", settings]) == 0
     assert_same_motion(Pose.load(directory.pose_init), Motion(), DIAGONAL)
+    camera = Pose.load(directory.pose_init).world_from_camera[0, :3, :3]
+    assert np.degrees(np.arcsin(-camera[1, 2])) == pytest.approx(12)  # the world's up, along the camera's axis
+    assert read_provenance(directory.provenance("pose"))["facts"]["world"]["pitch"] == 12
     record = read_provenance(directory.provenance("pose"))
     assert record["facts"]["tool"] == "WHAM"
     capsys.readouterr()

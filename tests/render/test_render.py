@@ -29,11 +29,11 @@ from pipeline.render.performer import Performer
 from pipeline.render.scene import framed
 from pipeline.render.sure import sure_strip, vertex_colours
 from pipeline.render.turntable import standing, turntable_frames, turntable_scene
+from pipeline.render.world import world_frames, world_still
 
 WIDTH, HEIGHT, FRAMES = 121, 160, 6  # an odd width, which H.264 does not take
-SETTINGS = (
-    """{overlay_side: 160, avatar_height: 96, fps: 10, turntable_seconds: 0.8, novel_seconds: 0.6, still_frames: 2}"""
-)
+SETTINGS = """{overlay_side: 160, avatar_height: 96, fps: 10, turntable_seconds: 0.8, novel_seconds: 0.6,
+world_side: 96, still_frames: 2}"""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_avatar_videos_have_the_length_asked_for(rendered, name, seconds):
 
 def test_stills_are_there_and_the_record_is_written(rendered):
     names = {path.stem for path in (rendered.renders / "stills").glob("*.png")}
-    assert names == {"overlay", "close_up", "avatar", "held_out", "novel_pose"}
+    assert names == {"overlay", "close_up", "avatar", "held_out", "novel_pose", "world"}
     for path in (rendered.renders / "stills").glob("*.png"):
         picture = np.asarray(Image.open(path))
         assert picture.std() > 5, f"{path.name} is blank"
@@ -397,3 +397,17 @@ def test_unknown_motion_and_bad_settings(broken, capsys):
     assert main(["render", str(broken.root), "--settings", "overlay_opacity: 7"]) == 1
     assert "render.overlay_opacity: expected 0 to 1, found 7" in capsys.readouterr().err
     assert not broken.renders.exists()
+
+
+def test_the_world_from_above_and_from_the_side(body, walk):
+    """The ground is a dark line; the person is drawn on it, and the picture goes on growing with the path."""
+    frames = list(world_frames(walk, body, 128))
+    assert len(frames) == len(walk) and frames[0].shape == (128, 260, 3)
+    assert (frames[0] != frames[-1]).any()
+    still = world_still(walk, body, 256, [0, len(walk) - 1])
+    side = still[:, 260:].astype(int)
+    dark = (side.sum(2) < 200).mean(axis=1)
+    ground = int(dark.argmax())
+    assert dark[ground] > 0.5
+    blue = (side[..., 2] - side[..., 0]) > 40
+    assert blue[:ground].sum() > 100 and blue[ground + 4 :].sum() < 20

@@ -20,6 +20,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
@@ -146,6 +147,17 @@ def test_the_verdict_is_the_first_line(tmp_path, words, kept):
     found = read_metrics(paths.metrics)
     found = found[found.metric == "kept_refined"]
     assert found[["when", "scope", "unit", "value"]].values.tolist() == [["refined", "all", "%", 100 * kept]]
+
+
+def test_the_page_says_what_the_camera_did(tmp_path):
+    paths = VideoDir(tmp_path)
+    assert camera_line(paths) is None
+    world = {"camera": "travelling", "pitch": -3.25, "roll": 2.0, "pitch, sigma": 1.04, "roll, sigma": 0.0}
+    provenance(paths, "fit", {}, facts={"world": world | {"tilt found from": "the settings, the feet"}})
+    assert camera_line(paths) == (
+        "travels; it looks up by 3.2 ± 1.0 degrees, its picture is turned clockwise by 2.0; found from the settings, "
+        "the feet"
+    )
 
 
 def test_a_fit_without_a_verdict_has_no_line(clip):

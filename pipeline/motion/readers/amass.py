@@ -35,14 +35,18 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
     kept = 24 if width == 72 else _BODY_JOINTS
     rotations[:, :kept] = arrays["poses"][:, : 3 * kept].reshape(count, kept, 3)
     transl, total = arrays["trans"], count
-    if count not in (len(clip.numbers), clip.in_file):
-        rotations, transl = _by_time(path, rotations, transl, _rate(content, path), clip)
-        total = None
-    body, betas, world_from_camera = _BODIES[width], np.zeros(10), None
-    if "world_from_camera" in content:  # pipeline/exports/amass.py
-        world_from_camera = arrays_of(path, content, {"world_from_camera": (4, 4)})["world_from_camera"]
+    body, betas, cameras = _BODIES[width], np.zeros(10), None
+    if "world_from_camera" in content:  # pipeline/exports/amass.py; older files hold one camera
+        cameras = content["world_from_camera"]
+        if np.ndim(cameras) == 2:
+            content = content | {"world_from_camera": np.broadcast_to(cameras, (count, 4, 4))}
+        wanted = {"trans": ("N", 3), "world_from_camera": ("N", 4, 4)}
+        cameras = arrays_of(path, content, wanted)["world_from_camera"]
         betas = arrays_of(path, content, {"body_betas": (10,)})["body_betas"]
         body = read_text(path, content, "body_model")
+    if count not in (len(clip.numbers), clip.in_file):
+        rotations, transl, cameras = _by_time(path, rotations, transl, cameras, _rate(content, path), clip)
+        total = None
     track = Track(
         name="the person",
         frames=np.arange(len(transl)),
@@ -53,7 +57,7 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
         K=None,
         size=None,
         up=_up(rotations),
-        world_from_camera=world_from_camera,
+        world_from_camera=cameras,
     )
     return SourceMotion("AMASS", (track,), total)
 
@@ -66,8 +70,8 @@ def _rate(content: dict[str, Any], path: Path) -> float:
 
 
 def _by_time(
-    path: Path, rotations: np.ndarray, transl: np.ndarray, rate: float, clip: Clip
-) -> tuple[np.ndarray, np.ndarray]:
+    path: Path, rotations: np.ndarray, transl: np.ndarray, cameras: np.ndarray | None, rate: float, clip: Clip
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The motion at each frame of the video file, as far as it goes."""
     rows = np.arange(len(transl))
     at = np.arange(clip.in_file) * rate / float(clip.fps)
@@ -76,7 +80,12 @@ def _by_time(
         raise UserError(f"{path}: holds one frame; expected a motion")
     turned = [Slerp(rows, Rotation.from_rotvec(rotations[:, joint]))(at).as_rotvec() for joint in range(24)]
     moved = [np.interp(at, rows, transl[:, axis]) for axis in range(3)]
-    return np.stack(turned, axis=1), np.stack(moved, axis=1)
+    if cameras is not None:
+        there = np.zeros((len(at), 4, 4))
+        there[:, :3, :3] = Slerp(rows, Rotation.from_matrix(cameras[:, :3, :3]))(at).as_matrix()
+        there[:, :, 3] = np.stack([np.interp(at, rows, cameras[:, axis, 3]) for axis in range(4)], axis=1)
+        cameras = there
+    return np.stack(turned, axis=1), np.stack(moved, axis=1), cameras
 
 
 def _up(rotations: np.ndarray) -> np.ndarray:

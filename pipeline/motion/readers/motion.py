@@ -31,7 +31,8 @@ class Track:
     K: np.ndarray | None  # (N, 3, 3) px; None: a motion in a world, not in a camera's frame
     size: tuple[int, int] | None  # width and height of the images that K is for; None: the decoded ones
     up: np.ndarray | None = None  # (3,) the world's up axis, where K is None
-    world_from_camera: np.ndarray | None = None  # (4, 4) where K is None and the camera's place is known nonetheless
+    # (N, 4, 4), or (4, 4) of a camera that stands still, where K is None and the camera's place is known nonetheless
+    world_from_camera: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

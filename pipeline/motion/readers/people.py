@@ -64,9 +64,11 @@ def in_camera(
         if world_from_camera is None:
             placed = boxes[index]
             world_from_camera = _place_camera(path, track, rotations, roots, placed, camera, body, provenance)
-        to_camera = Rotation.from_matrix(world_from_camera[:3, :3]).inv()
+        elif world_from_camera.ndim == 3:
+            world_from_camera = world_from_camera[rows]
+        to_camera = Rotation.from_matrix(world_from_camera[..., :3, :3]).inv()
         rotations[:, 0] = (to_camera * Rotation.from_rotvec(rotations[:, 0])).as_rotvec()
-        roots = to_camera.apply(roots - world_from_camera[:3, 3])
+        roots = to_camera.apply(roots - world_from_camera[..., :3, 3])
         K = np.broadcast_to(camera.K, (len(index), 3, 3))
     else:
         K = track.K[rows]

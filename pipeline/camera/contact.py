@@ -1,0 +1,45 @@
+"""When a heel or the toes of a foot stand: a point that is slow in the world, and low."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.special import expit
+
+from pipeline.camera.feet import Feet
+
+_SECONDS = (
+    0.06  # standard deviation of the time over which a speed is measured: at the top of a jump a foot is not slow
+)
+_SPEED, _SPEED_SPREAD = 0.45, 0.08  # m/s: half as likely to stand, and how fast that changes
+_HEIGHT, _HEIGHT_SPREAD = 0.05, 0.012  # metres above the ground, the same
+_FAR = 0.25  # metres from the ground beyond which a foot is on something else
+# One camera tells speeds across the line of sight; half of what is seen along it is an error of depth.
+_ALONG = 0.5
+
+
+def slow(feet: Feet) -> np.ndarray:
+    """How likely each of the parts is at rest, (T, 4), of feet in a world that does not move."""
+    return expit((_SPEED - speeds(feet, _ALONG)) / _SPEED_SPREAD)
+
+
+def speeds(feet: Feet, share: float) -> np.ndarray:
+    """(T, 4) m/s, root mean square over a short time; of the speed along the line of sight only a share is counted."""
+    points = feet.middles
+    if len(points) < 2:
+        return np.zeros(points.shape[:2])
+    width = _SECONDS * feet.fps
+    velocity = np.gradient(gaussian_filter1d(points, 0.5 * width, axis=0, mode="nearest"), axis=0) * feet.fps
+    along = (velocity * feet.rays()).sum(2)
+    squared = (velocity**2).sum(2) - (1 - share**2) * along**2
+    return np.sqrt(np.maximum(gaussian_filter1d(squared, width, axis=0, mode="nearest"), 0))
+
+
+def low(heights: np.ndarray) -> np.ndarray:
+    """How likely points at these heights, metres, are on what carries them."""
+    return expit((_HEIGHT - heights) / _HEIGHT_SPREAD)
+
+
+def near(heights: np.ndarray) -> np.ndarray:
+    """How likely what is at these heights, metres, is on the ground but for errors, and not on something else."""
+    return expit((_FAR - np.abs(heights)) / _HEIGHT_SPREAD)
