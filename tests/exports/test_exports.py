@@ -1,8 +1,6 @@
 """Exports, each read back by another reader or by maths written here, against the body's own joints and vertices."""
 
 import json
-import re
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from export_readers import FPS, FRAMES, Glb, bvh_joints, in_world, posed, read_ply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,94 +17,21 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.body import JOINT_NAMES, BodyModel, BodyOutput, load_body
+from pipeline.avatar.widening import pixels_per_metre, widened
+from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import continuous_euler, write_bvh
-from pipeline.exports.colors import vertex_colors
+from pipeline.exports.colors import surface_colors, vertex_colors
 from pipeline.exports.glb import write_glb
 from pipeline.exports.ply import write_ply
-from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, to_world
+from pipeline.exports.rig import Rig, largest_weights
+from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
 from pipeline.motion.files import load_motion_file
 from pipeline.splatting import rasterization
 
-FRAMES, FPS = 9, 25.0
 PELVIS_TO_FLOOR = 0.98  # metres, of the mean body
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return load_body("free")
-
-
-@pytest.fixture(scope="module")
-def pose() -> Pose:
-    """Someone who walks past the camera, turning, with bent hips and arms; the camera is 1 m above the floor."""
-    rng = np.random.default_rng(0)
-    turn = Rotation.from_rotvec(np.deg2rad(np.linspace(-40, 200, FRAMES))[:, None] * [0.0, 1.0, 0.0])
-    upright = Rotation.from_euler("x", 180, degrees=True)
-    body_pose = 0.2 * np.cumsum(rng.normal(size=(FRAMES, 69)), axis=0) / np.sqrt(FRAMES)
-    body_pose[:, 0] -= np.linspace(0, 2.0, FRAMES)  # the left thigh, beyond 90 degrees
-    return Pose(
-        global_orient=(upright * turn).as_rotvec(),
-        body_pose=body_pose,
-        betas=0.7 * rng.normal(size=10),
-        transl=np.stack([np.linspace(-0.5, 0.5, FRAMES), np.full(FRAMES, 0.4), np.full(FRAMES, 3.0)], axis=1),
-        valid=np.ones(FRAMES, bool),
-        bbox=np.tile([0.0, 0.0, 64.0, 96.0], (FRAMES, 1)),
-        K=np.array([[90.0, 0, 32], [0, 90, 48], [0, 0, 1]]),
-        fps=FPS,
-        body_model="free",
-        source="test",
-    )
-
-
-def posed(pose: Pose, body: BodyModel) -> BodyOutput:
-    motion = [torch.as_tensor(a, dtype=torch.float32) for a in (pose.global_orient, pose.body_pose)]
-    betas, transl = (torch.as_tensor(a, dtype=torch.float32) for a in (pose.betas, pose.transl))
-    return body(*motion, betas, transl)
-
-
-def in_world(pose: Pose, body: BodyModel, axes: np.ndarray) -> BodyOutput:
-    motion = to_world(pose, body, axes)
-    rows = motion.poses.reshape(FRAMES, 72)
-    return posed(replace(pose, global_orient=rows[:, :3], body_pose=rows[:, 3:], transl=motion.transl), body)
-
-
-@pytest.fixture(scope="module")
-def avatar_file(body: BodyModel, pose: Pose) -> AvatarFile:
-    """Gaussians on vertices of the body: red on its left half, blue on its right, with some view dependence."""
-    rng = np.random.default_rng(1)
-    count = 1500
-    chosen = torch.from_numpy(rng.choice(len(body.v_template), count, replace=False))
-    betas = torch.as_tensor(pose.betas, dtype=torch.float32)
-    means = body.shaped(betas)[chosen]
-    sh = torch.zeros(count, 4, 3)
-    left = means[:, 0] > 0
-    sh[:, 0] = torch.where(left[:, None], torch.tensor([1.7, -1.7, -1.7]), torch.tensor([-1.7, -1.7, 1.7]))
-    sh[:, 1:] = 0.1 * torch.from_numpy(rng.normal(size=(count, 3, 3))).float()
-    avatar = Avatar(
-        means=means,
-        quats=torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(count, 4))).float(), dim=-1),
-        scales=torch.from_numpy(rng.uniform(0.005, 0.03, (count, 3))).float(),
-        opacities=torch.from_numpy(rng.uniform(0.3, 0.99, count)).float(),
-        sh=sh,
-        weights=body.weights[chosen],
-        betas=betas,
-    )
-    return avatar.to_file(body, "camel", np.ones(FRAMES, bool))
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, pose: Pose, avatar_file: AvatarFile) -> Path:
-    """results/<video>/ after `python -m pipeline export`."""
-    folder = tmp_path_factory.mktemp("results") / "clip ä"
-    (folder / "fit").mkdir(parents=True)
-    pose.save(folder / "fit" / "pose_refined.npz")
-    avatar_file.save(folder / "fit" / "avatar.npz")
-    assert main(["export", str(folder), "--settings", "{posed_frames: 2, viewer: false}"]) == 0
-    return folder
 
 
 # ----------------------------------------------------------------------------------------------------- AMASS
@@ -124,7 +50,7 @@ def test_amass_gives_the_joints_back(results: Path, pose: Pose, body: BodyModel)
         betas=amass["body_betas"],
         transl=amass["trans"],
     )
-    expected = in_world(pose, body, CAMERA_TO_Z_UP).joints.numpy()
+    expected = in_world(to_world(pose, body, CAMERA_TO_Z_UP), pose.betas, body).joints.numpy()
     assert amass["world_from_camera"].shape == (FRAMES, 4, 4)
     np.testing.assert_allclose(posed(read, body).joints.numpy(), expected, atol=2e-5)
     assert expected[0, 0, 2] == pytest.approx(PELVIS_TO_FLOOR, abs=0.25)  # z is up
@@ -151,50 +77,9 @@ def test_the_studio_reads_the_amass_file(results: Path, pose: Pose, body: BodyMo
 # ------------------------------------------------------------------------------------------------------- BVH
 
 
-def bvh_joints(text: str) -> tuple[dict[str, np.ndarray], float]:
-    """Positions (T, 3) of each joint in centimetres by forward kinematics, and the frame time, of any BVH text."""
-    tokens = iter(re.findall(r"\S+", text.split("MOTION")[0]))
-    joints: list[dict] = []
-    stack: list[dict] = []
-    for token in tokens:
-        if token in ("ROOT", "JOINT"):
-            joint = {"name": next(tokens), "parent": stack[-1] if stack else None}
-            joints.append(joint)
-        elif token == "End":
-            joint = {"name": next(tokens)}
-        elif token == "{":
-            stack.append(joint)
-        elif token == "}":
-            stack.pop()
-        elif token == "OFFSET":
-            stack[-1]["offset"] = np.array([float(next(tokens)) for _ in range(3)])
-        elif token == "CHANNELS":
-            stack[-1]["channels"] = [next(tokens) for _ in range(int(next(tokens)))]
-    head, *lines = text.split("Frame Time:")[1].strip().splitlines()
-    rows = np.array([[float(word) for word in line.split()] for line in lines])
-    assert len(rows) == int(re.search(r"Frames:\s*(\d+)", text)[1])
-    column, found = 0, {}
-    for joint in joints:
-        rotation, position = np.tile(np.eye(3), (len(rows), 1, 1)), np.tile(joint["offset"], (len(rows), 1))
-        for channel in joint["channels"]:
-            axis, kind = channel[0].lower(), channel[1:]
-            if kind == "position":
-                position[:, "xyz".index(axis)] += rows[:, column]
-            else:
-                rotation = rotation @ Rotation.from_euler(axis, rows[:, column, None], degrees=True).as_matrix()
-            column += 1
-        if (parent := joint["parent"]) is not None:
-            position = parent["position"] + (parent["rotation"] @ position[..., None])[..., 0]
-            rotation = parent["rotation"] @ rotation
-        joint |= {"position": position, "rotation": rotation}
-        found[joint["name"]] = position
-    assert column == rows.shape[1]
-    return found, float(head)
-
-
 def test_bvh_kinematics_give_the_joints_back(results: Path, pose: Pose, body: BodyModel) -> None:
     found, frame_time = bvh_joints((results / "exports" / "motion.bvh").read_text())
-    expected = in_world(pose, body, CAMERA_TO_Y_UP).joints.numpy()
+    expected = in_world(to_world(pose, body, CAMERA_TO_Y_UP), pose.betas, body).joints.numpy()
     assert set(found) == set(JOINT_NAMES)
     for index, name in enumerate(JOINT_NAMES):
         np.testing.assert_allclose(found[name], 100 * expected[:, index], atol=5e-3)
@@ -221,65 +106,18 @@ def test_euler_angles_do_not_jump_when_a_hip_passes_90_degrees() -> None:
 # ------------------------------------------------------------------------------------------------------- GLB
 
 
-class Glb:
-    """The parts of a GLB that this test needs, read by the specification."""
-
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        magic, version, length = struct.unpack_from("<4sII", data)
-        assert (magic, version, length) == (b"glTF", 2, len(data))
-        size, kind = struct.unpack_from("<I4s", data, 12)
-        assert kind == b"JSON"
-        self.json = json.loads(data[20 : 20 + size])
-        self.binary = data[20 + size + 8 :]
-
-    def accessor(self, index: int) -> np.ndarray:
-        accessor = self.json["accessors"][index]
-        view = self.json["bufferViews"][accessor["bufferView"]]
-        kind = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}[accessor["componentType"]]
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
-        values = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
-        return values.reshape(-1, width).astype(float)
-
-    def world_matrices(self, key: int) -> np.ndarray:
-        """(joints, 4, 4) of the skin's joints at one key of the animation."""
-        nodes = self.json["nodes"]
-        local = [
-            {"translation": np.array(node.get("translation", [0, 0, 0])), "rotation": [0, 0, 0, 1]} for node in nodes
-        ]
-        animation = self.json["animations"][0]
-        for channel in animation["channels"]:
-            sampler = animation["samplers"][channel["sampler"]]
-            local[channel["target"]["node"]][channel["target"]["path"]] = self.accessor(sampler["output"])[key]
-        world: dict[int, np.ndarray] = {}
-
-        def visit(index: int, above: np.ndarray) -> None:
-            matrix = np.eye(4)
-            matrix[:3, :3] = Rotation.from_quat(local[index]["rotation"]).as_matrix()
-            matrix[:3, 3] = local[index]["translation"]
-            world[index] = above @ matrix
-            for child in nodes[index].get("children", []):
-                visit(child, world[index])
-
-        for root in self.json["scenes"][0]["nodes"]:
-            visit(root, np.eye(4))
-        return np.stack([world[joint] for joint in self.json["skins"][0]["joints"]])
-
-
 def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> None:
     glb = Glb(results / "exports" / "motion.glb")
-    output = in_world(pose, body, CAMERA_TO_Y_UP)
+    output = in_world(to_world(pose, body, CAMERA_TO_Y_UP), pose.betas, body)
     joints, vertices = output.joints.numpy(), output.vertices.numpy()
-    attributes = glb.json["meshes"][0]["primitives"][0]["attributes"]
-    rest = glb.accessor(attributes["POSITION"])
-    weights, ids = glb.accessor(attributes["WEIGHTS_0"]), glb.accessor(attributes["JOINTS_0"]).astype(int)
-    bind = glb.accessor(glb.json["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
-    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    ids, weights = largest_weights(body.weights.double().numpy())
+    kept = torch.zeros_like(body.weights)
+    kept.scatter_add_(1, torch.from_numpy(ids), torch.from_numpy(weights).float())
+    four = skin(body.shaped(torch.as_tensor(pose.betas).float()), kept, output.transforms).numpy()
     for frame in (0, 4, FRAMES - 1):
-        matrices = glb.world_matrices(frame)
-        np.testing.assert_allclose(matrices[:, :3, 3], joints[frame], atol=2e-5)
-        blended = np.einsum("vk,vkij->vij", weights, (matrices @ bind)[ids])
-        skinned = np.einsum("vij,vj->vi", blended[:, :3, :3], rest) + blended[:, :3, 3]
+        np.testing.assert_allclose(glb.world_matrices(frame)[:24, :3, 3], joints[frame], atol=2e-5)
+        skinned = glb.skinned(frame)
+        assert np.linalg.norm(skinned - four[frame], axis=1).max() < 1e-4
         distance = np.linalg.norm(skinned - vertices[frame], axis=1)
         assert distance.max() < 0.02 and distance.mean() < 1e-4  # only the fifth and later weights are lost
     animation = glb.json["animations"][0]
@@ -288,6 +126,58 @@ def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> Non
     for sampler in animation["samplers"][1:]:
         keys = glb.accessor(sampler["output"])
         assert ((keys[1:] * keys[:-1]).sum(1) >= 0).all()  # the short way between keys
+
+
+def test_glb_stands_at_rest_with_bones_along_the_limbs(results: Path) -> None:
+    glb = Glb(results / "exports" / "motion.glb")
+    skinned, matrices = glb.skinned(None), glb.world_matrices(None)
+    assert skinned[:, 1].min() == pytest.approx(0, abs=1e-6) and 1.4 < np.ptp(skinned[:, 1]) < 2.1
+    positions = glb.accessor(glb.json["meshes"][0]["primitives"][0]["attributes"]["POSITION"])
+    np.testing.assert_allclose(skinned, positions, atol=1e-5)
+    place = {name: matrices[index, :3, 3] for index, name in enumerate(JOINT_NAMES)}
+    for bone, end in (
+        ("left_hip", "left_knee"), ("right_knee", "right_ankle"), ("left_shoulder", "left_elbow"),
+        ("right_elbow", "right_wrist"), ("spine1", "spine2"), ("neck", "head"), ("pelvis", "spine1"),
+    ):  # fmt: skip
+        along = place[end] - place[bone]
+        y = matrices[JOINT_NAMES.index(bone), :3, 1]
+        assert y @ along / np.linalg.norm(along) == pytest.approx(1, abs=1e-5), bone
+    np.testing.assert_allclose(np.linalg.det(matrices[:, :3, :3]), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_glbs_camera_sees_the_person_where_the_video_does(
+    pose: Pose, body: BodyModel, tmp_path: Path, moving: bool
+) -> None:
+    camera = np.tile(np.eye(4), (FRAMES, 1, 1))
+    camera[:, :3, :3] = CAMERA_TO_Y_UP
+    if moving:  # a camera that walks sideways
+        camera[:, 0, 3] = np.linspace(0, 1, FRAMES)
+    root = body.rest_joints(torch.as_tensor(pose.betas).float())[0].double().numpy()
+    orient = Rotation.from_matrix(CAMERA_TO_Y_UP) * Rotation.from_rotvec(pose.global_orient)
+    motion = WorldMotion(
+        poses=np.concatenate([orient.as_rotvec(), pose.body_pose], axis=1).reshape(-1, 24, 3),
+        transl=(root + pose.transl) @ CAMERA_TO_Y_UP.T + camera[:, :3, 3] - root,
+        world_from_camera=camera if moving else camera[0],
+        fps=FPS,
+    )
+    write_glb(tmp_path / "a.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
+    glb = Glb(tmp_path / "a.glb")
+    (index,) = [number for number, node in enumerate(glb.json["nodes"]) if "camera" in node]
+    lens = glb.json["cameras"][0]["perspective"]
+    told = glb.json["animations"][0]
+    assert (index in {channel["target"]["node"] for channel in told["channels"]}) == moving
+    assert told["extras"] == glb.json["asset"]["extras"] == {"fps": FPS, "frames": FRAMES}
+    expected = posed(pose, body).joints.double().numpy()
+    for frame in (0, FRAMES - 1):
+        matrices = glb.world_matrices(frame)
+        view = np.linalg.inv(matrices[index])
+        seen = matrices[:24, :3, 3] @ view[:3, :3].T + view[:3, 3]
+        high = np.tan(lens["yfov"] / 2)
+        ndc = seen[:, :2] / -seen[:, 2:] / [high * lens["aspectRatio"], high]
+        pixels = (ndc * [1, -1] + 1) * pose.K[:2, 2]
+        projected = expected[frame] @ pose.K.T
+        np.testing.assert_allclose(pixels, projected[:, :2] / projected[:, 2:], atol=1e-3)
 
 
 def open_mesh(path: Path) -> trimesh.Trimesh:
@@ -306,7 +196,8 @@ def test_glb_opens_in_trimesh_with_the_avatars_colours(results: Path, body: Body
 
 
 def test_glb_without_an_avatar_is_grey(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
-    write_glb(tmp_path / "grey.glb", to_world(pose, body, CAMERA_TO_Y_UP), body, pose.betas, None)
+    motion = to_world(pose, body, CAMERA_TO_Y_UP)
+    write_glb(tmp_path / "grey.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
     rgb = open_mesh(tmp_path / "grey.glb").visual.vertex_attributes["color"][:, :3]
     assert np.ptp(rgb) == 0 and rgb[0, 0] == round(255 * ((0.6 + 0.055) / 1.055) ** 2.4)
 
@@ -325,26 +216,24 @@ def test_vertex_colours_prefer_near_and_opaque_gaussians() -> None:
     np.testing.assert_allclose(vertex_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
 
 
+def test_vertex_colours_are_what_is_seen_from_outside() -> None:
+    """A red disc on the surface, a blue one 1 cm below it, a green one at the back 20 cm away."""
+    flat = torch.tensor([[0.01, 0.01, 1e-4]]).repeat(3, 1)
+    quats, blank = torch.tensor([[1.0, 0, 0, 0]]).repeat(3, 1), torch.zeros(3, 1)
+    means = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -0.01], [0.0, 0.0, -0.2]])
+    sh = (3.4 * torch.eye(3)[[0, 2, 1]] - 1.7)[:, None]
+    stripes = Avatar(means, quats, flat, torch.tensor([0.9, 0.9, 0.9]), sh, blank, torch.zeros(10))
+    points, normals = np.array([[0.0, 0, 0], [0, 0, -0.01], [0, 0, -0.2]]), np.array([[0.0, 0, 1]] * 2 + [[0, 0, -1]])
+    front, below, back = surface_colors(points, normals, stripes)
+    # 0.9 of the red one, and of the tenth that passes it 0.9 of the blue one
+    np.testing.assert_allclose(front[0] / front[2], (0.9 * 0.98 + 0.09 * 0.02) / (0.9 * 0.02 + 0.09 * 0.98), rtol=0.01)
+    np.testing.assert_allclose(below, front, atol=1e-3)
+    assert back[1] > 0.97 and back[0] < 0.03
+    aside = surface_colors(np.array([[0.5, 0.0, 0.0]]), normals[:1], stripes)  # meets none
+    np.testing.assert_allclose(aside, vertex_colors(np.array([[0.5, 0.0, 0.0]]), stripes))
+
+
 # ------------------------------------------------------------------------------------------------------- PLY
-
-
-def read_ply(path: Path) -> dict[str, torch.Tensor]:
-    """Gaussians as the original viewer reads them."""
-    vertex = PlyData.read(str(path))["vertex"]
-
-    def columns(*names: str) -> np.ndarray:
-        return np.stack([vertex[name] for name in names], axis=1).astype(np.float64)
-
-    rest = columns(*(f"f_rest_{i}" for i in range(45))).reshape(-1, 3, 15).transpose(0, 2, 1)
-    sh = np.concatenate([columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None], rest], axis=1)
-    arrays = {
-        "means": columns("x", "y", "z"),
-        "quats": columns("rot_0", "rot_1", "rot_2", "rot_3"),
-        "scales": np.exp(columns("scale_0", "scale_1", "scale_2")),
-        "opacities": 1 / (1 + np.exp(-columns("opacity")[:, 0])),
-        "sh": sh,
-    }
-    return {name: torch.from_numpy(values).float() for name, values in arrays.items()}
 
 
 def test_ply_has_the_standard_properties_in_order(results: Path) -> None:
@@ -356,16 +245,46 @@ def test_ply_has_the_standard_properties_in_order(results: Path) -> None:
     assert {prop.val_dtype for prop in ply["vertex"].properties} == {"f4"}
 
 
-def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, avatar_file: AvatarFile) -> None:
-    read = read_ply(results / "exports" / "avatar.ply")
+def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, pose: Pose, avatar_file: AvatarFile) -> None:
+    read = read_ply(results / "exports" / "avatar_canonical.ply")
     np.testing.assert_allclose(read["means"].numpy(), avatar_file.means * [1, -1, -1], atol=1e-6)
-    np.testing.assert_allclose(read["scales"].numpy(), avatar_file.scales, rtol=1e-5)
+    thick = np.sqrt(avatar_file.scales**2 + 0.3 / (90 / 3) ** 2)  # 90 px focal length, 3 m away
+    np.testing.assert_allclose(read["scales"].numpy(), thick, rtol=1e-5)
     np.testing.assert_allclose(read["opacities"].numpy(), avatar_file.opacities, atol=1e-5)
     np.testing.assert_allclose(read["sh"][:, :4].numpy(), avatar_file.sh, atol=1e-6)
     assert read["sh"][:, 4:].abs().max() == 0
     turned = Rotation.from_quat(np.roll(read["quats"].numpy(), -1, axis=1))
     expected = Rotation.from_euler("x", 180, degrees=True) * Rotation.from_quat(np.roll(avatar_file.quats, -1, axis=1))
     assert (turned * expected.inv()).magnitude().max() < 1e-5
+
+
+def test_the_avatar_stands_on_the_ground_of_a_viewer(results: Path, avatar_file: AvatarFile) -> None:
+    """y points down there: the feet are at 0, the head above, the arms beside the body; the face looks at -z."""
+    means = read_ply(results / "exports" / "avatar.ply")["means"].numpy()
+    assert -0.01 < means[:, 1].max() < 0.03 and -2.1 < means[:, 1].min() < -1.4
+    canonical = read_ply(results / "exports" / "avatar_canonical.ply")["means"].numpy()
+    assert np.ptp(means[:, 0]) < 1.1 < 1.3 < np.ptp(canonical[:, 0])
+    assert abs(means[:, 0].mean()) < 0.03
+    feet = means[means[:, 1] > -0.05]
+    assert feet[:, 2].min() < -0.1  # toes
+
+
+def test_widened_gaussians_are_what_the_fit_saw_enlarged(pose: Pose, avatar_file: AvatarFile, body: BodyModel) -> None:
+    """A viewer that enlarges eight times: the thickness in metres does what a widening in pixels, enlarged, does."""
+    avatar = Avatar.from_file(avatar_file, body)
+    thick = replace(avatar, scales=torch.from_numpy(widened(avatar_file.scales, pixels_per_metre(pose))).float())
+    assert pixels_per_metre(pose) == pytest.approx(30)
+    zoom, side = 8, 256
+    K = torch.tensor([[[90.0 * zoom, 0, side / 2], [0, 90.0 * zoom, side / 2], [0, 0, 1]]])
+    pictures = []
+    for each, eps2d in ((avatar, 0.3 * zoom**2), (thick, 1e-6)):
+        means = each.means * torch.tensor([1, -1, -1]) + torch.tensor([0, 0, 3.0])
+        look = (each.scales, each.opacities, each.sh[:, :1])
+        spheres = torch.tensor([1.0, 0, 0, 0]).expand(len(means), 4)
+        view = (torch.eye(4)[None], K, side, side)
+        pictures.append(rasterization(means, spheres, *look, *view, eps2d=eps2d, sh_degree=0)[0])
+    assert pictures[0].max() > 0.5
+    assert (pictures[0] - pictures[1]).abs().mean() < 2e-3
 
 
 def test_posed_ply_renders_to_the_same_picture(
@@ -391,7 +310,9 @@ def test_posed_ply_renders_to_the_same_picture(
         motion = (
             torch.as_tensor(a[frame], dtype=torch.float32) for a in (pose.global_orient, pose.body_pose, pose.transl)
         )
-        expected, expected_alpha = render_avatar(Avatar.from_file(avatar_file, body), body, *motion, K, 64, 96)
+        avatar = Avatar.from_file(avatar_file, body)
+        thick = replace(avatar, scales=torch.from_numpy(widened(avatar_file.scales, pixels_per_metre(pose))).float())
+        expected, expected_alpha = render_avatar(thick, body, *motion, K, 64, 96)
         assert expected_alpha.max() > 0.9
         torch.testing.assert_close(picture[0], expected, atol=2e-4, rtol=0)
         torch.testing.assert_close(alpha[0, ..., 0], expected_alpha, atol=2e-4, rtol=0)
@@ -436,5 +357,5 @@ def test_a_clip_of_one_frame_is_exported(pose: Pose, body: BodyModel, tmp_path: 
     write_bvh(tmp_path / "one.bvh", motion, body.rest_joints(torch.as_tensor(pose.betas).float()).double().numpy())
     found, _ = bvh_joints((tmp_path / "one.bvh").read_text())
     assert found["head"].shape == (1, 3)
-    write_glb(tmp_path / "one.glb", motion, body, pose.betas, None)
-    assert Glb(tmp_path / "one.glb").world_matrices(0).shape == (24, 4, 4)
+    write_glb(tmp_path / "one.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
+    assert Glb(tmp_path / "one.glb").world_matrices(0).shape == (26, 4, 4)
