@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.avatar import Avatar
-from pipeline.body import BodyModel
+from pipeline.body import BodyModel, vertex_normals
+from pipeline.exports.colors import vertex_colors
 from pipeline.exports.settings import ExportSettings
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
 from pipeline.formats.avatar import AvatarFile
@@ -40,3 +42,10 @@ class Fitted:
     def z_up(self) -> WorldMotion:
         """The motion in a world with z up, the feet on the ground."""
         return to_world(self.pose, self.body, CAMERA_TO_Z_UP)
+
+    @cached_property
+    def vertex_colors(self) -> np.ndarray:
+        """sRGB colours of the body's vertices in [0, 1], the avatar's. (V, 3)"""
+        rest = self.body.shaped(self.avatar.betas)
+        normals = vertex_normals(rest, self.body.faces).double().numpy()
+        return vertex_colors(rest.double().numpy(), normals, self.avatar)

@@ -18,12 +18,13 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.body import JOINT_NAMES, BodyModel, BodyOutput, load_body
+from pipeline.body import JOINT_NAMES, BodyModel, BodyOutput, load_body, skin
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import continuous_euler, write_bvh
-from pipeline.exports.colors import vertex_colors
+from pipeline.exports.colors import nearest_colors, vertex_colors
 from pipeline.exports.glb import write_glb
 from pipeline.exports.ply import write_ply
+from pipeline.exports.rig import Rig, largest_weights
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, to_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
@@ -68,7 +69,9 @@ def posed(pose: Pose, body: BodyModel) -> BodyOutput:
 
 
 def moved(points: torch.Tensor, transform: np.ndarray) -> np.ndarray:
-    return points.numpy() @ transform[:3, :3].T + transform[:3, 3]
+    """(T, N, 3) points of each frame by one transform (4, 4), or by each frame's (T, 4, 4)."""
+    each = np.broadcast_to(transform, (len(points), 4, 4))
+    return points.numpy() @ each[:, :3, :3].transpose(0, 2, 1) + each[:, None, :3, 3]
 
 
 @pytest.fixture(scope="module")
@@ -257,16 +260,18 @@ class Glb:
         values = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
         return values.reshape(-1, width).astype(float)
 
-    def world_matrices(self, key: int) -> np.ndarray:
-        """(joints, 4, 4) of the skin's joints at one key of the animation."""
+    def world_matrices(self, key: int | None) -> np.ndarray:
+        """(nodes, 4, 4) at one key of the animation; None: at rest."""
         nodes = self.json["nodes"]
         local = [
-            {"translation": np.array(node.get("translation", [0, 0, 0])), "rotation": [0, 0, 0, 1]} for node in nodes
+            {"translation": node.get("translation", [0, 0, 0]), "rotation": node.get("rotation", [0, 0, 0, 1])}
+            for node in nodes
         ]
-        animation = self.json["animations"][0]
-        for channel in animation["channels"]:
-            sampler = animation["samplers"][channel["sampler"]]
-            local[channel["target"]["node"]][channel["target"]["path"]] = self.accessor(sampler["output"])[key]
+        if key is not None:
+            animation = self.json["animations"][0]
+            for channel in animation["channels"]:
+                sampler = animation["samplers"][channel["sampler"]]
+                local[channel["target"]["node"]][channel["target"]["path"]] = self.accessor(sampler["output"])[key]
         world: dict[int, np.ndarray] = {}
 
         def visit(index: int, above: np.ndarray) -> None:
@@ -279,7 +284,16 @@ class Glb:
 
         for root in self.json["scenes"][0]["nodes"]:
             visit(root, np.eye(4))
-        return np.stack([world[joint] for joint in self.json["skins"][0]["joints"]])
+        return np.stack([world[index] for index in range(len(nodes))])
+
+    def skinned(self, key: int | None) -> np.ndarray:
+        """(V, 3) vertices of the mesh at one key of the animation; None: at rest."""
+        attributes, skin = self.json["meshes"][0]["primitives"][0]["attributes"], self.json["skins"][0]
+        weights, ids = self.accessor(attributes["WEIGHTS_0"]), self.accessor(attributes["JOINTS_0"]).astype(int)
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+        bind = self.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+        blended = np.einsum("vk,vkij->vij", weights, (self.world_matrices(key)[skin["joints"]] @ bind)[ids])
+        return np.einsum("vij,vj->vi", blended[:, :3, :3], self.accessor(attributes["POSITION"])) + blended[:, :3, 3]
 
 
 def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> None:
@@ -287,16 +301,14 @@ def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> Non
     world = to_world(pose, body, CAMERA_TO_Y_UP).world_from_camera
     output = posed(pose, body)
     joints, vertices = moved(output.joints, world), moved(output.vertices, world)
-    attributes = glb.json["meshes"][0]["primitives"][0]["attributes"]
-    rest = glb.accessor(attributes["POSITION"])
-    weights, ids = glb.accessor(attributes["WEIGHTS_0"]), glb.accessor(attributes["JOINTS_0"]).astype(int)
-    bind = glb.accessor(glb.json["skins"][0]["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
-    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    ids, weights = largest_weights(body.weights.double().numpy())
+    kept = torch.zeros_like(body.weights)
+    kept.scatter_add_(1, torch.from_numpy(ids), torch.from_numpy(weights).float())
+    four = moved(skin(body.shaped(torch.as_tensor(pose.betas).float()), kept, output.transforms), world)
     for frame in (0, 4, FRAMES - 1):
-        matrices = glb.world_matrices(frame)
-        np.testing.assert_allclose(matrices[:, :3, 3], joints[frame], atol=2e-5)
-        blended = np.einsum("vk,vkij->vij", weights, (matrices @ bind)[ids])
-        skinned = np.einsum("vij,vj->vi", blended[:, :3, :3], rest) + blended[:, :3, 3]
+        np.testing.assert_allclose(glb.world_matrices(frame)[:24, :3, 3], joints[frame], atol=2e-5)
+        skinned = glb.skinned(frame)
+        assert np.linalg.norm(skinned - four[frame], axis=1).max() < 1e-4
         distance = np.linalg.norm(skinned - vertices[frame], axis=1)
         assert distance.max() < 0.02 and distance.mean() < 1e-4  # only the fifth and later weights are lost
     animation = glb.json["animations"][0]
@@ -305,6 +317,53 @@ def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> Non
     for sampler in animation["samplers"][1:]:
         keys = glb.accessor(sampler["output"])
         assert ((keys[1:] * keys[:-1]).sum(1) >= 0).all()  # the short way between keys
+
+
+def test_glb_stands_at_rest_with_bones_along_the_limbs(results: Path) -> None:
+    glb = Glb(results / "exports" / "motion.glb")
+    skinned, matrices = glb.skinned(None), glb.world_matrices(None)
+    assert skinned[:, 1].min() == pytest.approx(0, abs=1e-6) and 1.4 < np.ptp(skinned[:, 1]) < 2.1
+    positions = glb.accessor(glb.json["meshes"][0]["primitives"][0]["attributes"]["POSITION"])
+    np.testing.assert_allclose(skinned, positions, atol=1e-5)
+    place = {name: matrices[index, :3, 3] for index, name in enumerate(JOINT_NAMES)}
+    for bone, end in (
+        ("left_hip", "left_knee"), ("right_knee", "right_ankle"), ("left_shoulder", "left_elbow"),
+        ("right_elbow", "right_wrist"), ("spine1", "spine2"), ("neck", "head"), ("pelvis", "spine1"),
+    ):  # fmt: skip
+        along = place[end] - place[bone]
+        y = matrices[JOINT_NAMES.index(bone), :3, 1]
+        assert y @ along / np.linalg.norm(along) == pytest.approx(1, abs=1e-5), bone
+    np.testing.assert_allclose(np.linalg.det(matrices[:, :3, :3]), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_glbs_camera_sees_the_person_where_the_video_does(
+    pose: Pose, body: BodyModel, tmp_path: Path, moving: bool
+) -> None:
+    motion = to_world(pose, body, CAMERA_TO_Y_UP)
+    if moving:  # a camera that walks: what it sees is what it saw, moved along
+        steps = np.tile(np.eye(4), (FRAMES, 1, 1))
+        steps[:, 0, 3] = np.linspace(0, 1, FRAMES)
+        motion = replace(
+            motion, transl=motion.transl + steps[:, :3, 3], world_from_camera=steps @ motion.world_from_camera
+        )
+    write_glb(tmp_path / "a.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
+    glb = Glb(tmp_path / "a.glb")
+    (index,) = [number for number, node in enumerate(glb.json["nodes"]) if "camera" in node]
+    lens = glb.json["cameras"][0]["perspective"]
+    told = glb.json["animations"][0]
+    assert (index in {channel["target"]["node"] for channel in told["channels"]}) == moving
+    assert told["extras"] == glb.json["asset"]["extras"] == {"fps": FPS, "frames": FRAMES}
+    expected = posed(pose, body).joints.double().numpy()
+    for frame in (0, FRAMES - 1):
+        matrices = glb.world_matrices(frame)
+        view = np.linalg.inv(matrices[index])
+        seen = matrices[:24, :3, 3] @ view[:3, :3].T + view[:3, 3]
+        high = np.tan(lens["yfov"] / 2)
+        ndc = seen[:, :2] / -seen[:, 2:] / [high * lens["aspectRatio"], high]
+        pixels = (ndc * [1, -1] + 1) * pose.K[:2, 2]
+        projected = expected[frame] @ pose.K.T
+        np.testing.assert_allclose(pixels, projected[:, :2] / projected[:, 2:], atol=1e-3)
 
 
 def open_mesh(path: Path) -> trimesh.Trimesh:
@@ -323,7 +382,8 @@ def test_glb_opens_in_trimesh_with_the_avatars_colours(results: Path, body: Body
 
 
 def test_glb_without_an_avatar_is_grey(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
-    write_glb(tmp_path / "grey.glb", to_world(pose, body, CAMERA_TO_Y_UP), body, pose.betas, None)
+    motion = to_world(pose, body, CAMERA_TO_Y_UP)
+    write_glb(tmp_path / "grey.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
     rgb = open_mesh(tmp_path / "grey.glb").visual.vertex_attributes["color"][:, :3]
     assert np.ptp(rgb) == 0 and rgb[0, 0] == round(255 * ((0.6 + 0.055) / 1.055) ** 2.4)
 
@@ -336,10 +396,27 @@ def test_vertex_colours_prefer_near_and_opaque_gaussians() -> None:
         return Avatar(means, blank, blank, torch.tensor(opacities), sh, blank, torch.zeros(10))
 
     points = np.array([[0.0, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 5.0, 0.0]])
-    even = vertex_colors(points, avatar([0.9, 0.9]))
+    even = nearest_colors(points, avatar([0.9, 0.9]))
     assert even[0, 0] > even[0, 2] and even[1, 2] > even[1, 0]
     assert np.isfinite(even).all() and even[2].sum() > 0.5
-    np.testing.assert_allclose(vertex_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
+    np.testing.assert_allclose(nearest_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
+
+
+def test_vertex_colours_are_what_is_seen_from_outside() -> None:
+    """A red disc on the surface, a blue one 1 cm below it, a green one at the back 20 cm away."""
+    flat = torch.tensor([[0.01, 0.01, 1e-4]]).repeat(3, 1)
+    quats, blank = torch.tensor([[1.0, 0, 0, 0]]).repeat(3, 1), torch.zeros(3, 1)
+    means = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -0.01], [0.0, 0.0, -0.2]])
+    sh = (3.4 * torch.eye(3)[[0, 2, 1]] - 1.7)[:, None]
+    stripes = Avatar(means, quats, flat, torch.tensor([0.9, 0.9, 0.9]), sh, blank, torch.zeros(10))
+    points, normals = np.array([[0.0, 0, 0], [0, 0, -0.01], [0, 0, -0.2]]), np.array([[0.0, 0, 1]] * 2 + [[0, 0, -1]])
+    front, below, back = vertex_colors(points, normals, stripes)
+    # 0.9 of the red one, and of the tenth that passes it 0.9 of the blue one
+    np.testing.assert_allclose(front[0] / front[2], (0.9 * 0.98 + 0.09 * 0.02) / (0.9 * 0.02 + 0.09 * 0.98), rtol=0.01)
+    np.testing.assert_allclose(below, front, atol=1e-3)
+    assert back[1] > 0.97 and back[0] < 0.03
+    aside = vertex_colors(np.array([[0.5, 0.0, 0.0]]), normals[:1], stripes)  # meets none
+    np.testing.assert_allclose(aside, nearest_colors(np.array([[0.5, 0.0, 0.0]]), stripes))
 
 
 # ------------------------------------------------------------------------------------------------------- PLY
@@ -453,5 +530,5 @@ def test_a_clip_of_one_frame_is_exported(pose: Pose, body: BodyModel, tmp_path: 
     write_bvh(tmp_path / "one.bvh", motion, body.rest_joints(torch.as_tensor(pose.betas).float()).double().numpy())
     found, _ = bvh_joints((tmp_path / "one.bvh").read_text())
     assert found["head"].shape == (1, 3)
-    write_glb(tmp_path / "one.glb", motion, body, pose.betas, None)
-    assert Glb(tmp_path / "one.glb").world_matrices(0).shape == (24, 4, 4)
+    write_glb(tmp_path / "one.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
+    assert Glb(tmp_path / "one.glb").world_matrices(0).shape == (26, 4, 4)
