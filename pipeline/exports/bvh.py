@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, PARENTS
 from pipeline.exports.fitted import Fitted
+from pipeline.exports.names import BONE_NAMES
 from pipeline.exports.world import WorldMotion
 from pipeline.formats.atomic import atomic_path
 
@@ -25,10 +28,23 @@ _ENDS = {
 
 def export(fitted: Fitted, folder: Path) -> None:
     """Write motion.bvh."""
-    write_bvh(folder / "motion.bvh", fitted.y_up, fitted.body.rest_joints(fitted.betas).double().numpy())
+    rest, settings = fitted.body.rest_joints(fitted.betas).double().numpy(), fitted.settings
+    motion = fitted.y_up
+    if settings.bvh_rest_frame:
+        motion = from_rest(motion, float(fitted.body.shaped(fitted.betas)[:, 1].min()))
+    write_bvh(folder / "motion.bvh", motion, rest, BONE_NAMES[settings.bone_names])
 
 
-def write_bvh(path: str | Path, motion: WorldMotion, rest_joints: np.ndarray) -> None:
+def from_rest(motion: WorldMotion, soles: float) -> WorldMotion:
+    """One frame before the motion: the rest pose, soles (metres, in the model's own frame) on the ground."""
+    place = motion.transl[:1] * [1, 0, 1] - [0, soles, 0]
+    poses = np.concatenate([np.zeros_like(motion.poses[:1]), motion.poses])
+    return replace(motion, poses=poses, transl=np.concatenate([place, motion.transl]))
+
+
+def write_bvh(
+    path: str | Path, motion: WorldMotion, rest_joints: np.ndarray, names: Sequence[str] = JOINT_NAMES
+) -> None:
     """Write `motion` (y up), whole or not at all.
 
     Each joint has the channels Zrotation Xrotation Yrotation (R = Rz Rx Ry, degrees), the root Xposition Yposition
@@ -37,6 +53,7 @@ def write_bvh(path: str | Path, motion: WorldMotion, rest_joints: np.ndarray) ->
     Args:
         motion: in a world with y up.
         rest_joints: joints of the person in the rest pose, metres. (24, 3)
+        names: of the joints, in SMPL's order.
     """
     frames = len(motion.poses)
     positions = (rest_joints[0] + motion.transl) * _CENTIMETRES
@@ -44,8 +61,8 @@ def write_bvh(path: str | Path, motion: WorldMotion, rest_joints: np.ndarray) ->
     angles = continuous_euler(motion.poses)[:, order].reshape(frames, -1)
     rows = np.concatenate([positions, angles], axis=1)
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
-        file.write("HIERARCHY\n" + "\n".join(_hierarchy(0, rest_joints, "")) + "\n")
-        file.write(f"MOTION\nFrames: {frames}\nFrame Time: {1 / motion.fps:.8f}\n")
+        file.write("HIERARCHY\n" + "\n".join(_hierarchy(0, rest_joints, names, "")) + "\n")
+        file.write(f"MOTION\nFrames: {frames}\nFrame Time: {1 / motion.fps:.12f}\n")
         np.savetxt(file, rows, fmt="%.5f")
 
 
@@ -95,7 +112,7 @@ def _depth_first() -> list[int]:
     return order
 
 
-def _hierarchy(joint: int, rest_joints: np.ndarray, indent: str) -> list[str]:
+def _hierarchy(joint: int, rest_joints: np.ndarray, names: Sequence[str], indent: str) -> list[str]:
     name, parent = JOINT_NAMES[joint], PARENTS[joint]
     inner = indent + "  "
     rotations = "Zrotation Xrotation Yrotation"
@@ -104,13 +121,13 @@ def _hierarchy(joint: int, rest_joints: np.ndarray, indent: str) -> list[str]:
     else:
         head, offset, channels = "JOINT", rest_joints[joint] - rest_joints[parent], f"3 {rotations}"
     lines = [
-        f"{indent}{head} {name}",
+        f"{indent}{head} {names[joint]}",
         f"{indent}{{",
         f"{inner}OFFSET {_centimetres(offset)}",
         f"{inner}CHANNELS {channels}",
     ]
     for child in _children(joint):
-        lines += _hierarchy(child, rest_joints, inner)
+        lines += _hierarchy(child, rest_joints, names, inner)
     if name in _ENDS:
         lines += [
             f"{inner}End Site",

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, vertex_normals
 from pipeline.exports.colors import vertex_colors
+from pipeline.exports.rates import at_rate
 from pipeline.exports.settings import ExportSettings
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
 from pipeline.formats.avatar import AvatarFile
@@ -33,15 +34,20 @@ class Fitted:
         """Shape of the person, float32. (10,)"""
         return torch.as_tensor(self.pose.betas, dtype=torch.float32)
 
-    @cached_property
-    def y_up(self) -> WorldMotion:
-        """The motion in a world with y up, the feet on the ground."""
-        return to_world(self.pose, self.body, CAMERA_TO_Y_UP)
+    @property
+    def fps(self) -> float:
+        """Frames a second of the motion files."""
+        return self.settings.fps or self.pose.fps
 
     @cached_property
-    def z_up(self) -> WorldMotion:
-        """The motion in a world with z up, the feet on the ground."""
-        return to_world(self.pose, self.body, CAMERA_TO_Z_UP)
+    def y_up(self) -> WorldMotion:
+        """The motion in a world with y up, the feet on the ground, at `fps`."""
+        return at_rate(to_world(self.pose, self.body, CAMERA_TO_Y_UP), self.fps)
+
+    @cached_property
+    def z_up_whole(self) -> WorldMotion:
+        """The motion in a world with z up, the feet on the ground, at the whole frame rate nearest to `fps`."""
+        return at_rate(to_world(self.pose, self.body, CAMERA_TO_Z_UP), max(1.0, float(round(self.fps))))
 
     @cached_property
     def vertex_colors(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.gltf import GltfFile
+from pipeline.exports.names import BONE_NAMES
 from pipeline.exports.rig import Rig, add_person
 from pipeline.exports.world import WorldMotion
 
@@ -23,11 +25,18 @@ _STILL = 1e-9  # a camera that moves less has no keys
 def export(fitted: Fitted, folder: Path) -> None:
     """Write motion.glb, the body in the avatar's colours."""
     pose, rig = fitted.pose, Rig.of(fitted.body, fitted.pose.betas)
-    write_glb(folder / "motion.glb", fitted.y_up, fitted.body, rig, fitted.vertex_colors, pose.K)
+    names = BONE_NAMES[fitted.settings.bone_names]
+    write_glb(folder / "motion.glb", fitted.y_up, fitted.body, rig, fitted.vertex_colors, pose.K, names)
 
 
 def write_glb(
-    path: str | Path, motion: WorldMotion, body: BodyModel, rig: Rig, colors: np.ndarray | None, K: np.ndarray
+    path: str | Path,
+    motion: WorldMotion,
+    body: BodyModel,
+    rig: Rig,
+    colors: np.ndarray | None,
+    K: np.ndarray,
+    names: Sequence[str] = JOINT_NAMES,
 ) -> None:
     """Write `motion` (y up), whole or not at all.
 
@@ -40,9 +49,10 @@ def write_glb(
         rig: of the person's shape.
         colors: sRGB colours of the body's vertices in [0, 1] (V, 3), or None for grey.
         K: of the video's camera, px. (3, 3)
+        names: of the joints, in SMPL's order.
     """
     file = GltfFile()
-    add_person(file, rig, body, np.full(rig.vertices.shape, _GREY) if colors is None else colors)
+    add_person(file, rig, body, np.full(rig.vertices.shape, _GREY) if colors is None else colors, names)
     told = {"fps": motion.fps, "frames": len(motion.poses)}
     file.model.asset.extras = told
     times = file.add(np.arange(len(motion.poses)) / motion.fps, bounds=True)

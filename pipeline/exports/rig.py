@@ -6,6 +6,7 @@ up, so glTF's joints get frames of their own here; what moves is the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +57,8 @@ class Rig:
         above = Rotation.from_quat(np.tile(quats, (len(poses), 1)))
         return (above * turned * own).as_quat().reshape(len(poses), -1, 4)
 
-    def nodes(self) -> list[gltf.Node]:
-        """A node a joint, at rest."""
+    def nodes(self, names: Sequence[str]) -> list[gltf.Node]:
+        """A node a joint, at rest; names in SMPL's order."""
         rest = self.local(np.zeros((1, len(JOINT_NAMES), 3)))[0]
         offsets = [
             joint if parent < 0 else self.frames[parent].inv().apply(joint - self.joints[parent])
@@ -70,7 +71,7 @@ class Rig:
                 rotation=rest[index].tolist(),
                 children=[child for child, parent in enumerate(PARENTS) if parent == index],
             )
-            for index, name in enumerate(JOINT_NAMES)
+            for index, name in enumerate(names)
         ]
 
     def inverse_bind(self) -> np.ndarray:
@@ -81,7 +82,9 @@ class Rig:
         return matrices.transpose(0, 2, 1).reshape(-1, 16)
 
 
-def add_person(file: GltfFile, rig: Rig, body: BodyModel, colors: np.ndarray) -> None:
+def add_person(
+    file: GltfFile, rig: Rig, body: BodyModel, colors: np.ndarray, names: Sequence[str] = JOINT_NAMES
+) -> None:
     """Put the skinned mesh at rest, its joints and a scene of both into an empty file.
 
     The four largest skinning weights of a vertex are kept, and pose blend shapes (SMPL's) are left out: glTF has
@@ -89,6 +92,7 @@ def add_person(file: GltfFile, rig: Rig, body: BodyModel, colors: np.ndarray) ->
 
     Args:
         colors: sRGB colours of the vertices in [0, 1]. (V, 3)
+        names: of the joints, in SMPL's order.
     """
     joint_ids, weights = largest_weights(body.weights.double().numpy())
     attributes = gltf.Attributes(
@@ -104,7 +108,7 @@ def add_person(file: GltfFile, rig: Rig, body: BodyModel, colors: np.ndarray) ->
     model.materials = [gltf.Material(name="person", pbrMetallicRoughness=surface)]
     primitive = gltf.Primitive(attributes=attributes, indices=indices, material=0)
     model.meshes = [gltf.Mesh(name="person", primitives=[primitive])]
-    model.nodes = [*rig.nodes(), gltf.Node(name="person", mesh=0, skin=0)]
+    model.nodes = [*rig.nodes(names), gltf.Node(name="person", mesh=0, skin=0)]
     model.scenes = [gltf.Scene(nodes=[0, PERSON])]
     joints = list(range(len(JOINT_NAMES)))
     model.skins = [gltf.Skin(joints=joints, skeleton=0, inverseBindMatrices=file.add(rig.inverse_bind()))]

@@ -1,8 +1,6 @@
 """Exports, each read back by another reader or by maths written here, against the body's own joints and vertices."""
 
 import json
-import re
-import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from export_readers import FPS, FRAMES, Glb, bvh_joints, in_world, moved, posed, read_ply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,95 +17,20 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.avatar import Avatar, render_avatar
-from pipeline.body import JOINT_NAMES, BodyModel, BodyOutput, load_body, skin
+from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import continuous_euler, write_bvh
 from pipeline.exports.colors import nearest_colors, vertex_colors
 from pipeline.exports.glb import write_glb
 from pipeline.exports.ply import write_ply
 from pipeline.exports.rig import Rig, largest_weights
-from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, to_world
+from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
 from pipeline.motion.files import load_motion_file
 from pipeline.splatting import rasterization
 
-FRAMES, FPS = 9, 25.0
 PELVIS_TO_FLOOR = 0.98  # metres, of the mean body
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    return load_body("free")
-
-
-@pytest.fixture(scope="module")
-def pose() -> Pose:
-    """Someone who walks past the camera, turning, with bent hips and arms; the camera is 1 m above the floor."""
-    rng = np.random.default_rng(0)
-    turn = Rotation.from_rotvec(np.deg2rad(np.linspace(-40, 200, FRAMES))[:, None] * [0.0, 1.0, 0.0])
-    upright = Rotation.from_euler("x", 180, degrees=True)
-    body_pose = 0.2 * np.cumsum(rng.normal(size=(FRAMES, 69)), axis=0) / np.sqrt(FRAMES)
-    body_pose[:, 0] -= np.linspace(0, 2.0, FRAMES)  # the left thigh, beyond 90 degrees
-    return Pose(
-        global_orient=(upright * turn).as_rotvec(),
-        body_pose=body_pose,
-        betas=0.7 * rng.normal(size=10),
-        transl=np.stack([np.linspace(-0.5, 0.5, FRAMES), np.full(FRAMES, 0.4), np.full(FRAMES, 3.0)], axis=1),
-        valid=np.ones(FRAMES, bool),
-        bbox=np.tile([0.0, 0.0, 64.0, 96.0], (FRAMES, 1)),
-        K=np.array([[90.0, 0, 32], [0, 90, 48], [0, 0, 1]]),
-        fps=FPS,
-        body_model="free",
-        source="test",
-    )
-
-
-def posed(pose: Pose, body: BodyModel) -> BodyOutput:
-    motion = [torch.as_tensor(a, dtype=torch.float32) for a in (pose.global_orient, pose.body_pose)]
-    betas, transl = (torch.as_tensor(a, dtype=torch.float32) for a in (pose.betas, pose.transl))
-    return body(*motion, betas, transl)
-
-
-def moved(points: torch.Tensor, transform: np.ndarray) -> np.ndarray:
-    """(T, N, 3) points of each frame by one transform (4, 4), or by each frame's (T, 4, 4)."""
-    each = np.broadcast_to(transform, (len(points), 4, 4))
-    return points.numpy() @ each[:, :3, :3].transpose(0, 2, 1) + each[:, None, :3, 3]
-
-
-@pytest.fixture(scope="module")
-def avatar_file(body: BodyModel, pose: Pose) -> AvatarFile:
-    """Gaussians on vertices of the body: red on its left half, blue on its right, with some view dependence."""
-    rng = np.random.default_rng(1)
-    count = 1500
-    chosen = torch.from_numpy(rng.choice(len(body.v_template), count, replace=False))
-    betas = torch.as_tensor(pose.betas, dtype=torch.float32)
-    means = body.shaped(betas)[chosen]
-    sh = torch.zeros(count, 4, 3)
-    left = means[:, 0] > 0
-    sh[:, 0] = torch.where(left[:, None], torch.tensor([1.7, -1.7, -1.7]), torch.tensor([-1.7, -1.7, 1.7]))
-    sh[:, 1:] = 0.1 * torch.from_numpy(rng.normal(size=(count, 3, 3))).float()
-    avatar = Avatar(
-        means=means,
-        quats=torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(count, 4))).float(), dim=-1),
-        scales=torch.from_numpy(rng.uniform(0.005, 0.03, (count, 3))).float(),
-        opacities=torch.from_numpy(rng.uniform(0.3, 0.99, count)).float(),
-        sh=sh,
-        weights=body.weights[chosen],
-        betas=betas,
-    )
-    return avatar.to_file(body, "camel", np.ones(FRAMES, bool))
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, pose: Pose, avatar_file: AvatarFile) -> Path:
-    """results/<video>/ after `python -m pipeline export`."""
-    folder = tmp_path_factory.mktemp("results") / "clip ä"
-    (folder / "fit").mkdir(parents=True)
-    pose.save(folder / "fit" / "pose_refined.npz")
-    avatar_file.save(folder / "fit" / "avatar.npz")
-    assert main(["export", str(folder), "--settings", "{posed_frames: 2, viewer: false}"]) == 0
-    return folder
 
 
 # ----------------------------------------------------------------------------------------------------- world
@@ -144,7 +68,7 @@ def test_amass_gives_the_joints_back(results: Path, pose: Pose, body: BodyModel)
         betas=amass["body_betas"],
         transl=amass["trans"],
     )
-    expected = moved(posed(pose, body).joints, amass["world_from_camera"])
+    expected = in_world(to_world(pose, body, CAMERA_TO_Z_UP), pose.betas, body).joints.numpy()
     np.testing.assert_allclose(posed(read, body).joints.numpy(), expected, atol=2e-5)
     assert expected[0, 0, 2] == pytest.approx(PELVIS_TO_FLOOR, abs=0.25)  # z is up
 
@@ -170,50 +94,9 @@ def test_the_studio_reads_the_amass_file(results: Path, pose: Pose, body: BodyMo
 # ------------------------------------------------------------------------------------------------------- BVH
 
 
-def bvh_joints(text: str) -> tuple[dict[str, np.ndarray], float]:
-    """Positions (T, 3) of each joint in centimetres by forward kinematics, and the frame time, of any BVH text."""
-    tokens = iter(re.findall(r"\S+", text.split("MOTION")[0]))
-    joints: list[dict] = []
-    stack: list[dict] = []
-    for token in tokens:
-        if token in ("ROOT", "JOINT"):
-            joint = {"name": next(tokens), "parent": stack[-1] if stack else None}
-            joints.append(joint)
-        elif token == "End":
-            joint = {"name": next(tokens)}
-        elif token == "{":
-            stack.append(joint)
-        elif token == "}":
-            stack.pop()
-        elif token == "OFFSET":
-            stack[-1]["offset"] = np.array([float(next(tokens)) for _ in range(3)])
-        elif token == "CHANNELS":
-            stack[-1]["channels"] = [next(tokens) for _ in range(int(next(tokens)))]
-    head, *lines = text.split("Frame Time:")[1].strip().splitlines()
-    rows = np.array([[float(word) for word in line.split()] for line in lines])
-    assert len(rows) == int(re.search(r"Frames:\s*(\d+)", text)[1])
-    column, found = 0, {}
-    for joint in joints:
-        rotation, position = np.tile(np.eye(3), (len(rows), 1, 1)), np.tile(joint["offset"], (len(rows), 1))
-        for channel in joint["channels"]:
-            axis, kind = channel[0].lower(), channel[1:]
-            if kind == "position":
-                position[:, "xyz".index(axis)] += rows[:, column]
-            else:
-                rotation = rotation @ Rotation.from_euler(axis, rows[:, column, None], degrees=True).as_matrix()
-            column += 1
-        if (parent := joint["parent"]) is not None:
-            position = parent["position"] + (parent["rotation"] @ position[..., None])[..., 0]
-            rotation = parent["rotation"] @ rotation
-        joint |= {"position": position, "rotation": rotation}
-        found[joint["name"]] = position
-    assert column == rows.shape[1]
-    return found, float(head)
-
-
 def test_bvh_kinematics_give_the_joints_back(results: Path, pose: Pose, body: BodyModel) -> None:
     found, frame_time = bvh_joints((results / "exports" / "motion.bvh").read_text())
-    expected = moved(posed(pose, body).joints, to_world(pose, body, CAMERA_TO_Y_UP).world_from_camera)
+    expected = in_world(to_world(pose, body, CAMERA_TO_Y_UP), pose.betas, body).joints.numpy()
     assert set(found) == set(JOINT_NAMES)
     for index, name in enumerate(JOINT_NAMES):
         np.testing.assert_allclose(found[name], 100 * expected[:, index], atol=5e-3)
@@ -240,71 +123,14 @@ def test_euler_angles_do_not_jump_when_a_hip_passes_90_degrees() -> None:
 # ------------------------------------------------------------------------------------------------------- GLB
 
 
-class Glb:
-    """The parts of a GLB that this test needs, read by the specification."""
-
-    def __init__(self, path: Path) -> None:
-        data = path.read_bytes()
-        magic, version, length = struct.unpack_from("<4sII", data)
-        assert (magic, version, length) == (b"glTF", 2, len(data))
-        size, kind = struct.unpack_from("<I4s", data, 12)
-        assert kind == b"JSON"
-        self.json = json.loads(data[20 : 20 + size])
-        self.binary = data[20 + size + 8 :]
-
-    def accessor(self, index: int) -> np.ndarray:
-        accessor = self.json["accessors"][index]
-        view = self.json["bufferViews"][accessor["bufferView"]]
-        kind = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}[accessor["componentType"]]
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
-        values = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
-        return values.reshape(-1, width).astype(float)
-
-    def world_matrices(self, key: int | None) -> np.ndarray:
-        """(nodes, 4, 4) at one key of the animation; None: at rest."""
-        nodes = self.json["nodes"]
-        local = [
-            {"translation": node.get("translation", [0, 0, 0]), "rotation": node.get("rotation", [0, 0, 0, 1])}
-            for node in nodes
-        ]
-        if key is not None:
-            animation = self.json["animations"][0]
-            for channel in animation["channels"]:
-                sampler = animation["samplers"][channel["sampler"]]
-                local[channel["target"]["node"]][channel["target"]["path"]] = self.accessor(sampler["output"])[key]
-        world: dict[int, np.ndarray] = {}
-
-        def visit(index: int, above: np.ndarray) -> None:
-            matrix = np.eye(4)
-            matrix[:3, :3] = Rotation.from_quat(local[index]["rotation"]).as_matrix()
-            matrix[:3, 3] = local[index]["translation"]
-            world[index] = above @ matrix
-            for child in nodes[index].get("children", []):
-                visit(child, world[index])
-
-        for root in self.json["scenes"][0]["nodes"]:
-            visit(root, np.eye(4))
-        return np.stack([world[index] for index in range(len(nodes))])
-
-    def skinned(self, key: int | None) -> np.ndarray:
-        """(V, 3) vertices of the mesh at one key of the animation; None: at rest."""
-        attributes, skin = self.json["meshes"][0]["primitives"][0]["attributes"], self.json["skins"][0]
-        weights, ids = self.accessor(attributes["WEIGHTS_0"]), self.accessor(attributes["JOINTS_0"]).astype(int)
-        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
-        bind = self.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
-        blended = np.einsum("vk,vkij->vij", weights, (self.world_matrices(key)[skin["joints"]] @ bind)[ids])
-        return np.einsum("vij,vj->vi", blended[:, :3, :3], self.accessor(attributes["POSITION"])) + blended[:, :3, 3]
-
-
 def test_glb_plays_the_motion(results: Path, pose: Pose, body: BodyModel) -> None:
     glb = Glb(results / "exports" / "motion.glb")
-    world = to_world(pose, body, CAMERA_TO_Y_UP).world_from_camera
-    output = posed(pose, body)
-    joints, vertices = moved(output.joints, world), moved(output.vertices, world)
+    output = in_world(to_world(pose, body, CAMERA_TO_Y_UP), pose.betas, body)
+    joints, vertices = output.joints.numpy(), output.vertices.numpy()
     ids, weights = largest_weights(body.weights.double().numpy())
     kept = torch.zeros_like(body.weights)
     kept.scatter_add_(1, torch.from_numpy(ids), torch.from_numpy(weights).float())
-    four = moved(skin(body.shaped(torch.as_tensor(pose.betas).float()), kept, output.transforms), world)
+    four = skin(body.shaped(torch.as_tensor(pose.betas).float()), kept, output.transforms).numpy()
     for frame in (0, 4, FRAMES - 1):
         np.testing.assert_allclose(glb.world_matrices(frame)[:24, :3, 3], joints[frame], atol=2e-5)
         skinned = glb.skinned(frame)
@@ -340,13 +166,18 @@ def test_glb_stands_at_rest_with_bones_along_the_limbs(results: Path) -> None:
 def test_the_glbs_camera_sees_the_person_where_the_video_does(
     pose: Pose, body: BodyModel, tmp_path: Path, moving: bool
 ) -> None:
-    motion = to_world(pose, body, CAMERA_TO_Y_UP)
-    if moving:  # a camera that walks: what it sees is what it saw, moved along
-        steps = np.tile(np.eye(4), (FRAMES, 1, 1))
-        steps[:, 0, 3] = np.linspace(0, 1, FRAMES)
-        motion = replace(
-            motion, transl=motion.transl + steps[:, :3, 3], world_from_camera=steps @ motion.world_from_camera
-        )
+    camera = np.tile(np.eye(4), (FRAMES, 1, 1))
+    camera[:, :3, :3] = CAMERA_TO_Y_UP
+    if moving:  # a camera that walks sideways
+        camera[:, 0, 3] = np.linspace(0, 1, FRAMES)
+    root = body.rest_joints(torch.as_tensor(pose.betas).float())[0].double().numpy()
+    orient = Rotation.from_matrix(CAMERA_TO_Y_UP) * Rotation.from_rotvec(pose.global_orient)
+    motion = WorldMotion(
+        poses=np.concatenate([orient.as_rotvec(), pose.body_pose], axis=1).reshape(-1, 24, 3),
+        transl=(root + pose.transl) @ CAMERA_TO_Y_UP.T + camera[:, :3, 3] - root,
+        world_from_camera=camera if moving else camera[0],
+        fps=FPS,
+    )
     write_glb(tmp_path / "a.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)
     glb = Glb(tmp_path / "a.glb")
     (index,) = [number for number, node in enumerate(glb.json["nodes"]) if "camera" in node]
@@ -420,25 +251,6 @@ def test_vertex_colours_are_what_is_seen_from_outside() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- PLY
-
-
-def read_ply(path: Path) -> dict[str, torch.Tensor]:
-    """Gaussians as the original viewer reads them."""
-    vertex = PlyData.read(str(path))["vertex"]
-
-    def columns(*names: str) -> np.ndarray:
-        return np.stack([vertex[name] for name in names], axis=1).astype(np.float64)
-
-    rest = columns(*(f"f_rest_{i}" for i in range(45))).reshape(-1, 3, 15).transpose(0, 2, 1)
-    sh = np.concatenate([columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None], rest], axis=1)
-    arrays = {
-        "means": columns("x", "y", "z"),
-        "quats": columns("rot_0", "rot_1", "rot_2", "rot_3"),
-        "scales": np.exp(columns("scale_0", "scale_1", "scale_2")),
-        "opacities": 1 / (1 + np.exp(-columns("opacity")[:, 0])),
-        "sh": sh,
-    }
-    return {name: torch.from_numpy(values).float() for name, values in arrays.items()}
 
 
 def test_ply_has_the_standard_properties_in_order(results: Path) -> None:

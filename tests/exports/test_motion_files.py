@@ -1,0 +1,104 @@
+"""Motion files as the programs that read them do: add-ons for Blender, retargeters, biomechanics."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from export_readers import FRAMES, bvh_joints, in_world
+from scipy.spatial.transform import Rotation
+
+from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.exports.amass import write_smplx
+from pipeline.exports.bvh import from_rest, write_bvh
+from pipeline.exports.names import BONE_NAMES
+from pipeline.exports.rates import at_rate
+from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
+from pipeline.formats.pose import Pose
+
+
+def add_on(path: Path, joints: int, target: int = 30) -> list[np.ndarray]:
+    """What SMPL-X's and Meshcapade's add-ons do with an AMASS file, told in our words: the rotations of each key.
+
+    A rate that is not whole is cut; one below the target is refused; rows are the skeleton's joints.
+    """
+    with np.load(path) as data:
+        rate = int(data["mocap_frame_rate"]) if "mocap_frame_rate" in data else int(data["mocap_framerate"])
+        assert str(data["gender"]) in ("female", "male", "neutral")
+        assert data["trans"].shape == (len(data["poses"]), 3) and data["betas"].ndim == 1
+        if rate < target:
+            raise ValueError(f"{rate} below {target}")
+        keys = []
+        for row in data["poses"][:: rate // target]:
+            rotations = row.reshape(-1, 3)
+            keys.append(np.stack([rotations[joint] for joint in range(joints)]))
+        return keys
+
+
+def test_the_add_ons_read_both_layouts(results: Path, pose: Pose, body: BodyModel) -> None:
+    expected = to_world(pose, body, CAMERA_TO_Z_UP).poses
+    for name, joints in (("motion_smplx.npz", 55), ("motion_amass.npz", 52)):
+        keys = add_on(results / "exports" / name, joints, target=25)
+        assert len(keys) == FRAMES
+        np.testing.assert_allclose([key[:22] for key in keys], expected[:, :22], atol=1e-6)
+        assert not np.any([key[22:] for key in keys])  # face and fingers
+    with pytest.raises(IndexError):
+        add_on(results / "exports" / "motion_amass.npz", 55, target=25)  # why there are two
+
+
+def test_smplx_parts_are_its_columns(results: Path) -> None:
+    with np.load(results / "exports" / "motion_smplx.npz", allow_pickle=False) as data:
+        smplx = dict(data)
+    parts = ("root_orient", "pose_body", "pose_jaw", "pose_eye", "pose_hand")
+    assert [smplx[part].shape[1] for part in parts] == [3, 63, 3, 6, 90]
+    np.testing.assert_array_equal(np.concatenate([smplx[part] for part in parts], 1), smplx["poses"])
+    # As retargeters (GMR) take it: numbers by .item(), betas as one row of 16.
+    assert smplx["mocap_frame_rate"].item() == 25.0 and smplx["betas"].reshape(1, -1).shape == (1, 16)
+    assert str(smplx["surface_model_type"]) == "smplx" and smplx["num_betas"].item() == 16
+    assert smplx["mocap_time_length"].item() == pytest.approx(FRAMES / 25)
+
+
+def slow_turn(frames: int, fps: float) -> WorldMotion:
+    """Turning and walking at constant speeds, 0.2 rad and 1 m a second."""
+    seconds = np.arange(frames) / fps
+    poses = np.zeros((frames, 24, 3))
+    poses[:, 0, 1] = poses[:, 5, 0] = 0.2 * seconds
+    camera = np.tile(np.eye(4), (frames, 1, 1))
+    camera[:, :3, :3] = Rotation.from_rotvec(poses[:, 0]).as_matrix()
+    camera[:, 0, 3] = seconds
+    return WorldMotion(poses, seconds[:, None] * [1.0, 0, 0], camera, fps)
+
+
+@pytest.mark.parametrize(("before", "after"), [(30000 / 1001, 30.0), (59.94, 60.0), (50.0, 30.0), (24.0, 25.0)])
+def test_another_rate_is_the_same_motion(before: float, after: float) -> None:
+    motion = at_rate(slow_turn(301, before), after)
+    expected = slow_turn(len(motion.poses), after)
+    assert motion.fps == after and 0 <= 300 / before - (len(motion.poses) - 1) / after < 1 / after
+    for name in ("poses", "transl", "world_from_camera"):
+        np.testing.assert_allclose(getattr(motion, name), getattr(expected, name), atol=1e-9, err_msg=name)
+
+
+def test_2997_frames_a_second_are_written_as_30(tmp_path: Path, pose: Pose, body: BodyModel) -> None:
+    motion = to_world(replace(pose, fps=30000 / 1001), body, CAMERA_TO_Z_UP)
+    write_smplx(tmp_path / "raw.npz", motion, pose.betas, "free", "as it is")
+    with pytest.raises(ValueError, match="29 below 30"):
+        add_on(tmp_path / "raw.npz", 55)
+    write_smplx(tmp_path / "whole.npz", at_rate(motion, 30.0), pose.betas, "free", "resampled")
+    assert len(add_on(tmp_path / "whole.npz", 55)) == FRAMES
+
+
+def test_bvh_with_mixamos_names_and_a_rest_frame(tmp_path: Path, pose: Pose, body: BodyModel) -> None:
+    motion, betas = to_world(pose, body, CAMERA_TO_Y_UP), torch.as_tensor(pose.betas).float()
+    rest, soles = body.rest_joints(betas).double().numpy(), float(body.shaped(betas)[:, 1].min())
+    write_bvh(tmp_path / "a.bvh", from_rest(replace(motion, fps=30), soles), rest, BONE_NAMES["mixamo"])
+    text = (tmp_path / "a.bvh").read_text()
+    assert "Frame Time: 0.033333333333\n" in text  # Blender makes 30 / 1.0 of it; of eight digits it does not
+    found, _ = bvh_joints(text)
+    assert {"Hips", "Spine2", "LeftUpLeg", "RightForeArm", "LeftToeBase", "Head"} <= set(found) and len(found) == 24
+    expected = in_world(motion, pose.betas, body).joints.numpy()
+    for index, name in enumerate(BONE_NAMES["mixamo"]):
+        np.testing.assert_allclose(found[name][1:], 100 * expected[:, index], atol=5e-3)
+        standing = 100 * (rest[index] - [0, soles, 0]) + 100 * motion.transl[0] * [1, 0, 1]
+        np.testing.assert_allclose(found[name][0], standing, atol=5e-3)
+    assert JOINT_NAMES[18] == "left_elbow" and BONE_NAMES["mixamo"][18] == "LeftForeArm"
