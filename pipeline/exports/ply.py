@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.avatar import Avatar
+from pipeline.avatar.widening import pixels_per_metre, widened
+from pipeline.body import BodyModel
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.world import CAMERA_TO_Y_UP
 from pipeline.formats.atomic import atomic_path
 from pipeline.geometry.rotations import axis_angle_to_matrix, quaternion_multiply
+from pipeline.motion.at_ease import at_ease
 from pipeline.runtime.progress import track
 
 # Viewers in the manner of the original one take nothing but degree 3: 15 coefficients a channel beyond the constant.
@@ -19,21 +23,45 @@ _OPACITY_MARGIN = 1e-6  # keeps the logit finite
 
 
 def export(fitted: Fitted, folder: Path) -> None:
-    """Write avatar.ply, and avatar_posed_%06d.ply of some frames."""
+    """Write avatar.ply (standing), avatar_canonical.ply, and avatar_posed_%06d.ply of some frames."""
     file, pose, avatar = fitted.file, fitted.pose, fitted.avatar
-    # Half a turn about x takes the canonical space, y up and facing +z, to a viewer's axes: y down, facing the viewer.
-    half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    quats = quaternion_multiply(half_turn, torch.from_numpy(file.quats).float()).numpy()
-    look = (file.scales, file.opacities, file.sh)
-    write_ply(folder / "avatar.ply", file.means @ CAMERA_TO_Y_UP.T, quats, *look)
+    look = (widened(file.scales, pixels_per_metre(pose)), file.opacities, file.sh)
+    write_ply(folder / "avatar.ply", *_facing_viewer(*standing(avatar, fitted.body)), *look)
+    write_ply(folder / "avatar_canonical.ply", *_facing_viewer(file.means, file.quats), *look)
     spread = np.linspace(0, len(pose) - 1, fitted.settings.posed_frames + 2)
     chosen = np.unique(spread.round().astype(int)[1:-1])
     for frame in track(chosen.tolist(), "posed avatars", unit="file"):
-        joints = np.concatenate([pose.global_orient[frame], pose.body_pose[frame]]).reshape(24, 3)
-        rotmats = axis_angle_to_matrix(torch.as_tensor(joints, dtype=torch.float32))
-        transl = torch.as_tensor(pose.transl[frame], dtype=torch.float32)
-        means, posed = avatar.posed(fitted.body.transforms(rotmats[None], avatar.betas, transl[None])[0])
-        write_ply(folder / f"avatar_posed_{frame:06d}.ply", means.numpy(), posed.numpy(), *look)
+        joints = np.concatenate([pose.global_orient[frame], pose.body_pose[frame]])
+        write_ply(
+            folder / f"avatar_posed_{frame:06d}.ply", *posed(avatar, fitted.body, joints, pose.transl[frame]), *look
+        )
+
+
+def posed(
+    avatar: Avatar,
+    body: BodyModel,
+    pose: np.ndarray,  # (72,)
+    transl: np.ndarray,  # (3,)
+) -> tuple[np.ndarray, np.ndarray]:  # (N, 3), (N, 4)
+    """Centres, metres, and orientations (wxyz) of the Gaussians in a pose, in the frame of `transl`."""
+    joints, moved = (torch.as_tensor(values, dtype=torch.float32) for values in (pose, transl))
+    transforms = body.transforms(axis_angle_to_matrix(joints.unflatten(0, (24, 3)))[None], avatar.betas, moved[None])
+    means, quats = avatar.posed(transforms[0])
+    return means.numpy(), quats.numpy()
+
+
+def standing(avatar: Avatar, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (N, 3), orientations (N, 4) of the avatar at ease: y up, facing +z, soles at y = 0, above the origin."""
+    pose = torch.as_tensor(at_ease(), dtype=torch.float32)[None]
+    at_origin = body(pose[:, :3], pose[:, 3:], avatar.betas, torch.zeros(1, 3))
+    root, soles = at_origin.joints[0, 0], at_origin.vertices[..., 1].min()
+    return posed(avatar, body, at_ease(), np.array([-root[0], -soles, -root[2]]))
+
+
+def _facing_viewer(means: np.ndarray, quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From y up, facing +z, to a viewer's axes, y down and facing the viewer: half a turn about x."""
+    half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    return means @ CAMERA_TO_Y_UP.T, quaternion_multiply(half_turn, torch.from_numpy(quats).float()).numpy()
 
 
 def write_ply(

@@ -9,6 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.avatar import Avatar
+from pipeline.avatar.widening import WIDENING, pixels_per_metre
 from pipeline.body import BodyModel
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
@@ -17,9 +18,6 @@ from pipeline.render import kernels
 from pipeline.render.scene import Scene
 from pipeline.splatting import rasterization
 
-# px^2: rasterization widens each Gaussian by this in the image (eps2d), and a fit learns Gaussians that are thinner
-# for it. Enlarged without widening in proportion, they would come apart.
-_WIDENING = 0.3
 _VISIBLE = 0.1  # opacity from which a Gaussian counts as part of the person
 _STRAY = 0.002  # share of the Gaussians that may lie outside what is framed on either side
 
@@ -35,8 +33,7 @@ class Performer:
     @staticmethod
     def cast(file: AvatarFile, body: BodyModel, refined: Pose) -> Performer:
         """Build the performer from fit/avatar.npz and the motion it was fitted with."""
-        density = float(np.median(refined.K[1, 1] / np.maximum(refined.transl[:, 2], 0.1)))
-        return Performer(Avatar.from_file(file, body), body, density)
+        return Performer(Avatar.from_file(file, body), body, pixels_per_metre(refined))
 
     def transforms(
         self,
@@ -85,7 +82,7 @@ class Performer:
             _tensor(K)[None],
             width,
             height,
-            eps2d=_WIDENING * max(1.0, zoom**2),
+            eps2d=WIDENING * max(1.0, zoom**2),
             sh_degree=self.avatar.sh_degree,
         )
         return images[0].clamp(0, 1).numpy(), alphas[0].clamp(0, 1).numpy()

@@ -1,33 +1,13 @@
 """The avatar at ease, turning once about itself; the last frame leads back to the first."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
-from pipeline.body import JOINT_NAMES
+from pipeline.motion.at_ease import at_ease
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
 from pipeline.runtime.threads import map_parallel
-
-# Axis-angle in degrees (motion/library.py tells the signs) of the left side; the right side mirrors y and z. The arms
-# hang clear of the hips, so that they are seen apart from them.
-_AT_EASE = {
-    "left_hip": (0, 0, 4),
-    "left_collar": (0, 0, -4),
-    "left_shoulder": (4, 4, -56),
-    "left_elbow": (0, -14, 0),
-}
-
-
-@lru_cache(maxsize=1)
-def at_ease() -> np.ndarray:
-    """(72,) axis-angle: standing relaxed, arms a little away from the body, facing +z."""
-    pose = np.zeros((24, 3))
-    for name, (x, y, z) in _AT_EASE.items():
-        pose[JOINT_NAMES.index(name)] = np.deg2rad((x, y, z))
-        pose[JOINT_NAMES.index(name.replace("left", "right"))] = np.deg2rad((x, -y, -z))
-    return pose.ravel()
 
 
 def standing(performer: Performer, angle: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.avatar import Avatar, render_avatar
+from pipeline.avatar.widening import pixels_per_metre, widened
 from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import continuous_euler, write_bvh
@@ -262,16 +263,46 @@ def test_ply_has_the_standard_properties_in_order(results: Path) -> None:
     assert {prop.val_dtype for prop in ply["vertex"].properties} == {"f4"}
 
 
-def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, avatar_file: AvatarFile) -> None:
-    read = read_ply(results / "exports" / "avatar.ply")
+def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, pose: Pose, avatar_file: AvatarFile) -> None:
+    read = read_ply(results / "exports" / "avatar_canonical.ply")
     np.testing.assert_allclose(read["means"].numpy(), avatar_file.means * [1, -1, -1], atol=1e-6)
-    np.testing.assert_allclose(read["scales"].numpy(), avatar_file.scales, rtol=1e-5)
+    thick = np.sqrt(avatar_file.scales**2 + 0.3 / (90 / 3) ** 2)  # 90 px focal length, 3 m away
+    np.testing.assert_allclose(read["scales"].numpy(), thick, rtol=1e-5)
     np.testing.assert_allclose(read["opacities"].numpy(), avatar_file.opacities, atol=1e-5)
     np.testing.assert_allclose(read["sh"][:, :4].numpy(), avatar_file.sh, atol=1e-6)
     assert read["sh"][:, 4:].abs().max() == 0
     turned = Rotation.from_quat(np.roll(read["quats"].numpy(), -1, axis=1))
     expected = Rotation.from_euler("x", 180, degrees=True) * Rotation.from_quat(np.roll(avatar_file.quats, -1, axis=1))
     assert (turned * expected.inv()).magnitude().max() < 1e-5
+
+
+def test_the_avatar_stands_on_the_ground_of_a_viewer(results: Path, avatar_file: AvatarFile) -> None:
+    """y points down there: the feet are at 0, the head above, the arms beside the body; the face looks at -z."""
+    means = read_ply(results / "exports" / "avatar.ply")["means"].numpy()
+    assert -0.01 < means[:, 1].max() < 0.03 and -2.1 < means[:, 1].min() < -1.4
+    canonical = read_ply(results / "exports" / "avatar_canonical.ply")["means"].numpy()
+    assert np.ptp(means[:, 0]) < 1.1 < 1.3 < np.ptp(canonical[:, 0])
+    assert abs(means[:, 0].mean()) < 0.03
+    feet = means[means[:, 1] > -0.05]
+    assert feet[:, 2].min() < -0.1  # toes
+
+
+def test_widened_gaussians_are_what_the_fit_saw_enlarged(pose: Pose, avatar_file: AvatarFile, body: BodyModel) -> None:
+    """A viewer that enlarges eight times: the thickness in metres does what a widening in pixels, enlarged, does."""
+    avatar = Avatar.from_file(avatar_file, body)
+    thick = replace(avatar, scales=torch.from_numpy(widened(avatar_file.scales, pixels_per_metre(pose))).float())
+    assert pixels_per_metre(pose) == pytest.approx(30)
+    zoom, side = 8, 256
+    K = torch.tensor([[[90.0 * zoom, 0, side / 2], [0, 90.0 * zoom, side / 2], [0, 0, 1]]])
+    pictures = []
+    for each, eps2d in ((avatar, 0.3 * zoom**2), (thick, 1e-6)):
+        means = each.means * torch.tensor([1, -1, -1]) + torch.tensor([0, 0, 3.0])
+        look = (each.scales, each.opacities, each.sh[:, :1])
+        spheres = torch.tensor([1.0, 0, 0, 0]).expand(len(means), 4)
+        view = (torch.eye(4)[None], K, side, side)
+        pictures.append(rasterization(means, spheres, *look, *view, eps2d=eps2d, sh_degree=0)[0])
+    assert pictures[0].max() > 0.5
+    assert (pictures[0] - pictures[1]).abs().mean() < 2e-3
 
 
 def test_posed_ply_renders_to_the_same_picture(
@@ -297,7 +328,9 @@ def test_posed_ply_renders_to_the_same_picture(
         motion = (
             torch.as_tensor(a[frame], dtype=torch.float32) for a in (pose.global_orient, pose.body_pose, pose.transl)
         )
-        expected, expected_alpha = render_avatar(Avatar.from_file(avatar_file, body), body, *motion, K, 64, 96)
+        avatar = Avatar.from_file(avatar_file, body)
+        thick = replace(avatar, scales=torch.from_numpy(widened(avatar_file.scales, pixels_per_metre(pose))).float())
+        expected, expected_alpha = render_avatar(thick, body, *motion, K, 64, 96)
         assert expected_alpha.max() > 0.9
         torch.testing.assert_close(picture[0], expected, atol=2e-4, rtol=0)
         torch.testing.assert_close(alpha[0, ..., 0], expected_alpha, atol=2e-4, rtol=0)
