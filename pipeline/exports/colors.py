@@ -48,7 +48,7 @@ def vertex_colors(
     left = np.cumprod(np.concatenate([np.ones((len(vertices), 1)), 1 - alpha[:, :-1]], axis=1), axis=1)
     say = (alpha * left)[..., None]
     met = say.sum(1)
-    seen = (say * _colors(avatar)[near]).sum(1) / np.maximum(met, 1e-12)
+    seen = (say * constant_colors(avatar.sh.numpy())[near]).sum(1) / np.maximum(met, 1e-12)
     return np.where(met > _COVERED, seen, nearest_colors(vertices, avatar))
 
 
@@ -57,7 +57,7 @@ def nearest_colors(
     avatar: Avatar,
 ) -> np.ndarray:  # (V, 3)
     """sRGB colours in [0, 1]: the mean of the nearest Gaussians, near opaque ones first; arguments as above."""
-    colors = _colors(avatar)
+    colors = constant_colors(avatar.sh.numpy())
     count = min(_NEIGHBOURS, len(colors))
     distance, index = cKDTree(avatar.means.numpy()).query(vertices, k=np.arange(1, count + 1))
     nearest = distance.min(1, keepdims=True)
@@ -66,5 +66,8 @@ def nearest_colors(
     return (say[..., None] * colors[index]).sum(1) / np.maximum(say.sum(1, keepdims=True), 1e-12)
 
 
-def _colors(avatar: Avatar) -> np.ndarray:
-    return np.clip(0.5 + _SH_C0 * avatar.sh[:, 0].double().numpy(), 0, 1)
+def constant_colors(
+    sh: np.ndarray,  # (N, K, 3)
+) -> np.ndarray:  # (N, 3)
+    """sRGB colours in [0, 1] of spherical harmonics without their view dependence."""
+    return np.clip(0.5 + _SH_C0 * sh[:, 0].astype(float), 0, 1)

@@ -51,3 +51,13 @@ class GltfFile:
         self.model.set_binary_blob(bytes(self.data))
         with atomic_path(path) as temporary:
             self.model.save_binary(str(temporary))
+
+
+def linear_bytes(
+    colors: np.ndarray,  # (N, 3)
+    alpha: np.ndarray | float = 1.0,  # (N,)
+) -> np.ndarray:  # (N, 4)
+    """sRGB in [0, 1] -> linear RGBA bytes: glTF's vertex colours are linear."""
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    alpha = np.broadcast_to(alpha, len(colors))[:, None]
+    return np.round(255 * np.concatenate([linear, alpha], axis=1)).astype(np.uint8)

@@ -15,7 +15,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel, vertex_normals
-from pipeline.exports.gltf import GltfFile
+from pipeline.exports.gltf import GltfFile, linear_bytes
 
 PERSON = len(JOINT_NAMES)  # the mesh's node; those of the joints come first, in SMPL's order
 _INFLUENCES = 4  # joints a vertex; many viewers read no more
@@ -98,7 +98,7 @@ def add_person(
     attributes = gltf.Attributes(
         POSITION=file.add(rig.vertices, gltf.ARRAY_BUFFER, bounds=True),
         NORMAL=file.add(rig.normals, gltf.ARRAY_BUFFER),
-        COLOR_0=file.add(_linear_bytes(colors), gltf.ARRAY_BUFFER, normalized=True),
+        COLOR_0=file.add(linear_bytes(colors), gltf.ARRAY_BUFFER, normalized=True),
         JOINTS_0=file.add(joint_ids.astype(np.uint8), gltf.ARRAY_BUFFER),
         WEIGHTS_0=file.add(weights, gltf.ARRAY_BUFFER),
     )
@@ -142,9 +142,3 @@ def _bone(index: int, name: str, joints: np.ndarray) -> np.ndarray:
         return joints[index] - joints[PARENTS[index]]
     child = JOINT_NAMES.index(_MAIN_CHILD[name]) if name in _MAIN_CHILD else children[0]
     return joints[child] - joints[index]
-
-
-def _linear_bytes(colors: np.ndarray) -> np.ndarray:
-    """sRGB in [0, 1] (V, 3) -> linear RGBA bytes (V, 4): glTF's vertex colours are linear."""
-    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
-    return np.concatenate([np.round(255 * linear), np.full((len(colors), 1), 255)], axis=1).astype(np.uint8)

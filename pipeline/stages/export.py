@@ -8,7 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import load_body
-from pipeline.exports import amass, bvh, glb, ply
+from pipeline.exports import amass, angles, bvh, glb, ply, splat_glb, trc, vrm
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.settings import ExportSettings
 from pipeline.formats.atomic import atomic_directory
@@ -20,16 +20,22 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.viewer import build as viewer
 
-FORMATS = (amass, bvh, glb, ply)
+FORMATS = (amass, angles, bvh, glb, ply, splat_glb, trc, vrm)
 HELP = """Write the motion and the avatar as files that other tools open.
 
 reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
 writes  DIRECTORY/exports/
-          avatar.ply               Gaussians in canonical space, standard 3DGS attributes, facing the viewer
+          avatar.ply               Gaussians standing at ease, standard 3DGS attributes, facing the viewer
+          avatar_canonical.ply     the same in canonical space
           avatar_posed_%06d.ply    the same in the pose and camera frame of some frames
-          motion_amass.npz         the motion in AMASS's keys, z up
+          avatar_splats.glb        the same as avatar.ply, by KHR_gaussian_splatting, y up
+          avatar.vrm               the body's mesh in the avatar's colours, a VRM 1.0 humanoid, y up
+          motion.glb               the same mesh, skinned and animated, y up, and the video's camera
           motion.bvh               the motion of the 24-joint skeleton, y up, centimetres
-          motion.glb               the body's mesh in the avatar's colours, skinned and animated, y up
+          motion_amass.npz         the motion in AMASS's keys, SMPL+H's columns, z up
+          motion_smplx.npz         the same in SMPL-X's columns
+          motion.trc               anatomical joint centres for OpenSim, y up, metres
+          joint_angles.csv         flexion, rotation and the like, degrees
           viewer.html              the avatar on one page, to look at and to pose in any browser"""
 log = logging.getLogger(__name__)
 
