@@ -28,6 +28,7 @@ STAGES = {
     "export": "PLY, GLB, VRM, AMASS, BVH and TRC files: exports/",
     "report": "one self-contained page: report.html",
     "convert": "a GLB as FBX, USD or Alembic, by your Blender",
+    "drive": "the avatar performs any motion: a video, PLY files",
     "aggregate": "gather the metrics of all videos",
     "simulate": "estimators whose errors are known, in place of masks, landmarks, depth and pose",
     "branch": "a folder of its own for another fit of the same clip",

@@ -26,8 +26,8 @@ def export(fitted: Fitted, folder: Path) -> None:
     """Write avatar.ply (standing), avatar_canonical.ply, and avatar_posed_%06d.ply of some frames."""
     file, pose, avatar = fitted.file, fitted.pose, fitted.avatar
     look = (widened(file.scales, pixels_per_metre(pose)), file.opacities, file.sh)
-    write_ply(folder / "avatar.ply", *_facing_viewer(*standing(avatar, fitted.body)), *look)
-    write_ply(folder / "avatar_canonical.ply", *_facing_viewer(file.means, file.quats), *look)
+    write_ply(folder / "avatar.ply", *facing_viewer(*standing(avatar, fitted.body)), *look)
+    write_ply(folder / "avatar_canonical.ply", *facing_viewer(file.means, file.quats), *look)
     spread = np.linspace(0, len(pose) - 1, fitted.settings.posed_frames + 2)
     chosen = np.unique(spread.round().astype(int)[1:-1])
     for frame in track(chosen.tolist(), "posed avatars", unit="file"):
@@ -58,7 +58,7 @@ def standing(avatar: Avatar, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
     return posed(avatar, body, at_ease(), np.array([-root[0], -soles, -root[2]]))
 
 
-def _facing_viewer(means: np.ndarray, quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def facing_viewer(means: np.ndarray, quats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """From y up, facing +z, to a viewer's axes, y down and facing the viewer: half a turn about x."""
     half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0])
     return means @ CAMERA_TO_Y_UP.T, quaternion_multiply(half_turn, torch.from_numpy(quats).float()).numpy()

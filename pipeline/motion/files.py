@@ -1,18 +1,26 @@
-"""Motions from npz files: `poses` with optional `trans` (AMASS and its kin), or PeopleSnapshot-style keys."""
+"""Motions from files: npz with `poses` and optional `trans` (AMASS and its kin), or the parts apart; other tools'."""
 
 import logging
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from pipeline.formats.arrays import read_npz
+from pipeline.motion.readers import read_motion
+from pipeline.motion.readers.motion import Clip
 from pipeline.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_SPLIT_KEYS = ("global_orient", "body_pose", "transl")
+# The parts apart, the first of these that a file has: in a world where it tells one, SMPL's names, SMPL-X's.
+_SPLIT_KEYS = (
+    ("global_orient_world", "body_pose", "transl_world"),
+    ("global_orient", "body_pose", "transl"),
+    ("root_orient", "pose_body", "trans"),
+)
 _RATE_KEYS = ("mocap_framerate", "mocap_frame_rate", "fps")
 _BODY_ANGLES = 66  # pelvis and joints 1..21; in SMPL-H and SMPL-X files hands and face follow, in SMPL the two hands
 _LARGEST_ANGLE = 4 * np.pi  # beyond it the numbers are degrees, or no axis-angle at all
@@ -21,15 +29,17 @@ _LARGEST_ANGLE = 4 * np.pi  # beyond it the numbers are degrees, or no axis-angl
 def load_motion_file(
     path: Path,
     named: Iterable[str],
-    frames: int,
+    frames: int | None,
     fps: float,
     pelvis: np.ndarray,  # (3,) rest position of the body's pelvis
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a motion: poses (N, 72) and, where the file has one, translation (N, 3), y up, N <= frames.
+    """Read a motion: poses (N, 72) and, where the file has one, translation (N, 3), y up, N <= frames (None: all).
 
-    Accepted: `poses (T, 72)` with optional `trans (T, 3)`; wider `poses` (156 of AMASS's SMPL-H, 165 of SMPL-X), of
-    which the first 66 columns are taken and the hands left straight; or `global_orient (T, 3)`, `body_pose (T, 69)`
-    and `transl (T, 3)`. `betas` are not read: those of SMPL mean nothing to another body.
+    Accepted as npz: `poses (T, 72)` with optional `trans (T, 3)`; wider `poses` (156 of AMASS's SMPL-H, 165 of SMPL-X),
+    of which the first 66 columns are taken and the hands left straight; or `global_orient (T, 3)`, `body_pose (T, 69)`
+    or (T, 63) and `transl (T, 3)`, or SMPL-X's `root_orient`, `pose_body`, `trans`. Any other file is one that
+    `pipeline.motion.readers` knows (PHALP, WHAM, TRAM, GVHMR): of several people the one who is seen longest; a frame
+    is a frame. `betas` are not read: those of SMPL mean nothing to another body.
 
     Which way is up is found out: AMASS is z-up, camera-frame files y-down. It is the one of +y, -y, +z, -z nearest to
     where the pelvis's own up axis points on average, so a clip of someone lying down all the time is misread.
@@ -42,14 +52,14 @@ def load_motion_file(
     """
     if not path.is_file():
         raise UserError(f"{path}: no such motion; expected one of {', '.join(named)}, or an npz file with 'poses'")
-    data = read_npz(path)
+    data = read_npz(path) if path.suffix == ".npz" else _of_a_tool(path, fps)
     poses, trans = _arrays(path, data)
     _check(path, poses, trans)
     rate = next((float(data[key]) for key in _RATE_KEYS if key in data and data[key].size == 1), fps)
     if not rate > 0:
         raise UserError(f"{path}: the frame rate should be above 0, found {rate}")
-    poses, trans = _resampled(poses, trans, rate / fps, frames)
-    if len(poses) < frames:
+    poses, trans = resampled(poses, trans, rate / fps, frames)
+    if frames is not None and len(poses) < frames:
         log.warning("%s: holds %d frames at %g fps, %d were asked for", path, len(poses), fps, frames)
     return _y_up(poses, trans, pelvis)
 
@@ -61,15 +71,33 @@ def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
             hands = np.zeros((len(poses), 72 - _BODY_ANGLES))
             poses = np.concatenate([poses[:, :_BODY_ANGLES], hands], axis=1)
         return poses, trans
-    missing = [key for key in _SPLIT_KEYS if key not in data]
-    if missing:
+    keys = next((keys for keys in _SPLIT_KEYS if set(keys) <= set(data)), None)
+    if keys is None:
         found = ", ".join(sorted(data)) or "nothing"
-        raise UserError(f"{path}: expected 'poses' (T, 72), or {', '.join(_SPLIT_KEYS)}; found {found}")
-    orient, body, trans = (np.asarray(data[key]) for key in _SPLIT_KEYS)
-    for key, array, width in (("global_orient", orient, 3), ("body_pose", body, 69)):
+        raise UserError(f"{path}: expected 'poses' (T, 72), or {', '.join(_SPLIT_KEYS[1])}; found {found}")
+    orient, body, trans = (np.asarray(data[key]) for key in keys)
+    if body.ndim == 2 and body.shape[1] == _BODY_ANGLES - 3:
+        body = np.concatenate([body, np.zeros((len(body), 72 - _BODY_ANGLES))], axis=1)
+    for key, array, width in ((keys[0], orient, 3), (keys[1], body, 69)):
         if array.ndim != 2 or array.shape != (len(orient), width):
             raise UserError(f"{path}: key {key!r} should have shape (T, {width}), found {array.shape}")
     return np.concatenate([orient, body], axis=1), trans
+
+
+def _of_a_tool(path: Path, fps: float) -> dict[str, np.ndarray]:
+    """The motion of the person who is seen longest, frames in between interpolated."""
+    # Nothing of the video that the tool saw is known or needed: only the motion is taken.
+    unknown = Clip(1, 1, Fraction(fps).limit_denominator(1001), np.arange(0), 0)
+    track = max(read_motion(path, unknown).tracks, key=lambda track: len(track.frames))
+    if len(track.frames) == 0:
+        raise UserError(f"{path}: nobody is in any of its frames")
+    at = np.arange(track.frames[0], track.frames[-1] + 1)
+    turns, places = track.rotations, track.transl
+    if len(track.frames) > 1:
+        joints = turns.swapaxes(0, 1)
+        turns = np.stack([Slerp(track.frames, Rotation.from_rotvec(joint))(at).as_rotvec() for joint in joints], axis=1)
+        places = np.stack([np.interp(at, track.frames, axis) for axis in places.T], axis=1)
+    return {"poses": turns.reshape(len(at), 72), "trans": places}
 
 
 def _check(path: Path, poses: np.ndarray, trans: np.ndarray | None) -> None:
@@ -85,12 +113,12 @@ def _check(path: Path, poses: np.ndarray, trans: np.ndarray | None) -> None:
         raise UserError(f"{path}: expected axis-angle in radians, found {largest:.0f}; convert degrees to radians")
 
 
-def _resampled(
-    poses: np.ndarray, trans: np.ndarray | None, step: float, frames: int
+def resampled(
+    poses: np.ndarray, trans: np.ndarray | None, step: float, frames: int | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Frames at 0, step, 2 step, ... of the source, at most `frames` of them."""
-    at = np.arange(frames) * step
-    at = at[at <= len(poses) - 1 + 1e-6]
+    """Frames at 0, step, 2 step, ... of poses (T, 72) and their places (T, 3), at most `frames` of them (None: all)."""
+    most = int((len(poses) - 1) / step + 1e-6) + 1
+    at = np.arange(most if frames is None else min(frames, most)) * step
     if len(poses) == 1 or step == 1:
         return poses[: len(at)].astype(float), None if trans is None else trans[: len(at)].astype(float)
     at, source = np.minimum(at, len(poses) - 1), np.arange(len(poses))

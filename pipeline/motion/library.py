@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.motion.files import load_motion_file
+from pipeline.motion.bvh import CLIP, read_bvh
+from pipeline.motion.files import load_motion_file, resampled
 from pipeline.motion.mocap import read_mocap
 from pipeline.motion.moves import MOTIONS, Rig
 
@@ -28,14 +29,16 @@ class Motion:
     name: str
 
 
-def motion(name: str, frames: int, fps: float, seed: int, body: BodyModel, betas: np.ndarray | None = None) -> Motion:
-    """A motion by name, or from an npz file, with the feet of this body on the ground y = 0.
+def motion(
+    name: str, frames: int | None, fps: float, seed: int, body: BodyModel, betas: np.ndarray | None = None
+) -> Motion:
+    """A motion by name, or from a file, with the feet of this body on the ground y = 0.
 
     Args:
         name: a key of MOTIONS, or the path of a file that `load_motion_file` reads (resampled to `fps` where it
             states its own rate; one shorter than `frames` gives as many frames as it has), or FILE.npz:CLIP of a
-            file that `read_mocap` reads.
-        frames: how many frames are wanted.
+            file that `read_mocap` reads, or a BVH that `read_bvh` reads.
+        frames: how many frames are wanted; None: all of a file.
         fps: frames a second.
         seed: style of a procedural motion (tempo, reach, side); the same seed gives the same motion.
         body: the body that will perform it.
@@ -44,13 +47,18 @@ def motion(name: str, frames: int, fps: float, seed: int, body: BodyModel, betas
     Raises:
         UserError: no such motion, or a file that does not hold one.
     """
-    if frames < 1:
+    if frames is None and name in MOTIONS:
+        raise ValueError(f"{name} is as long as one wants: frames must be given")
+    if frames is not None and frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")
     betas = np.zeros(10) if betas is None else np.asarray(betas, float)
     if name not in MOTIONS:
         rest = rest_joints(body, betas)
         file, _, clip = name.rpartition(":")
-        if file.endswith(".npz"):
+        if name.lower().endswith(".bvh"):
+            source = read_bvh(Path(name))
+            poses, trans = resampled(*source.performed(CLIP, rest), source.rate / fps, frames)
+        elif file.endswith(".npz"):
             poses, trans = read_mocap(Path(file)).resampled(clip, rest, frames, fps)
         else:
             poses, trans = load_motion_file(Path(name), MOTIONS, frames, fps, rest[0])

@@ -1,14 +1,14 @@
-"""Motion capture on CMU's skeleton (mocap.cs.cmu.edu, its BVH conversion), performed by SMPL's joints.
+"""Motion capture on another skeleton, performed by SMPL's joints; and files of CMU's.
 
-A file holds `names` (J,) and `parents` (J,) of the skeleton, and for each clip `CLIP/rotvecs` (T, J, 3), local
-axis-angle from a T-pose, y up; `CLIP/root` (T, 3) and `CLIP/offsets` (J, 3), in one unit of length;
-30 frames a second.
+Those (mocap.cs.cmu.edu, its BVH conversion) hold `names` (J,) and `parents` (J,) of the skeleton, and for each clip
+`CLIP/rotvecs` (T, J, 3), local axis-angle from a T-pose, y up; `CLIP/root` (T, 3) and `CLIP/offsets` (J, 3), in one
+unit of length; 30 frames a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,9 @@ _SIDE = {
     "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "foot": "ToeBase",
     "collar": "Shoulder", "shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand",
 }  # fmt: skip
-_BONES = _MIDDLE | {f"{a}_{k}": f"{b}{v}" for a, b in (("left", "Left"), ("right", "Right")) for k, v in _SIDE.items()}
+CMU_BONES = _MIDDLE | {
+    f"{a}_{k}": f"{b}{v}" for a, b in (("left", "Left"), ("right", "Right")) for k, v in _SIDE.items()
+}
 # Limbs whose rest directions differ between the two skeletons (CMU's legs stand apart), and the joints they end at.
 _LIMBS = {
     f"{side}_{joint}": f"{side}_{end}"
@@ -50,6 +52,8 @@ class Mocap:
     names: tuple[str, ...]
     parents: np.ndarray  # (J,)
     clips: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # rotvecs, root, offsets
+    bones: Mapping[str, str] = field(default_factory=lambda: CMU_BONES)  # that turn as SMPL's joints do
+    rate: float = RATE  # frames a second
 
     def without(self, clips: Collection[str]) -> Mocap:
         """The others. Raises a UserError where one of them is not there."""
@@ -78,32 +82,34 @@ class Mocap:
             bones.append(local if parent < 0 else bones[parent] * local)
         joints: list[Rotation] = []  # in the world
         for k, name in enumerate(JOINT_NAMES):
-            if name not in _BONES:
+            if name not in self.bones:
                 joints.append(joints[PARENTS[k]])
                 continue
-            turned = bones[self.names.index(_BONES[name])]
+            turned = bones[self.names.index(self.bones[name])]
             if name in _LIMBS:
                 end = _LIMBS[name]
                 own = rest[JOINT_NAMES.index(end)] - rest[k]
-                turned = turned * _arc(own, offsets[self.names.index(_BONES[end])])
+                turned = turned * _arc(own, offsets[self.names.index(self.bones[end])])
             joints.append(turned)
         local = [turned if k == 0 else joints[PARENTS[k]].inv() * turned for k, turned in enumerate(joints)]
         poses = np.stack([turned.as_rotvec() for turned in local], 1).reshape(len(rotvecs), 72)
         shin, thigh = ("left_knee", "left_ankle"), ("left_hip", "left_knee")
-        theirs = sum(np.linalg.norm(offsets[self.names.index(_BONES[end])]) for _, end in (thigh, shin))
+        theirs = sum(np.linalg.norm(offsets[self.names.index(self.bones[end])]) for _, end in (thigh, shin))
         ours = sum(np.linalg.norm(rest[JOINT_NAMES.index(b)] - rest[JOINT_NAMES.index(a)]) for a, b in (thigh, shin))
         return poses, root * (ours / theirs) - rest[0]
 
-    def resampled(self, clip: str, rest: np.ndarray, frames: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
-        """As `performed`: at most `frames` frames from the start, the nearest ones at `fps`.
+    def resampled(self, clip: str, rest: np.ndarray, frames: int | None, fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """As `performed`: at most `frames` frames from the start (None: all), the nearest ones at `fps`.
 
         Raises:
             UserError: there is no such clip.
         """
         if clip not in self.clips:
             raise UserError(f"{self.path}: holds no clip {clip!r}; it holds {', '.join(list(self.clips)[:8])} ...")
-        at = np.round(np.arange(frames) * RATE / fps).astype(int)
-        return self.performed(clip, rest, at[at < len(self.clips[clip][0])])
+        length = len(self.clips[clip][0])
+        most = int(np.ceil(length * fps / self.rate)) if frames is None else frames
+        at = np.round(np.arange(most) * self.rate / fps).astype(int)
+        return self.performed(clip, rest, at[at < length])
 
 
 def read_mocap(path: Path) -> Mocap:
@@ -114,7 +120,7 @@ def read_mocap(path: Path) -> Mocap:
     """
     data = read_npz(path)
     names = tuple(str(name) for name in data.get("names", ()))
-    missing = sorted(set(_BONES.values()) - set(names))
+    missing = sorted(set(CMU_BONES.values()) - set(names))
     if missing or "parents" not in data or len(data["parents"]) != len(names):
         raise UserError(
             f"{path}: expected motion on CMU's skeleton: names, parents, CLIP/rotvecs; see docs/learning.md"

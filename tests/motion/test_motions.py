@@ -1,5 +1,7 @@
 """Procedural motions stand on the ground, move smoothly and as people can; files of each layout are read alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -193,7 +195,7 @@ def test_a_long_file_is_cut_and_a_short_one_kept(tmp_path, body, walk):
         ({"poses": np.zeros((4, 72)), "trans": np.zeros((3, 3))}, r"\(3, 3\)"),
         ({"poses": np.zeros((4, 72)), "fps": 0.0}, "frame rate"),
         ({"poses": np.array(["a"])}, "poses"),
-        ({"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 63)), "transl": np.zeros((4, 3))}, "body_pose"),
+        ({"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 66)), "transl": np.zeros((4, 3))}, "body_pose"),
         ({"global_orient": np.zeros((4, 3)), "body_pose": np.zeros((4, 69))}, "transl"),
     ],
 )
@@ -203,6 +205,38 @@ def test_files_that_hold_no_motion_are_refused(tmp_path, body, arrays, said):
     with pytest.raises(UserError, match=said) as error:
         motion(str(path), 4, FPS, 0, body)
     assert "bad.npz" in str(error.value)
+
+
+@pytest.mark.parametrize("keys", [("global_orient", "body_pose", "transl"), ("root_orient", "pose_body", "trans")])
+def test_smplx_parts_have_63_columns(tmp_path, body, walk, keys):
+    np.savez(tmp_path / "m.npz", **dict(zip(keys, (walk.poses[:, :3], walk.poses[:, 3:66], walk.trans))))
+    straight = np.concatenate([walk.poses[:, :66], np.zeros((24, 6))], axis=1)
+    same(motion(str(tmp_path / "m.npz"), None, FPS, 0, body), Motion(straight, walk.trans, "m"))
+
+
+def test_a_pose_file_is_read_in_its_world(tmp_path, body, walk):
+    camera = {"global_orient": np.full((24, 3), 0.3), "transl": np.zeros((24, 3))}
+    world = {"global_orient_world": walk.poses[:, :3], "transl_world": walk.trans}
+    np.savez(tmp_path / "m.npz", body_pose=walk.poses[:, 3:], fps=FPS, **camera, **world)
+    same(motion(str(tmp_path / "m.npz"), 24, FPS, 0, body), walk)
+
+
+def test_files_of_other_tools_are_read(tmp_path, body, walk):
+    """GVHMR's: a camera's frame, y down."""
+    half = Rotation.from_euler("x", 180, degrees=True)
+    pelvis = body.rest_joints(torch.zeros(10))[0].numpy()
+    params = {
+        "global_orient": (half * Rotation.from_rotvec(walk.poses[:, :3])).as_rotvec(),
+        "body_pose": walk.poses[:, 3:66],
+        "betas": np.zeros((24, 10)),
+        "transl": half.apply(walk.trans + pelvis) - pelvis + [0, 0.3, 4],
+    }
+    K = np.tile([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], (24, 1, 1))
+    content = {"smpl_params_incam": {key: torch.from_numpy(value) for key, value in params.items()}}
+    torch.save(content | {"K_fullimg": torch.from_numpy(K)}, tmp_path / "hmr4d_results.pt")
+    straight = np.concatenate([walk.poses[:, :66], np.zeros((24, 6))], axis=1)
+    found = motion(str(tmp_path / "hmr4d_results.pt"), None, FPS, 0, body)
+    same(replace(found, trans=found.trans - found.trans[0]), Motion(straight, walk.trans - walk.trans[0], "m"), 1e-4)
 
 
 def test_what_is_no_file_or_no_npz_is_refused(tmp_path, body):
