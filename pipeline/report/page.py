@@ -12,8 +12,10 @@ from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.table import METRICS, STUDIO, read_metrics
 from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import read_provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.media import Medium, picture, thumbnail, video
 from pipeline.report.sureness import sure_charts
@@ -73,7 +75,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
     if table.empty:
         raise UserError(f"{paths.metrics}: holds no figure; run the stage evaluate again")
     summary = summarise(table, paths.name)
-    runs = sections.stage_runs(paths)
+    runs, info = sections.stage_runs(paths), VideoInfo.load(paths.video)
     clips, stills = _media(paths, settings)
     fit = next((run for run in runs if run.name == "fit"), None)
     environment = jinja2.Environment(
@@ -84,7 +86,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(VideoInfo.load(paths.video), Camera.load(paths.camera), fit),
+        facts=_facts(info, Camera.load(paths.camera), fit),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths),
         cards=sections.cards(summary),
@@ -102,9 +104,16 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         runs=runs,
         total=sections.duration(sum(run.seconds for run in runs)),
         duration=sections.duration,
-        exports=sections.export_list(paths.exports),
+        exports=export_list(paths.exports, _motion_rate(paths, info)),
         glossary=sections.glossary(table),
     )
+
+
+def _motion_rate(paths: VideoDir, info: VideoInfo) -> float:
+    """Frames a second of the motion files."""
+    record = paths.provenance("export")
+    chosen = read_provenance(record)["settings"].get("fps") if record.is_file() else None
+    return chosen or float(info.fps)
 
 
 def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None) -> list[tuple[str, str]]:

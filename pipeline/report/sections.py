@@ -27,21 +27,6 @@ _GROUPS = (
 )
 _PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
 _SAME = 0.005  # a relative change below it is shown as none
-# What a file is for, by the pattern of its name, the first that fits.
-_EXPORTS = (
-    ("viewer.html", "The avatar on one page: turn it, pose it, play it. Opens in any browser, from the disk too."),
-    ("avatar.ply", "The avatar in its canonical pose, as 3D Gaussians in the usual attribute layout. Opens in splat "
-     "viewers (SuperSplat, antimatter15/splat) and in Blender with a splat add-on."),
-    ("avatar_posed_*.ply", "The avatar in the pose of one frame, in the same layout."),
-    ("motion_amass.npz", "The refined motion in AMASS's keys (poses, trans, betas, mocap_framerate): numpy, and the "
-     "SMPL add-on for Blender."),
-    ("motion*.glb", "Skinned mesh with the refined motion. Blender: File > Import > glTF 2.0; also Unity, Unreal, "
-     "Godot, three.js."),
-    ("motion*.bvh", "Skeleton with the refined motion. Blender: File > Import > Motion Capture (.bvh); also Maya, "
-     "MotionBuilder."),
-    ("*.ply", "3D Gaussians in the usual attribute layout, for splat viewers."),
-    ("*.npz", "Arrays for numpy."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,13 +84,6 @@ class Verdict:
     words: str
     good: bool  # everywhere
     parts: list[PartRow]
-
-
-@dataclass(frozen=True)
-class Export:
-    name: str
-    size: str
-    use: str
 
 
 def cards(summary: pd.DataFrame) -> list[Change]:
@@ -262,26 +240,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def export_list(folder: Path) -> list[Export]:
-    """The files of exports/, what each is for; a run of posed avatars is one entry."""
-    if not folder.is_dir():
-        return []
-    exports, files = [], sorted(path for path in folder.rglob("*") if path.is_file())
-    for pattern, use in _EXPORTS:
-        fitting = [path for path in files if path.match(pattern)]
-        files = [path for path in files if path not in fitting]
-        if len(fitting) > 1:
-            name = f"{fitting[0].name} … {fitting[-1].name} ({len(fitting)} files)"
-            exports.append(Export(name, file_size(sum(path.stat().st_size for path in fitting)), use))
-        else:
-            exports += [Export(path.name, file_size(path.stat().st_size), use) for path in fitting]
-    return exports + [Export(path.name, file_size(path.stat().st_size), "") for path in files]
-
-
-def file_size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 0.1):.1f} kB"
 
 
 def duration(seconds: float) -> str:

@@ -18,7 +18,9 @@ from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read
 from pipeline.formats.camera import Camera, Origin
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.formats.video import VideoInfo
 from pipeline.report import figures, sections
+from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
 from pipeline.report.sureness import behind_hips, sure_charts
@@ -34,6 +36,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.loads: list[str] = []
+        self.links: list[str] = []  # followed where a reader clicks, and not before
         self.tags: set[str] = set()
         self.words: list[str] = []
         self.feed(text)
@@ -41,6 +44,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
+        if tag == "a":
+            self.links += [value for key, value in attrs if key == "href"]
+            attrs = [(key, value) for key, value in attrs if key != "href"]
         self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "poster", "data")]
         if tag not in VOID:
             self.open.append(tag)
@@ -74,6 +80,7 @@ def fill(directory: Path) -> VideoDir:
     paths.exports.mkdir()
     for name in ("avatar.ply", "avatar_posed_000001.ply", "avatar_posed_000004.ply", "motion.glb", "extra.txt"):
         (paths.exports / name).write_bytes(b"0" * 1_200_000)
+    (paths.exports / ".snakemake_timestamp").touch()
     provenance(paths, "pose", {"backend": "smplify", "smplify": {"iterations": 250}}, ("2 people; <b> & so on",), 4.0)
     provenance(
         paths,
@@ -168,6 +175,27 @@ def test_pictures_and_runs_are_there(clip):
     assert "avatar_posed_000001.ply … avatar_posed_000004.ply (2 files) 2.4 MB" in page.text
 
 
+def test_exports_are_links_with_a_line_on_how_to_open_them(clip, tmp_path):
+    page = Page(clip.report.read_text(encoding="utf-8"))
+    files = {link for link in page.links if link.startswith("exports/")}
+    assert files == {"exports/avatar.ply", "exports/motion.glb", "exports/extra.txt"}
+    assert all((clip.root / link).is_file() for link in files)
+    assert "snakemake_timestamp" not in page.text  # no export, though Snakemake keeps it there
+    rate = f"{float(VideoInfo.load(clip.video).fps):.6g}"
+    assert f"set the scene to {rate} frames a second first" in page.text
+    names = [
+        "motion.glb", "motion.bvh", "motion_smplx.npz", "motion_amass.npz", "motion.trc", "joint_angles.csv",
+        "avatar.ply", "avatar_splats.glb", "avatar.vrm", "avatar_canonical.ply",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).write_bytes(b"0")
+    listed = export_list(tmp_path, 30000 / 1001)
+    assert sorted(export.name for export in listed) == sorted(names)
+    uses = {export.name: export.use for export in listed}
+    assert len(set(uses.values())) == len(names) and all(uses.values())
+    assert "29.97 frames" in uses["motion.glb"] and "not above 30;" in uses["motion_smplx.npz"]
+
+
 @pytest.mark.parametrize(
     ("origin", "metric", "told"),
     [
@@ -213,10 +241,9 @@ def test_the_first_screen_leads_to_the_avatar(tmp_path, pictured):
     assert main(["report", str(directory)]) == 0
     html = paths.report.read_text(encoding="utf-8")
     header = Page(html.partition("<header>")[2].partition("</header>")[0])
-    links = [load for load in header.loads if not load.startswith("data:")]
-    assert links == ["exports/viewer.html"]
-    assert (paths.report.parent / links[0]).is_file()
-    assert len(header.loads) == 1 + pictured
+    assert set(header.links) == {"exports/viewer.html"}
+    assert (paths.report.parent / header.links[0]).is_file()
+    assert len(header.loads) == pictured and all(load.startswith("data:") for load in header.loads)
     assert all(len(load) < 40_000 for load in header.loads)
     assert "Opens in any browser" in Page(html).text
 
@@ -274,7 +301,7 @@ def test_a_large_video_is_linked(clip, tmp_path):
     assert main(["report", str(clip.root), "--settings", "embed_limit: 0.00001"]) == 0
     page = Page(clip.report.read_text(encoding="utf-8"))
     assert "video" not in page.tags
-    assert {"renders/overlay.mp4", "renders/turntable.mp4"} <= set(page.loads)
+    assert {"renders/overlay.mp4", "renders/turntable.mp4"} <= set(page.links)
     assert (clip.report.parent / "renders/overlay.mp4").is_file()
 
 
