@@ -1,6 +1,6 @@
 # make demo: from nothing to a report.  make test: all tests.  See README.md.
 .DELETE_ON_ERROR:
-.PHONY: install demo bench bench-gpu speed-page test soak test-models test-cluster paper-env lint format clean
+.PHONY: install demo bench bench-gpu speed-page test soak test-models test-clients test-cluster paper-env lint format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -70,6 +70,18 @@ $(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators
 	@$(PIP) --no-deps --upgrade --target $(MODELS) --requirement tests/models/requirements.txt
 	@PIP_TARGET=$(MODELS) PIP_UPGRADE=1 PIP_QUIET=1 UNIDEPTH=$(UNIDEPTH) HMR2=$(HMR2) PATH=$(abspath $(BIN)):$$PATH \
 	  sh envs/estimators.post-deploy.sh
+	@touch $@
+
+# The exports in the programs that they are for: Blender (bpy), the Khronos validator, three-vrm, splat-transform, pybvh.
+# Wants node and npm; about 1.2 GB, most of it bpy.
+CLIENTS := $(VENV)/clients
+test-clients: $(CLIENTS)/installed
+	CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/exports/clients --durations 10
+
+$(CLIENTS)/installed: $(VENV)/tools tests/exports/clients/requirements.txt tests/exports/clients/package.json
+	@$(BIN)/python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --requirement tests/exports/clients/requirements.txt
+	@cp tests/exports/clients/package.json $(CLIENTS) && npm install --silent --ignore-scripts --prefix $(CLIENTS)
 	@touch $@
 
 # The workflow on a Slurm of this machine's own: Debian, as root. Some ten minutes; docs/cluster.md tells what it found.
