@@ -24,7 +24,7 @@ _SIDES = {"l": "left", "r": "right"}
 
 def export(fitted: Fitted, folder: Path) -> None:
     """Write joint_angles.csv."""
-    table = joint_angles(fitted.y_up)
+    table = joint_angles(fitted.y_up_at_rate)
     with atomic_path(folder / "joint_angles.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f", lineterminator="\n")
 

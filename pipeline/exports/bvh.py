@@ -29,7 +29,7 @@ _ENDS = {
 def export(fitted: Fitted, folder: Path) -> None:
     """Write motion.bvh."""
     rest, settings = fitted.body.rest_joints(fitted.betas).double().numpy(), fitted.settings
-    motion = fitted.y_up
+    motion = fitted.y_up_at_rate
     if settings.bvh_rest_frame:
         motion = from_rest(motion, float(fitted.body.shaped(fitted.betas)[:, 1].min()))
     write_bvh(folder / "motion.bvh", motion, rest, BONE_NAMES[settings.bone_names])

@@ -18,7 +18,7 @@ _THIN = 0.0012  # metres: flat Gaussians are taken to be at least so thick (stan
 _COVERED = 0.3  # opacity met, below which the nearest Gaussians are asked instead
 
 
-def vertex_colors(
+def surface_colors(
     vertices: np.ndarray,  # (V, 3)
     normals: np.ndarray,  # (V, 3)
     avatar: Avatar,
@@ -49,10 +49,10 @@ def vertex_colors(
     say = (alpha * left)[..., None]
     met = say.sum(1)
     seen = (say * constant_colors(avatar.sh.numpy())[near]).sum(1) / np.maximum(met, 1e-12)
-    return np.where(met > _COVERED, seen, nearest_colors(vertices, avatar))
+    return np.where(met > _COVERED, seen, vertex_colors(vertices, avatar))
 
 
-def nearest_colors(
+def vertex_colors(
     vertices: np.ndarray,  # (V, 3)
     avatar: Avatar,
 ) -> np.ndarray:  # (V, 3)

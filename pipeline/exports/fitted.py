@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, vertex_normals
-from pipeline.exports.colors import vertex_colors
+from pipeline.exports.colors import surface_colors
 from pipeline.exports.rates import at_rate
 from pipeline.exports.settings import ExportSettings
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
@@ -41,8 +41,13 @@ class Fitted:
 
     @cached_property
     def y_up(self) -> WorldMotion:
-        """The motion in a world with y up, the feet on the ground, at `fps`."""
-        return at_rate(to_world(self.pose, self.body, CAMERA_TO_Y_UP), self.fps)
+        """The motion in a world with y up, the feet on the ground: the frames of the clip."""
+        return to_world(self.pose, self.body, CAMERA_TO_Y_UP)
+
+    @cached_property
+    def y_up_at_rate(self) -> WorldMotion:
+        """The same at `fps`."""
+        return at_rate(self.y_up, self.fps)
 
     @cached_property
     def z_up_whole(self) -> WorldMotion:
@@ -50,8 +55,8 @@ class Fitted:
         return at_rate(to_world(self.pose, self.body, CAMERA_TO_Z_UP), max(1.0, float(round(self.fps))))
 
     @cached_property
-    def vertex_colors(self) -> np.ndarray:
+    def surface_colors(self) -> np.ndarray:
         """sRGB colours of the body's vertices in [0, 1], the avatar's. (V, 3)"""
         rest = self.body.shaped(self.avatar.betas)
         normals = vertex_normals(rest, self.body.faces).double().numpy()
-        return vertex_colors(rest.double().numpy(), normals, self.avatar)
+        return surface_colors(rest.double().numpy(), normals, self.avatar)

@@ -26,7 +26,7 @@ def export(fitted: Fitted, folder: Path) -> None:
     """Write motion.glb, the body in the avatar's colours."""
     pose, rig = fitted.pose, Rig.of(fitted.body, fitted.pose.betas)
     names = BONE_NAMES[fitted.settings.bone_names]
-    write_glb(folder / "motion.glb", fitted.y_up, fitted.body, rig, fitted.vertex_colors, pose.K, names)
+    write_glb(folder / "motion.glb", fitted.y_up_at_rate, fitted.body, rig, fitted.surface_colors, pose.K, names)
 
 
 def write_glb(

@@ -27,7 +27,7 @@ _TO_OPENSIM = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 def export(fitted: Fitted, folder: Path) -> None:
     """Write motion.trc."""
-    names, places = markers(fitted.y_up, fitted.body, fitted.pose.betas)
+    names, places = markers(fitted.y_up_at_rate, fitted.body, fitted.pose.betas)
     write_trc(folder / "motion.trc", names, places @ _TO_OPENSIM.T, fitted.fps)
 
 

@@ -28,7 +28,7 @@ def export(fitted: Fitted, folder: Path) -> None:
     settings = fitted.settings
     file = GltfFile(copyright=settings.author)
     rig = Rig.of(fitted.body, fitted.pose.betas)
-    add_person(file, rig, fitted.body, fitted.vertex_colors, BONE_NAMES[settings.bone_names])
+    add_person(file, rig, fitted.body, fitted.surface_colors, BONE_NAMES[settings.bone_names])
     file.model.extensionsUsed = [_EXTENSION]
     file.model.extensions = {
         _EXTENSION: {

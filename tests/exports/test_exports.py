@@ -21,7 +21,7 @@ from pipeline.avatar.widening import pixels_per_metre, widened
 from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.exports.amass import write_amass
 from pipeline.exports.bvh import continuous_euler, write_bvh
-from pipeline.exports.colors import nearest_colors, vertex_colors
+from pipeline.exports.colors import surface_colors, vertex_colors
 from pipeline.exports.glb import write_glb
 from pipeline.exports.ply import write_ply
 from pipeline.exports.rig import Rig, largest_weights
@@ -228,10 +228,10 @@ def test_vertex_colours_prefer_near_and_opaque_gaussians() -> None:
         return Avatar(means, blank, blank, torch.tensor(opacities), sh, blank, torch.zeros(10))
 
     points = np.array([[0.0, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 5.0, 0.0]])
-    even = nearest_colors(points, avatar([0.9, 0.9]))
+    even = vertex_colors(points, avatar([0.9, 0.9]))
     assert even[0, 0] > even[0, 2] and even[1, 2] > even[1, 0]
     assert np.isfinite(even).all() and even[2].sum() > 0.5
-    np.testing.assert_allclose(nearest_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
+    np.testing.assert_allclose(vertex_colors(points, avatar([0.9, 1e-9]))[:, 0], 0.5 + 0.28209479 * 1.7, atol=1e-6)
 
 
 def test_vertex_colours_are_what_is_seen_from_outside() -> None:
@@ -242,13 +242,13 @@ def test_vertex_colours_are_what_is_seen_from_outside() -> None:
     sh = (3.4 * torch.eye(3)[[0, 2, 1]] - 1.7)[:, None]
     stripes = Avatar(means, quats, flat, torch.tensor([0.9, 0.9, 0.9]), sh, blank, torch.zeros(10))
     points, normals = np.array([[0.0, 0, 0], [0, 0, -0.01], [0, 0, -0.2]]), np.array([[0.0, 0, 1]] * 2 + [[0, 0, -1]])
-    front, below, back = vertex_colors(points, normals, stripes)
+    front, below, back = surface_colors(points, normals, stripes)
     # 0.9 of the red one, and of the tenth that passes it 0.9 of the blue one
     np.testing.assert_allclose(front[0] / front[2], (0.9 * 0.98 + 0.09 * 0.02) / (0.9 * 0.02 + 0.09 * 0.98), rtol=0.01)
     np.testing.assert_allclose(below, front, atol=1e-3)
     assert back[1] > 0.97 and back[0] < 0.03
-    aside = vertex_colors(np.array([[0.5, 0.0, 0.0]]), normals[:1], stripes)  # meets none
-    np.testing.assert_allclose(aside, nearest_colors(np.array([[0.5, 0.0, 0.0]]), stripes))
+    aside = surface_colors(np.array([[0.5, 0.0, 0.0]]), normals[:1], stripes)  # meets none
+    np.testing.assert_allclose(aside, vertex_colors(np.array([[0.5, 0.0, 0.0]]), stripes))
 
 
 # ------------------------------------------------------------------------------------------------------- PLY
