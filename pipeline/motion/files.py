@@ -50,8 +50,10 @@ def load_motion_file(
     Raises:
         UserError: neither a known motion nor a readable file, wrong keys or shapes, numbers that are no motion.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such motion; expected one of {', '.join(named)}, or an npz file with 'poses'")
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such motion; expected one of {', '.join(named)}, or a motion file (docs/exports.md)"
+        )
     data = read_npz(path) if path.suffix == ".npz" else _of_a_tool(path, fps)
     poses, trans = _arrays(path, data)
     _check(path, poses, trans)

@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--motion",
         default="walk",
-        metavar="NAME|FILE.npz[:CLIP]",
-        help=f"{', '.join(MOTIONS)}; or an npz with poses (T, 72) and optional trans (T, 3) (AMASS too), or with "
-        "global_orient, body_pose, transl; or a clip of motion capture on CMU's skeleton (docs/learning.md) "
+        metavar="NAME|FILE[:CLIP]",
+        help=f"{', '.join(MOTIONS)}; or a motion file: AMASS, SMPL-X, BVH, ours, other tools' (docs/exports.md); "
+        "or a clip of motion capture on CMU's skeleton (docs/learning.md) "
         "(default: %(default)s: once round a circle, so that all sides are seen)",
     )
     parser.add_argument("--outfit", default="shirt", choices=OUTFITS, help="what is worn (default: %(default)s)")
