@@ -1,14 +1,16 @@
 """Motion files as the programs that read them do: add-ons for Blender, retargeters, biomechanics."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from export_readers import FRAMES, bvh_joints, in_world
+from export_readers import FRAMES, Glb, bvh_joints, in_world
 from scipy.spatial.transform import Rotation
 
+from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.exports.amass import write_smplx
 from pipeline.exports.bvh import from_rest, write_bvh
@@ -102,3 +104,40 @@ def test_bvh_with_mixamos_names_and_a_rest_frame(tmp_path: Path, pose: Pose, bod
         standing = 100 * (rest[index] - [0, soles, 0]) + 100 * motion.transl[0] * [1, 0, 1]
         np.testing.assert_allclose(found[name][0], standing, atol=5e-3)
     assert JOINT_NAMES[18] == "left_elbow" and BONE_NAMES["mixamo"][18] == "LeftForeArm"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("bone_names: unreal", "export.bone_names: expected smpl or mixamo, found 'unreal'"),
+        ("fps: 0", "export.fps: expected 1 to 1000, or null for the clip's, found 0"),
+        ("author: ' '", "export.author: expected some text"),
+        ("licence: ''", "export.licence: expected some text"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "nowhere", "--settings", settings]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_the_stage_writes_another_rate_and_other_names(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    shutil.copytree(results / "fit", folder / "fit")
+    chosen = (
+        "{fps: 50, bone_names: mixamo, bvh_rest_frame: true, author: Ada, licence: 'https://x.org', posed_frames: 0}"
+    )
+    assert main(["export", str(folder), "--settings", chosen]) == 0
+    frames = 2 * FRAMES - 1  # of 25 a second
+    found, frame_time = bvh_joints((folder / "exports" / "motion.bvh").read_text())
+    assert found["LeftForeArm"].shape == (1 + frames, 3) and frame_time == pytest.approx(0.02)
+    glb, vrm = (Glb(folder / "exports" / name) for name in ("motion.glb", "avatar.vrm"))
+    assert glb.json["asset"]["extras"] == {"fps": 50, "frames": frames}
+    assert {node["name"] for node in glb.json["nodes"]} >= {"Hips", "RightHand", "camera"}
+    meta = vrm.json["extensions"]["VRMC_vrm"]["meta"]
+    assert (meta["authors"], meta["licenseUrl"]) == (["Ada"], "https://x.org") and vrm.json["asset"][
+        "copyright"
+    ] == "Ada"
+    with np.load(folder / "exports" / "motion_smplx.npz") as data:
+        assert len(data["poses"]) == frames and data["mocap_frame_rate"].item() == 50
+        assert str(data["source"]) == "humansplathmr, resampled from 25 to 50 frames a second"
+    assert "50.000000" in (folder / "exports" / "motion.trc").read_text().split("\n")[2]
