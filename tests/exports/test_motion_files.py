@@ -123,10 +123,9 @@ def test_settings_that_mean_nothing_are_refused(settings: str, said: str, capsys
 def test_the_stage_writes_another_rate_and_other_names(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     shutil.copytree(results / "fit", folder / "fit")
-    chosen = (
-        "{fps: 50, bone_names: mixamo, bvh_rest_frame: true, author: Ada, licence: 'https://x.org', posed_frames: 0}"
-    )
-    assert main(["export", str(folder), "--settings", chosen]) == 0
+    files = "posed_frames: 0, viewer: false"
+    chosen = "fps: 50, bone_names: mixamo, bvh_rest_frame: true, author: Ada, licence: 'https://x.org'"
+    assert main(["export", str(folder), "--settings", f"{{{chosen}, {files}}}"]) == 0
     frames = 2 * FRAMES - 1  # of 25 a second
     found, frame_time = bvh_joints((folder / "exports" / "motion.bvh").read_text())
     assert found["LeftForeArm"].shape == (1 + frames, 3) and frame_time == pytest.approx(0.02)
