@@ -24,7 +24,7 @@ from pipeline.studio.subject import dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS
 
 SMALL = ClipRequest(
-    seed=5, frames=2, fps=Fraction(10), width=96, height=128, motion="turn", outfit="coat", moving=True, views=1
+    seed=5, frames=2, fps=Fraction(10), width=96, height=128, motion="turn", outfit="coat", camera="moving", views=1
 )
 
 
@@ -141,7 +141,7 @@ def test_a_moving_camera_moves_and_its_truth_with_it(tmp_path, body):
 
 @pytest.mark.parametrize("stance", [Stance(pitch=-33, roll=12, azimuth=200, focal=0.6), Stance(pitch=10, focal=1.1)])
 def test_a_camera_is_held_as_asked_and_sees_the_whole_person(tmp_path, body, stance):
-    make_clip(tmp_path, "angle", replace(SMALL, moving=False, views=0, stance=stance))
+    make_clip(tmp_path, "angle", replace(SMALL, camera="static", views=0, stance=stance))
     folder = tmp_path / "angle.truth"
     pose, masks = Pose.load(folder / "pose.npz"), MaskFolder(folder / "masks")
     assert pose.K[0, 0] == pytest.approx(stance.focal * np.hypot(SMALL.width, SMALL.height))
