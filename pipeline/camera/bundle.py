@@ -27,6 +27,7 @@ class Path:
     turns: np.ndarray  # (F, 3, 3) camera to world
     centres: np.ndarray  # (F, 3)
     rho: np.ndarray  # (P,) one over the distance along the ray whose z is 1
+    focal: float = 1.0  # focal length over that of K
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Sightings:
     point: np.ndarray  # (M,)
     rays: np.ndarray  # (M, 3) the point's ray there, z = 1
     xy: np.ndarray  # (M, 2) px
+    shape: np.ndarray  # (M, 2, 2) what counts of an error: little of it along an edge
 
     def chosen(self, rows: np.ndarray) -> Sightings:
         return Sightings(**{name: values[rows] for name, values in vars(self).items()})
@@ -52,11 +54,12 @@ def _left(K: np.ndarray, seen: Sightings, path: Path) -> tuple[np.ndarray, np.nd
     """What is left of the pixels (M, 2), and the points in the cameras (M, 3)."""
     rho = path.rho[seen.point, None]
     away = path.centres[seen.anchor] - path.centres[seen.frame]
-    world = np.einsum("mij,mj->mi", path.turns[seen.anchor], seen.rays) + rho * away
+    rays = seen.rays / [path.focal, path.focal, 1]
+    world = np.einsum("mij,mj->mi", path.turns[seen.anchor], rays) + rho * away
     point = np.einsum("mji,mj->mi", path.turns[seen.frame], world)
     ahead = point[:, 2:] > _NEAREST
-    xy = point[:, :2] / np.where(ahead, point[:, 2:], 1) * K[[0, 1], [0, 1]] + K[:2, 2]
-    return np.where(ahead, seen.xy - xy, _BEHIND), point
+    xy = point[:, :2] / np.where(ahead, point[:, 2:], 1) * K[[0, 1], [0, 1]] * path.focal + K[:2, 2]
+    return np.where(ahead, np.einsum("mij,mj->mi", seen.shape, seen.xy - xy), _BEHIND), point
 
 
 def adjust(
@@ -68,14 +71,20 @@ def adjust(
     steps: int,
     travels: bool = True,  # False: the cameras only turn
     points: bool = True,  # False: points stay where they are
+    sigma_focal: float = 0.0,  # relative standard deviation of the focal length; 0: it is known
 ) -> Path:
     """The path that explains the observations best, near the one given."""
-    damping, cost = _DAMPING, _cost(K, seen, path, width)
+
+    def cost_of(path: Path) -> float:
+        prior = (np.log(path.focal) / sigma_focal) ** 2 if sigma_focal else 0.0
+        return float(np.log1p((_left(K, seen, path)[0] ** 2).sum(1) / width**2).sum() + prior)
+
+    damping, cost = _DAMPING, cost_of(path)
     for _ in range(steps):
-        terms = _Terms(K, seen, path, free, width, travels, points)
+        terms = _Terms(K, seen, path, free, width, travels, points, sigma_focal)
         for _ in range(6):
             trial = terms.step(path, damping)
-            now = _cost(K, seen, trial, width)
+            now = cost_of(trial)
             if now < cost:
                 break
             damping *= 8
@@ -87,25 +96,51 @@ def adjust(
     return path
 
 
-def _cost(K: np.ndarray, seen: Sightings, path: Path, width: float) -> float:
-    return float(np.log1p((_left(K, seen, path)[0] ** 2).sum(1) / width**2).sum())
+def fit_points(K: np.ndarray, seen: Sightings, path: Path, width: float, steps: int = 8) -> Path:
+    """The points' inverse depths, the cameras held; for points that `adjust` has not seen."""
+    held = np.zeros(len(path.turns), bool)
+    for _ in range(steps):
+        terms = _Terms(K, seen, path, held, width, True, True)
+        change = (terms.depths.T @ terms.left) / (terms.curvature + 1e-9)
+        path = replace(path, rho=np.clip(path.rho + change, path.rho / 3, path.rho * 3))
+    return path
 
 
-def covariance(K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool) -> np.ndarray:
-    """(F, 6) variances of turn (radians) and place for pixels with a standard deviation of 1; 0 of a held camera."""
-    reduced, places = _Terms(K, seen, path, free, width, travels, travels).reduced(1e-9)[0], np.zeros((len(free), 6))
-    inverse = np.linalg.pinv(reduced.toarray(), rcond=1e-10, hermitian=True)
-    unknowns = 6 if travels else 3
-    places[free, :unknowns] = np.diag(inverse).reshape(-1, unknowns)
-    return np.maximum(places, 0)
+def variances(
+    K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool, sigma_focal: float
+) -> tuple[np.ndarray, float]:
+    """(F, 6) variances of turn (radians) and place for pixels with a standard deviation of 1, 0 of a held camera; and
+    that of the focal length, relative. The path's scale, which nothing tells, is taken for known."""
+    terms = _Terms(K, seen, path, free, width, travels, travels, sigma_focal)
+    normal = terms.reduced(1e-9)[0].toarray()
+    cameras = int(free.sum()) * terms.unknowns
+    if travels:
+        larger = np.zeros(len(normal))
+        larger[:cameras].reshape(-1, 6)[:, 3:] = path.centres[free]
+        larger /= max(np.linalg.norm(larger), 1e-12)
+        normal += normal.diagonal().max() * np.outer(larger, larger)
+    inverse = np.diag(np.linalg.pinv(normal, rcond=1e-13, hermitian=True)).clip(0)
+    each = np.zeros((len(free), 6))
+    each[free, : terms.unknowns] = inverse[:cameras].reshape(-1, terms.unknowns)
+    return each, float(inverse[-1]) if sigma_focal else 0.0
 
 
 class _Terms:
     """The normal equations at a path."""
 
     def __init__(
-        self, K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool, points: bool
+        self,
+        K: np.ndarray,
+        seen: Sightings,
+        path: Path,
+        free: np.ndarray,
+        width: float,
+        travels: bool,
+        points: bool,
+        sigma_focal: float = 0.0,
     ) -> None:
+        K = K * [[path.focal, 1, 1], [1, path.focal, 1], [1, 1, 1]]
+        rays = seen.rays / [path.focal, path.focal, 1]
         self.free, self.unknowns, self.points = free, 6 if travels else 3, points and travels
         left, point = _left(K, seen, path)
         ahead = point[:, 2] > _NEAREST
@@ -115,16 +150,25 @@ class _Terms:
         project = np.zeros((len(left), 2, 3))
         project[:, 0, 0], project[:, 1, 1] = K[0, 0] / depth, K[1, 1] / depth
         project[:, 0, 2], project[:, 1, 2] = -K[0, 0] * point[:, 0] / depth**2, -K[1, 1] * point[:, 1] / depth**2
-        project *= root
+        project = root * (seen.shape @ project)
         back = path.turns[seen.frame].transpose(0, 2, 1)  # world to the camera
         rho = path.rho[seen.point, None, None]
         frame = [project @ _skew(point)]
-        anchor = [-project @ back @ path.turns[seen.anchor] @ _skew(seen.rays)]
+        anchor = [-project @ back @ path.turns[seen.anchor] @ _skew(rays)]
         if travels:
             frame.append(-rho * (project @ back))
             anchor.append(rho * (project @ back))
         self.cameras = self._blocks([(seen.frame, frame), (seen.anchor, anchor)])
         self.left = (left * root[..., 0]).ravel()
+        self.prior = (width / sigma_focal) ** 2 if sigma_focal else 0.0  # the weight of a pixel's square is 1
+        self.off_focal = np.log(path.focal)
+        if sigma_focal:
+            # A longer focal length narrows the rays of the keyframe and widens the picture of the frame.
+            narrower = np.einsum("mij,mj->mi", back @ path.turns[seen.anchor], rays * [-1, -1, 0])
+            column = np.einsum("mij,mj->mi", project, narrower) + root[..., 0] * np.einsum(
+                "mij,mj->mi", seen.shape, (point[:, :2] / depth[:, None]) * K[0, 0]
+            )
+            self.cameras = sparse.hstack([self.cameras, column.reshape(-1, 1)], format="csr")
         if self.points:
             away = path.centres[seen.anchor] - path.centres[seen.frame]
             column = np.einsum("mij,mj->mi", project @ back, away)
@@ -152,8 +196,12 @@ class _Terms:
     def reduced(self, damping: float) -> tuple[sparse.csc_matrix, np.ndarray]:
         """The normal equations of the cameras alone."""
         normal = (self.cameras.T @ self.cameras).tocsc()
-        normal = normal + sparse.diags(damping * normal.diagonal() + 1e-9)
         right = self.cameras.T @ self.left
+        added = damping * normal.diagonal() + 1e-9
+        if self.prior:
+            added[-1] += self.prior
+            right[-1] -= self.prior * self.off_focal
+        normal = normal + sparse.diags(added)
         if self.points:
             self.share = 1 / (self.curvature * (1 + damping) + 1e-9)
             mixed = (self.cameras.T @ self.depths).tocsc()
@@ -165,14 +213,17 @@ class _Terms:
         normal, right = self.reduced(damping)
         moves = np.zeros((len(self.free), 6))
         try:
-            moves[self.free, : self.unknowns] = splu(normal).solve(right).reshape(-1, self.unknowns)
+            solved = splu(normal).solve(right)
         except RuntimeError:  # singular: more damping helps
             return path
+        cameras = int(self.free.sum()) * self.unknowns
+        moves[self.free, : self.unknowns] = solved[:cameras].reshape(-1, self.unknowns)
+        if self.prior:
+            path = replace(path, focal=path.focal * float(np.exp(np.clip(solved[-1], -0.2, 0.2))))
         turns = path.turns @ Rotation.from_rotvec(moves[:, :3]).as_matrix()
         path = replace(path, turns=turns, centres=path.centres + moves[:, 3:])
         if self.points:
-            flat = moves[self.free, : self.unknowns].ravel()
-            change = self.share * (self.depths.T @ (self.left - self.cameras @ flat))
+            change = self.share * (self.depths.T @ (self.left - self.cameras @ solved))
             path = replace(path, rho=np.maximum(path.rho + change, _SMALLEST))
         return path
 

@@ -18,6 +18,8 @@ _SIDE = 640  # px: longest side of the pictures that are searched
 _MOST = 350  # points of a keyframe
 _SPACING = 0.02  # of the longest side, between points
 _QUALITY = 0.002  # of the best corner: a floor has weak ones
+_CORNER = 9  # px a side, of what is looked at to tell a corner from an edge
+_ROUND = 0.05  # least eigenvalue of a corner over its other one
 _LEAST_CORNER = 2e-4  # smallest eigenvalue of a corner, at 8 bits
 _LK = {"winSize": (17, 17), "maxLevel": 4, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01)}
 _BACK = 0.5  # px of the small picture: a point that does not come back nearer than this is not seen
@@ -38,6 +40,7 @@ class Tracks:
     xy: np.ndarray  # (M, 2) px
     first: np.ndarray  # (N,) keyframe in which a point was found
     first_xy: np.ndarray  # (N, 2) px there
+    shape: np.ndarray  # (N, 2, 2) what counts of an error there: all of it across an edge, little along it
     key: np.ndarray  # (T,) the keyframe that a frame was compared with, -1 where it is lost
     key_xy: np.ndarray  # (M, 2) px of the point in that keyframe
     broken: int | None  # frame from which on nothing is recognised
@@ -56,6 +59,7 @@ class _Key:
     xy: np.ndarray  # (N, 2) px of the small picture
     from_first: np.ndarray  # (3, 3) homography from the first keyframe
     now: np.ndarray = field(default=None)  # (N, 2) where they were last looked for
+    proven: np.ndarray = field(default=None)  # (N,) seen in another frame: weak corners are gone at once
     here: np.ndarray = field(default_factory=lambda: np.eye(3))  # homography from this keyframe to the last frame
 
 
@@ -89,13 +93,22 @@ def _background(file: Path, small: tuple[int, int]) -> np.ndarray:
     return np.where(cv2.dilate(mask, np.ones((grown, grown), np.uint8)) > 40, 0, 255).astype(np.uint8)
 
 
+def _shapes(corners: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(N, 2, 2) the roots of the structure tensors at pixels (N, 2), over their larger eigenvalues' roots."""
+    column, row = np.round(xy).astype(int).T
+    values, across = corners[row, column, :2], corners[row, column, 2:4].astype(float)
+    along = np.stack([-across[:, 1], across[:, 0]], 1)
+    ratio = np.sqrt((values[:, 1] / np.maximum(values[:, 0], 1e-12)).clip(0, 1))
+    return np.einsum("ni,nj->nij", across, across) + ratio[:, None, None] * np.einsum("ni,nj->nij", along, along)
+
+
 class _Follower:
     def __init__(self, small: tuple[int, int]) -> None:
         self.small = small
         self.keys: list[_Key] = []
         self.key: _Key | None = None
         self.last: tuple[int, np.ndarray, np.ndarray, np.ndarray] | None = None  # the last frame not lost
-        self.found: list[tuple[int, np.ndarray]] = []  # keyframe and pixels of the points found in it
+        self.found: list[tuple[int, np.ndarray, np.ndarray]] = []  # keyframe, pixels and shapes of points found in it
         self.seen: list[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]] = []
         self.count, self.lost, self.bare = 0, 0, 0
         self.broken: int | None = None
@@ -136,8 +149,10 @@ class _Follower:
                 key.here = found
         expected = cv2.perspectiveTransform(np.float32(key.xy)[None], key.here)[0]
         key.now = np.where(seen[:, None], moved, expected)
-        possible = seen | self._inside(expected, background)
-        return seen, float(seen.sum() / max(possible.sum(), 0.25 * len(key.xy), 1))
+        proven = key.proven if key.proven.any() else np.ones_like(seen)
+        possible = proven & (seen | self._inside(expected, background))
+        key.proven = key.proven | seen
+        return seen, float((seen & proven).sum() / max(possible.sum(), 0.25 * proven.sum(), 1))
 
     def _inside(self, xy: np.ndarray, background: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
@@ -198,13 +213,16 @@ class _Follower:
         for x, y in xy:
             cv2.circle(free, (round(float(x)), round(float(y))), spacing, 0, -1)
         wanted = _MOST - len(xy)
+        corners = cv2.cornerEigenValsAndVecs(image, _CORNER, 3)
+        free[corners[..., 1] < _ROUND * corners[..., 0]] = 0  # along an edge a point slides
         fresh = cv2.goodFeaturesToTrack(image, wanted, _QUALITY, spacing, mask=free) if wanted > 0 else None
         fresh = np.zeros((0, 2)) if fresh is None else fresh.reshape(-1, 2).astype(float)
         numbers = self.count + np.arange(len(fresh))
         self.count += len(fresh)
-        self.found.append((index, fresh))
+        self.found.append((index, fresh, _shapes(corners, fresh)))
         all_xy = np.concatenate([xy, fresh])
-        key = _Key(index, image, np.concatenate([points, numbers]), all_xy, from_first, now=all_xy.copy())
+        key = _Key(index, image, np.concatenate([points, numbers]), all_xy, from_first)
+        key.now, key.proven = all_xy.copy(), np.zeros(len(all_xy), bool)
         self.keys.append(key)
         return key
 
@@ -225,8 +243,9 @@ class _Follower:
             frame=np.concatenate([np.full(len(row[2]), row[0]) for row in rows]),
             point=np.concatenate([row[2] for row in rows]),
             xy=pixels([row[3] for row in rows]),
-            first=np.concatenate([np.full(len(xy), index) for index, xy in self.found]),
-            first_xy=pixels([xy for _, xy in self.found]),
+            first=np.concatenate([np.full(len(xy), index) for index, xy, _ in self.found]),
+            first_xy=pixels([xy for _, xy, _ in self.found]),
+            shape=np.concatenate([shapes for *_, shapes in self.found]),
             key=key,
             key_xy=pixels([row[4] for row in rows]),
             broken=self.broken,

@@ -39,7 +39,7 @@ def metres(solution: Solution, tracks: Tracks, masks: Sequence[Path], K: np.ndar
         tall = rows[-1] + 1 - rows[0]
         if tall < _UPRIGHT * np.ptp(columns):
             continue
-        distance = K[1, 1] * _TALL / tall
+        distance = solution.focal * K[1, 1] * _TALL / tall
         depths = _depths(solution, tracks, seen, t, K)
         near = np.abs(tracks.xy[seen][:, 1] - rows[-1] - 0.5) < _ROWS * tall
         beside += list(distance / depths[near & (depths > 0)])
@@ -53,6 +53,7 @@ def _depths(solution: Solution, tracks: Tracks, rows: slice, t: int, K: np.ndarr
     """z of a frame's points in its camera, in units of the path; NaN where it is not known."""
     point = tracks.point[rows]
     first, rho = tracks.first[point], solution.rho[point]
+    K = K * [[solution.focal, 1, 1], [1, solution.focal, 1], [1, 1, 1]]
     rays = np.column_stack([(tracks.first_xy[point] - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones(len(point))])
     world = np.einsum("nij,nj->ni", solution.turns[first], rays) / rho[:, None] + solution.centres[first]
     return (world - solution.centres[t]) @ solution.turns[t][:, 2]

@@ -36,6 +36,8 @@ _ZOOM = 0.03  # relative change of the focal length that is called a zoom
 _FASTEST = 12.0  # m/s that a camera beside a person may travel
 _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
+_SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
+_TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
 _ROOM = 3.0  # metres to what a camera is compared with: how far one that stands may shift unnoticed
 
 
@@ -46,6 +48,7 @@ class Verdict:
     track: CameraTrack
     shares: dict[str, float]  # of the background that each case explains, in the median frame
     warnings: tuple[str, ...] = ()
+    focal: Solution | None = None  # what tells the focal length, too
 
 
 def check(settings: CameraSettings) -> None:
@@ -64,8 +67,8 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     camera, fps = Camera.load(directory.camera), float(VideoInfo.load(directory.video).fps)
     size = camera.width, camera.height
     tracks = follow(frames.files, masks.files, size)
-    verdict = judge(tracks, camera.K, size, fps, masks.files)
-    for warning in verdict.warnings:
+    verdict = judge(tracks, camera.K, size, fps, masks.files, 0.0 if camera.metric else _SIGMA_FOCAL)
+    for warning in (*verdict.warnings, *_focal(verdict.focal, camera)):
         provenance.warn(warning)
     provenance.facts |= {
         "explained": {name: round(share, 3) for name, share in verdict.shares.items()},
@@ -75,7 +78,9 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     return verdict.track
 
 
-def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, masks: list[Path]) -> Verdict:
+def judge(
+    tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, masks: list[Path], sigma_focal: float = 0.0
+) -> Verdict:
     """Which case it is, and the track.
 
     Args:
@@ -84,6 +89,7 @@ def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, mask
         size: of the frames, px.
         fps: frames a second.
         masks: files of the masks, for the scale of a path.
+        sigma_focal: relative standard deviation of K's focal length; 0: it is known.
     """
     count = len(tracks.key)
     if tracks.broken is not None:
@@ -95,20 +101,18 @@ def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, mask
     moving = np.nanmean(np.maximum(turns.turning, turns.zooming) - turns.still > _MOVING) > _MOVING_FRAMES
     if not moving and shares["still"] > _MOST:
         return Verdict(_still(turns, K, count), shares, _partly(shares["still"], "stands still"))
-    if shares["turning"] > _SURE:
-        return Verdict(_turned(solve(tracks, K, size, turns.turns, fps, False)), shares)
+    turned = solve(tracks, K, size, turns.turns, fps, False, sigma_focal)
+    shares["turning"] = max(shares["turning"], float(np.nanmedian(explained(tracks, turned.off, size))))
+    if moving and shares["turning"] > _SURE:
+        return Verdict(_turned(turned), shares, focal=turned)
     if shares["zooming"] > _SURE and shares["zooming"] - shares["turning"] > _MORE:
         return _zoomed(turns, K, size, shares)
-    path = solve(tracks, K, size, turns.turns, fps, True)
-    turned = solve(tracks, K, size, turns.turns, fps, False)
-    shares |= {
-        "turning": float(np.nanmedian(explained(tracks, turned.off, size))),
-        "travelling": float(np.nanmedian(explained(tracks, path.off, size))),
-    }
+    path = solve(tracks, K, size, turns.turns, fps, True, sigma_focal)
+    shares["travelling"] = float(np.nanmedian(explained(tracks, path.off, size)))
     if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
         return _travelled(path, tracks, masks, K, fps, shares)
     if moving and shares["turning"] > _MOST:
-        return Verdict(_turned(turned), shares, _partly(shares["turning"], "is explained by a turning camera"))
+        return Verdict(_turned(turned), shares, _partly(shares["turning"], "is explained by a turning camera"), turned)
     return _doubt(count, shares, "no motion of a camera explains the background (it moves by itself, or is too bare)")
 
 
@@ -156,13 +160,21 @@ def _travelled(
     sigma = np.stack([path.sigma[:, 0], np.hypot(scale * path.sigma[:, 1], unsure)], 1)
     told = "the length of the camera's path is a guess: no floor is seen beside the person's feet"
     track = CameraTrack(_poses(path.turns, centres), "travelling", sigma, "the background's points in space")
-    return Verdict(track, shares, () if floor else (told,))
+    return Verdict(track, shares, () if floor else (told,), path)
 
 
 def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
     track = CameraTrack.static(count, f"in doubt: {reason}")
     advice = "bring its motion (camera.backend: import), or say that it stands (static)"
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
+
+
+def _focal(found: Solution | None, camera: Camera) -> tuple[str, ...]:
+    """What the motion says of a guessed focal length."""
+    if found is None or camera.metric or abs(found.focal - 1) < max(_TOLD, 3 * found.sigma_focal):
+        return ()
+    said, used = found.focal * camera.K[0, 0], camera.K[0, 0]
+    return (f"the camera's motion tells a focal length of {said:.0f} px, not {used:.0f}; set depth.focal: {said:.0f}",)
 
 
 def _partly(share: float, does: str) -> tuple[str, ...]:

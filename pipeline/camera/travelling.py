@@ -13,7 +13,7 @@ import numpy as np
 from scipy.interpolate import interp1d
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.camera.bundle import Path, Sightings, adjust, covariance, errors
+from pipeline.camera.bundle import Path, Sightings, adjust, errors, fit_points, variances
 from pipeline.camera.features import Tracks
 from pipeline.camera.turning import tolerance_of
 
@@ -22,7 +22,7 @@ _FIRST = 8  # of them make the first points
 _WINDOW = 8  # are adjusted with each new one
 _STARTS = 4  # guesses of the first points' distances
 _SEEN = 160  # points a frame, at most: a track of 10,000 frames must fit into memory
-_CORRELATED = 20.0  # points whose errors can be taken for independent, at most: neighbours err together
+_INDEPENDENT = {False: 20.0, True: 2.0}  # points a frame whose errors are independent: of one that turns, that travels
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,21 @@ class Solution:
 
     turns: np.ndarray  # (T, 3, 3) camera to world, the first frame's
     centres: np.ndarray  # (T, 3)
-    rho: np.ndarray  # (N,) of all points of the tracks; NaN where it is not known
+    rho: np.ndarray  # (N,) of all points of the tracks: 1 over the distance along their ray
     off: np.ndarray  # (M,) px that each observation is off; 0 of a point in its own keyframe
     sigma: np.ndarray  # (T, 2) of turn (radians) and place
+    focal: float  # focal length over that of K
+    sigma_focal: float  # its standard deviation
 
 
 def solve(
-    tracks: Tracks, K: np.ndarray, size: tuple[int, int], turns: np.ndarray, fps: float, travels: bool
+    tracks: Tracks,
+    K: np.ndarray,
+    size: tuple[int, int],
+    turns: np.ndarray,
+    fps: float,
+    travels: bool,
+    sigma_focal: float,
 ) -> Solution:
     """The path of a camera that travels, or turns.
 
@@ -48,6 +56,7 @@ def solve(
         turns: (T, 3, 3) camera to world, a first guess.
         fps: frames a second.
         travels: False: it stands, and the path is of turns alone.
+        sigma_focal: relative standard deviation of K's focal length; 0: it is known.
     """
     width, count = tolerance_of(size), len(tracks.key)
     stride = max(1, round(_SPACING * fps))
@@ -58,28 +67,30 @@ def solve(
     if travels:
         path = _grown(K, some, path, tracks, size, width)
     free = np.arange(len(chosen)) > 0
-    path = adjust(K, some, path, free, width, 60, travels)
-    spread = np.median(errors(K, some, path)) / 1.177  # px, of a coordinate: Rayleigh's distribution
-    variances = covariance(K, some, path, free, width, travels) * spread**2
-    known = np.bincount(some.point, minlength=len(path.rho)) > 0
+    path = adjust(K, some, path, free, width, 60, travels, sigma_focal=sigma_focal)
+    each, of_focal = variances(K, some, path, free, width, travels, sigma_focal)
+    pixel = np.median(errors(K, some, path)) / 1.177  # of a coordinate: Rayleigh's distribution
+    pixel *= np.sqrt(max(1.0, len(some.frame) / len(chosen) / _INDEPENDENT[travels]))
 
-    all_frames = _sightings(tracks, K, np.arange(count))
-    start = _between(path, chosen, count, turns)
-    moving = ~np.isin(np.arange(count), chosen) & np.isin(np.arange(count), seen_frames)
-    rows = moving[all_frames.frame] & known[all_frames.point]
-    whole = adjust(K, all_frames.chosen(rows), start, moving, width, 10, travels, points=False)
-    lost = ~np.isin(np.arange(count), seen_frames)
+    every, lost = np.arange(count), ~np.isin(np.arange(count), seen_frames)
+    moving = ~np.isin(every, chosen) & ~lost
+    sightings = _sightings(tracks, K, every, most=None)
+    some = _sightings(tracks, K, every)
+    known = np.isin(np.arange(len(path.rho)), np.unique(_sightings(tracks, K, chosen).point))
+    whole = _between(path, chosen, count, turns)
+    rows = moving[some.frame] & known[some.point]
+    whole = adjust(K, some.chosen(rows), whole, moving, width, 10, travels, points=False)
+    if travels:
+        fresh = fit_points(K, sightings.chosen(~known[sightings.point]), whole, width).rho
+        whole = replace(whole, rho=np.where(known, whole.rho, fresh))
     if lost.any():
         there = np.flatnonzero(~lost)
-        held = Path(whole.turns[there], whole.centres[there], whole.rho)
-        whole = replace(_between(held, there, count, turns), rho=whole.rho)
+        whole = _between(replace(whole, turns=whole.turns[there], centres=whole.centres[there]), there, count, turns)
     off = np.zeros(len(tracks.frame))
-    other = tracks.frame != tracks.first[tracks.point]
-    off[other] = errors(K, _sightings(tracks, K, np.arange(count), most=None), whole)
-    sigma = np.sqrt(np.stack([variances[:, :3].mean(1), variances[:, 3:].mean(1)], 1))
-    few = np.sqrt(max(1.0, len(some.frame) / len(chosen) / _CORRELATED))
-    sigma = interp1d(chosen, sigma * few, axis=0, bounds_error=False, fill_value="extrapolate")(np.arange(count))
-    return Solution(whole.turns, whole.centres, np.where(known, whole.rho, np.nan), off, np.maximum(sigma, 0))
+    off[tracks.frame != tracks.first[tracks.point]] = errors(K, sightings, whole)
+    sigma = pixel * np.sqrt(np.stack([each[:, :3].mean(1), each[:, 3:].mean(1)], 1))
+    sigma = interp1d(chosen, sigma, axis=0, bounds_error=False, fill_value=(sigma[0], sigma[-1]))(every)
+    return Solution(whole.turns, whole.centres, whole.rho, off, sigma, path.focal, pixel * np.sqrt(of_focal))
 
 
 def _sightings(tracks: Tracks, K: np.ndarray, frames: np.ndarray, most: int | None = _SEEN) -> Sightings:
@@ -95,7 +106,9 @@ def _sightings(tracks: Tracks, K: np.ndarray, frames: np.ndarray, most: int | No
         rows = np.sort(rows[np.arange(len(rows)) - starts < most])
     point = tracks.point[rows]
     rays = np.column_stack([(tracks.first_xy[point] - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones(len(point))])
-    return Sightings(camera[tracks.frame[rows]], camera[tracks.first[point]], point, rays, tracks.xy[rows])
+    return Sightings(
+        camera[tracks.frame[rows]], camera[tracks.first[point]], point, rays, tracks.xy[rows], tracks.shape[point]
+    )
 
 
 def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, size: tuple[int, int], width: float) -> Path:
@@ -137,11 +150,11 @@ def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, size: tup
 def _between(path: Path, frames: np.ndarray, count: int, turns: np.ndarray) -> Path:
     """The path at all frames: the given ones, and between them by their shares of time, on the guessed turns."""
     if len(frames) == 1:
-        return Path(np.repeat(path.turns, count, 0), np.repeat(path.centres, count, 0), path.rho)
+        return replace(path, turns=np.repeat(path.turns, count, 0), centres=np.repeat(path.centres, count, 0))
     every = np.clip(np.arange(count), frames[0], frames[-1])
     centres = interp1d(frames, path.centres, axis=0)(every)
     # The guess knows the tremble between; how far it is off changes slowly.
     off = Rotation.from_matrix(path.turns @ turns[frames].transpose(0, 2, 1))
     whole = Slerp(frames, off)(every).as_matrix() @ turns
     whole[frames] = path.turns
-    return Path(whole, centres, path.rho)
+    return replace(path, turns=whole, centres=centres)

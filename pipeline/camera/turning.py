@@ -79,9 +79,10 @@ def fit_turns(tracks: Tracks, K: np.ndarray, size: tuple[int, int]) -> Turns:
             last = turns[t - 1].T @ turns[key] if t else np.eye(3)
             guess, of = np.append(Rotation.from_matrix(last).as_rotvec(), 0.0), key
         weights = _area_weights(xy, size)
-        moved = np.linalg.norm(xy - key_xy, axis=1)
-        guess, off = _fit(K, key_xy, xy, weights, guess * [1, 1, 1, 0], 3, tolerance)
-        free, off_free = _fit(K, key_xy, xy, weights, guess, 4, tolerance)
+        shape = tracks.shape[tracks.point[rows]]
+        moved = np.linalg.norm(np.einsum("nij,nj->ni", shape, xy - key_xy), axis=1)
+        guess, off = _fit(K, key_xy, xy, shape, weights, guess * [1, 1, 1, 0], 3, tolerance)
+        free, off_free = _fit(K, key_xy, xy, shape, weights, guess, 4, tolerance)
         turns[t] = turns[key] @ Rotation.from_rotvec(guess[:3]).as_matrix().T
         zoomed[t] = zoomed[key] @ Rotation.from_rotvec(free[:3]).as_matrix().T
         zooms[t] = zooms[key] * np.exp(free[3])
@@ -101,6 +102,7 @@ def _fit(
     K: np.ndarray,
     start: np.ndarray,  # (N, 2) px in the keyframe
     end: np.ndarray,  # (N, 2) px in the frame
+    shape: np.ndarray,  # (N, 2, 2) what counts of an error
     weights: np.ndarray,  # (N,)
     guess: np.ndarray,  # (4,) rotation vector, camera of the keyframe to that of the frame; logarithm of the zoom
     unknowns: int,  # 3: no zoom; 4
@@ -114,7 +116,7 @@ def _fit(
     def errors() -> tuple[np.ndarray, ...]:
         x, y, z = (rays @ turn.T).T
         u, v = x / np.maximum(z, 0.05), y / np.maximum(z, 0.05)
-        left = end - centre - np.stack([u, v], 1) * focal * np.exp(zoom)
+        left = np.einsum("nij,nj->ni", shape, end - centre - np.stack([u, v], 1) * focal * np.exp(zoom))
         return u, v, left, np.linalg.norm(left, axis=1)
 
     for width in _WIDTHS:
@@ -122,7 +124,7 @@ def _fit(
         robust = weights / (1 + (off / (width * tolerance)) ** 2)
         # A small turn w moves u by (-uv, 1 + u^2, -v) w, and v by (-1 - v^2, uv, u) w.
         jacobian = np.stack([np.stack([-u * v, 1 + u * u, -v, u], 1), np.stack([-1 - v * v, u * v, u, v], 1)], 1)
-        jacobian = (jacobian * (focal * np.exp(zoom))[:, None])[..., :unknowns]
+        jacobian = shape @ (jacobian * (focal * np.exp(zoom))[:, None])[..., :unknowns]
         normal = np.einsum("nki,n,nkj->ij", jacobian, robust, jacobian) + 1e-9 * np.eye(unknowns)
         step = np.linalg.solve(normal, np.einsum("nki,n,nk->i", jacobian, robust, left))
         turn = Rotation.from_rotvec(step[:3]).as_matrix() @ turn
