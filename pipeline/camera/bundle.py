@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 _NEAREST = 0.02  # of a ray's length: what is nearer to the camera's plane, or behind it, is not seen
 _BEHIND = 100.0  # px that such an observation is off by
 _DAMPING = 1e-3
+_SPREAD = 10.0  # standard deviation of rho about 1: without it the scale of a long path runs away
 _SMALLEST = 1e-4  # of rho, in which 1 is a usual point
 
 
@@ -77,6 +78,8 @@ def adjust(
 
     def cost_of(path: Path) -> float:
         prior = (np.log(path.focal) / sigma_focal) ** 2 if sigma_focal else 0.0
+        if travels and points:
+            prior += (((path.rho - 1) / _SPREAD) ** 2).sum()
         return float(np.log1p((_left(K, seen, path)[0] ** 2).sum(1) / width**2).sum() + prior)
 
     damping, cost = _DAMPING, cost_of(path)
@@ -101,7 +104,7 @@ def fit_points(K: np.ndarray, seen: Sightings, path: Path, width: float, steps: 
     held = np.zeros(len(path.turns), bool)
     for _ in range(steps):
         terms = _Terms(K, seen, path, held, width, True, True)
-        change = (terms.depths.T @ terms.left) / (terms.curvature + 1e-9)
+        change = terms.pull / terms.curvature
         path = replace(path, rho=np.clip(path.rho + change, path.rho / 3, path.rho * 3))
     return path
 
@@ -139,10 +142,10 @@ class _Terms:
         points: bool,
         sigma_focal: float = 0.0,
     ) -> None:
-        K = K * [[path.focal, 1, 1], [1, path.focal, 1], [1, 1, 1]]
         rays = seen.rays / [path.focal, path.focal, 1]
         self.free, self.unknowns, self.points = free, 6 if travels else 3, points and travels
         left, point = _left(K, seen, path)
+        K = K * [[path.focal, 1, 1], [1, path.focal, 1], [1, 1, 1]]
         ahead = point[:, 2] > _NEAREST
         weight = np.where(ahead, 1 / (1 + (left**2).sum(1) / width**2), 0)
         root = np.sqrt(weight)[:, None, None]
@@ -175,7 +178,9 @@ class _Terms:
             rows = np.arange(2 * len(left))
             of = np.repeat(seen.point, 2)
             self.depths = sparse.csr_matrix((column.ravel(), (rows, of)), (len(rows), len(path.rho)))
-            self.curvature = np.asarray(self.depths.multiply(self.depths).sum(0)).ravel()
+            usual = (width / _SPREAD) ** 2
+            self.curvature = np.asarray(self.depths.multiply(self.depths).sum(0)).ravel() + usual
+            self.pull = self.depths.T @ self.left + usual * (1 - path.rho)
 
     def _blocks(self, parts: list[tuple[np.ndarray, list[np.ndarray]]]) -> sparse.csr_matrix:
         """(2M, unknowns of the free cameras) from blocks (M, 2, 3) of turns, and of places."""
@@ -203,10 +208,10 @@ class _Terms:
             right[-1] -= self.prior * self.off_focal
         normal = normal + sparse.diags(added)
         if self.points:
-            self.share = 1 / (self.curvature * (1 + damping) + 1e-9)
+            self.share = 1 / (self.curvature * (1 + damping))
             mixed = (self.cameras.T @ self.depths).tocsc()
             normal = normal - mixed @ sparse.diags(self.share) @ mixed.T
-            right = right - mixed @ (self.share * (self.depths.T @ self.left))
+            right = right - mixed @ (self.share * self.pull)
         return normal.tocsc(), right
 
     def step(self, path: Path, damping: float) -> Path:
@@ -223,7 +228,7 @@ class _Terms:
         turns = path.turns @ Rotation.from_rotvec(moves[:, :3]).as_matrix()
         path = replace(path, turns=turns, centres=path.centres + moves[:, 3:])
         if self.points:
-            change = self.share * (self.depths.T @ (self.left - self.cameras @ solved))
+            change = self.share * (self.pull - self.depths.T @ (self.cameras @ solved))
             path = replace(path, rho=np.maximum(path.rho + change, _SMALLEST))
         return path
 

@@ -30,7 +30,8 @@ PACKAGES = ("opencv-contrib-python", "numpy", "scipy")
 _MOVING = 0.25  # a frame moves where a turn and a zoom explain so much more than standing still
 _MOVING_FRAMES = 0.02  # share of such frames, below which the camera stands
 _MOST = 0.6  # of the background that a case must explain
-_SURE = 0.8  # with as much no richer case is looked for
+_SURE = 0.9  # with as much no richer case is looked for
+_MOSTLY = 0.8  # with less the user is told
 _MORE = 0.15  # that a richer case must explain beyond a simpler one
 _ZOOM = 0.03  # relative change of the focal length that is called a zoom
 _FASTEST = 12.0  # m/s that a camera beside a person may travel
@@ -38,6 +39,8 @@ _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
 _SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
 _TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
+_UNSEEN = 0.05  # metres that a camera moves unseen where a turn explains most of the background, but not all
+_UNKNOWN = 0.1  # radians that a camera in doubt may turn
 _ROOM = 3.0  # metres to what a camera is compared with: how far one that stands may shift unnoticed
 
 
@@ -110,9 +113,12 @@ def judge(
     path = solve(tracks, K, size, turns.turns, fps, True, sigma_focal)
     shares["travelling"] = float(np.nanmedian(explained(tracks, path.off, size)))
     if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
-        return _travelled(path, tracks, masks, K, fps, shares)
+        verdict = _travelled(path, tracks, masks, K, fps, shares)
+        if verdict is not None:
+            return verdict
     if moving and shares["turning"] > _MOST:
-        return Verdict(_turned(turned), shares, _partly(shares["turning"], "is explained by a turning camera"), turned)
+        told = _partly(shares["turning"], "is explained by a turning camera")
+        return Verdict(_turned(turned, _UNSEEN), shares, told, turned)
     return _doubt(count, shares, "no motion of a camera explains the background (it moves by itself, or is too bare)")
 
 
@@ -124,8 +130,10 @@ def _still(turns: Turns, K: np.ndarray, count: int) -> CameraTrack:
     return CameraTrack(track.world_from_camera, "static", sigma, track.source)
 
 
-def _turned(solution: Solution) -> CameraTrack:
-    sigma = np.stack([solution.sigma[:, 0], _ROOM * solution.sigma[:, 0]], 1)
+def _turned(solution: Solution, shift: float = 0.0) -> CameraTrack:
+    """`shift`: metres that the camera may have moved, taken for turns of it."""
+    turn = np.hypot(solution.sigma[:, 0], shift / _ROOM)
+    sigma = np.stack([turn, np.hypot(_ROOM * solution.sigma[:, 0], shift)], 1)
     poses = _poses(solution.turns, np.zeros_like(solution.centres))
     return CameraTrack(poses, "turning", sigma, "the background turns")
 
@@ -150,12 +158,13 @@ def _zoomed(turns: Turns, K: np.ndarray, size: tuple[int, int], shares: dict[str
 
 def _travelled(
     path: Solution, tracks: Tracks, masks: list[Path], K: np.ndarray, fps: float, shares: dict[str, float]
-) -> Verdict:
+) -> Verdict | None:
+    """None where the path is not credible."""
     scale, floor = metres(path, tracks, masks, K)
     centres = scale * path.centres
     fastest = fps * np.linalg.norm(np.diff(centres, axis=0), axis=1).max(initial=0)
     if fastest > _FASTEST:
-        return _doubt(len(centres), shares, f"the path found is not credible ({fastest:.0f} m/s)")
+        return None
     unsure = UNSURE * np.linalg.norm(centres, axis=1)
     sigma = np.stack([path.sigma[:, 0], np.hypot(scale * path.sigma[:, 1], unsure)], 1)
     told = "the length of the camera's path is a guess: no floor is seen beside the person's feet"
@@ -164,7 +173,8 @@ def _travelled(
 
 
 def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
-    track = CameraTrack.static(count, f"in doubt: {reason}")
+    sigma = np.tile([_UNKNOWN, _ROOM * _UNKNOWN], (count, 1))
+    track = CameraTrack(np.tile(np.eye(4), (count, 1, 1)), "static", sigma, f"in doubt: {reason}")
     advice = "bring its motion (camera.backend: import), or say that it stands (static)"
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
 
@@ -178,7 +188,7 @@ def _focal(found: Solution | None, camera: Camera) -> tuple[str, ...]:
 
 
 def _partly(share: float, does: str) -> tuple[str, ...]:
-    return (f"only {share:.0%} of the background {does}; the rest moves otherwise",) if share < _SURE else ()
+    return (f"only {share:.0%} of the background {does}; the rest moves otherwise",) if share < _MOSTLY else ()
 
 
 def _poses(turns: np.ndarray, centres: np.ndarray) -> np.ndarray:

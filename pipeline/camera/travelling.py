@@ -17,10 +17,13 @@ from pipeline.camera.bundle import Path, Sightings, adjust, errors, fit_points, 
 from pipeline.camera.features import Tracks
 from pipeline.camera.turning import tolerance_of
 
-_SPACING = 0.25  # seconds between the frames that are adjusted together
-_FIRST = 8  # of them make the first points
-_WINDOW = 8  # are adjusted with each new one
-_STARTS = 4  # guesses of the first points' distances
+_AS_GOOD = 1.05  # times the best guess's cost: such guesses are followed to the end
+_SPACING = 0.13  # seconds between the frames that are adjusted together
+_FIRST = 14  # of them make the first points
+_WINDOW = 14  # are adjusted with each new one
+_STARTS = (2.0, 4.0, 8.0)  # guesses of the first points: a floor, and a wall so many heights of the camera away
+_FEWEST = 12  # known points that tell the place of a frame between
+_NARROWEST = 0.15  # px: of the robust weights, at the end
 _SEEN = 160  # points a frame, at most: a track of 10,000 frames must fit into memory
 _INDEPENDENT = {False: 20.0, True: 2.0}  # points a frame whose errors are independent: of one that turns, that travels
 
@@ -68,6 +71,9 @@ def solve(
         path = _grown(K, some, path, tracks, size, width)
     free = np.arange(len(chosen)) > 0
     path = adjust(K, some, path, free, width, 60, travels, sigma_focal=sigma_focal)
+    for _ in range(2):  # as narrow as the errors of most: what is off elsewhere pulls no more
+        width = float(np.clip(2 * np.median(errors(K, some, path)), _NARROWEST, width))
+        path = adjust(K, some, path, free, width, 30, travels, sigma_focal=sigma_focal)
     each, of_focal = variances(K, some, path, free, width, travels, sigma_focal)
     pixel = np.median(errors(K, some, path)) / 1.177  # of a coordinate: Rayleigh's distribution
     pixel *= np.sqrt(max(1.0, len(some.frame) / len(chosen) / _INDEPENDENT[travels]))
@@ -78,8 +84,9 @@ def solve(
     some = _sightings(tracks, K, every)
     known = np.isin(np.arange(len(path.rho)), np.unique(_sightings(tracks, K, chosen).point))
     whole = _between(path, chosen, count, turns)
-    rows = moving[some.frame] & known[some.point]
-    whole = adjust(K, some.chosen(rows), whole, moving, width, 10, travels, points=False)
+    told = np.bincount(some.frame[known[some.point]], minlength=count) >= _FEWEST
+    rows = (moving & told)[some.frame] & known[some.point]
+    whole = adjust(K, some.chosen(rows), whole, moving & told, width, 10, travels, points=False)
     if travels:
         fresh = fit_points(K, sightings.chosen(~known[sightings.point]), whole, width).rho
         whole = replace(whole, rho=np.where(known, whole.rho, fresh))
@@ -118,14 +125,20 @@ def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, size: tup
     rows = seen.chosen((seen.frame < first) & (seen.anchor < first))
     free = (np.arange(count) < first) & (np.arange(count) > 0)
     trials = []
-    for start in range(_STARTS):
-        # What is lower in a picture is mostly nearer; else by chance. A wrong guess may end in a hollow mask.
-        rng = np.random.default_rng(start)
-        rho = 0.6 + 0.8 * tracks.first_xy[:, 1] / size[1] if start == 0 else rng.uniform(0.6, 1.4, len(path.rho))
+    for start in _STARTS:
+        # A wrong guess may end in a hollow mask, where what is near is taken for far.
+        rho = np.maximum(1.0, start * (tracks.first_xy[:, 1] - K[1, 2]) / K[1, 1])
         trial = adjust(K, rows, replace(path, rho=rho), free, 4 * width, 15)
         trial = adjust(K, rows, trial, free, width, 40)
         trials.append((np.log1p((errors(K, rows, trial) / width) ** 2).sum(), start, trial))
-    path = min(trials)[2]
+    best = min(trials)[0]
+    paths = [_continued(K, seen, trial, guess, rows, width) for cost, _, trial in trials if cost < _AS_GOOD * best]
+    return min(paths, key=lambda path: np.log1p((errors(K, seen, path) / width) ** 2).sum())
+
+
+def _continued(K: np.ndarray, seen: Sightings, path: Path, guess: np.ndarray, rows: Sightings, width: float) -> Path:
+    """The frames after the first ones, one after another."""
+    count, first = len(path.turns), min(_FIRST, len(path.turns))
     known = np.bincount(rows.point, minlength=len(path.rho)) > 0
     for new in range(first, count):
         turns, centres, rho = path.turns.copy(), path.centres.copy(), path.rho.copy()
