@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 _NEAREST = 0.02  # of a ray's length: what is nearer to the camera's plane, or behind it, is not seen
 _BEHIND = 100.0  # px that such an observation is off by
+_CONVERGED = 1e-4  # relative gain of a step, below which no other is taken
 _DAMPING = 1e-3
 _SPREAD = 10.0  # standard deviation of rho about 1: without it the scale of a long path runs away
 _SMALLEST = 1e-4  # of rho, in which 1 is a usual point
@@ -94,7 +95,7 @@ def adjust(
         else:
             return path
         gain, path, cost, damping = cost - now, trial, now, max(damping / 8, 1e-9)
-        if gain < 1e-5 * cost:
+        if gain < _CONVERGED * cost:
             break
     return path
 
@@ -169,7 +170,7 @@ class _Terms:
             # A longer focal length narrows the rays of the keyframe and widens the picture of the frame.
             narrower = np.einsum("mij,mj->mi", back @ path.turns[seen.anchor], rays * [-1, -1, 0])
             column = np.einsum("mij,mj->mi", project, narrower) + root[..., 0] * np.einsum(
-                "mij,mj->mi", seen.shape, (point[:, :2] / depth[:, None]) * K[0, 0]
+                "mij,mj->mi", seen.shape, (point[:, :2] / depth[:, None]) * K[[0, 1], [0, 1]]
             )
             self.cameras = sparse.hstack([self.cameras, column.reshape(-1, 1)], format="csr")
         if self.points:

@@ -32,6 +32,7 @@ _MOVING_FRAMES = 0.02  # share of such frames, below which the camera stands
 _MOST = 0.6  # of the background that a case must explain
 _SURE = 0.9  # with as much no richer case is looked for
 _MOSTLY = 0.8  # with less the user is told
+_STANDING = 0.4  # of the background that stays where it was: with more no camera travels
 _MORE = 0.15  # that a richer case must explain beyond a simpler one
 _ZOOM = 0.03  # relative change of the focal length that is called a zoom
 _FASTEST = 12.0  # m/s that a camera beside a person may travel
@@ -110,12 +111,13 @@ def judge(
         return Verdict(_turned(turned), shares, focal=turned)
     if shares["zooming"] > _SURE and shares["zooming"] - shares["turning"] > _MORE:
         return _zoomed(turns, K, size, shares)
-    path = solve(tracks, K, size, turns.turns, fps, True, sigma_focal)
-    shares["travelling"] = float(np.nanmedian(explained(tracks, path.off, size)))
-    if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
-        verdict = _travelled(path, tracks, masks, K, fps, shares)
-        if verdict is not None:
-            return verdict
+    if shares["still"] < _STANDING:
+        path = solve(tracks, K, size, turns.turns, fps, True, sigma_focal)
+        shares["travelling"] = float(np.nanmedian(explained(tracks, path.off, size)))
+        if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
+            verdict = _travelled(path, tracks, masks, K, fps, shares)
+            if verdict is not None:
+                return verdict
     if moving and shares["turning"] > _MOST:
         told = _partly(shares["turning"], "is explained by a turning camera")
         return Verdict(_turned(turned, _UNSEEN), shares, told, turned)

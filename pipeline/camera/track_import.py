@@ -96,7 +96,7 @@ def _at(poses: np.ndarray, stamps: np.ndarray, wanted: np.ndarray) -> np.ndarray
     out[:, :3, :3] = Slerp(stamps, Rotation.from_matrix(poses[:, :3, :3]))(wanted).as_matrix()
     out[:, :3, 3] = interp1d(stamps, poses[:, :3, 3], axis=0)(wanted)
     out = np.linalg.inv(out[0]) @ out
-    out[:, 3] = [0, 0, 0, 1]
+    out[0], out[:, 3] = np.eye(4), [0, 0, 0, 1]
     return out
 
 

@@ -150,8 +150,8 @@ def _continued(K: np.ndarray, seen: Sightings, path: Path, guess: np.ndarray, ro
         alone = np.arange(count) == new
         mine = seen.chosen((seen.frame == new) & known[seen.point] & (seen.anchor < new))
         if len(mine.frame) >= 8:
-            path = adjust(K, mine, path, alone, 4 * width, 10, points=False)
-            path = adjust(K, mine, path, alone, width, 10, points=False)
+            path = adjust(K, mine, path, alone, 4 * width, 5, points=False)
+            path = adjust(K, mine, path, alone, width, 5, points=False)
         free = (np.arange(count) <= new) & (np.arange(count) > max(0, new - _WINDOW))
         of_window = np.isin(seen.point, seen.point[free[seen.frame]])
         rows = (seen.frame <= new) & (seen.anchor <= new) & of_window & (seen.frame > new - 2 * _WINDOW)

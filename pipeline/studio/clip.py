@@ -109,7 +109,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
             folder = truth if k == 0 else truth / "views" / f"{k - 1}"
             Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
             _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
-        _camera_track(cameras[0]).save(truth / "camera_track.npz")
+        camera_track(cameras[0]).save(truth / "camera_track.npz")
         described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
         if request.stance is None:
             del described["stance"]
@@ -158,7 +158,7 @@ def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> Non
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"viewmats": viewmats.tolist()})
 
 
-def _camera_track(camera: ClipCamera) -> CameraTrack:
+def camera_track(camera: ClipCamera) -> CameraTrack:
     """How the main camera moved, without errors."""
     if camera.is_static:
         return CameraTrack.static(len(camera.viewmats), "studio truth")

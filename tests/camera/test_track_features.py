@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.camera.features import follow
 from pipeline.camera.track_features import Verdict, judge
 
-FRAMES = 24
+FRAMES = 16
 WALL = texture(1)
 STILL = np.eye(4)
 
