@@ -40,7 +40,7 @@ _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
 _SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
 _TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
-_UNSEEN = 0.05  # metres that a camera moves unseen where a turn explains most of the background, but not all
+_UNSEEN = 0.1  # metres that a camera moves unseen where a turn explains most of the background, but not all
 _UNKNOWN = 0.1  # radians that a camera in doubt may turn
 _ROOM = 3.0  # metres to what a camera is compared with: how far one that stands may shift unnoticed
 
