@@ -5,6 +5,7 @@
 #   results/<video>/masks/, people.jpg           masks
 #   results/<video>/camera.json, depth/          depth
 #   results/<video>/landmarks.npz                landmarks
+#   results/<video>/camera_track.npz             camera_track
 #   results/<video>/pose_init.npz                pose
 #   results/<video>/fit/                         fit
 #   results/<video>/metrics.csv                  evaluate
@@ -41,6 +42,7 @@ include: "rules/decode.smk"
 include: "rules/masks.smk"
 include: "rules/landmarks.smk"
 include: "rules/depth.smk"
+include: "rules/camera_track.smk"
 include: "rules/pose.smk"
 include: "rules/fit.smk"
 include: "rules/evaluate.smk"
@@ -64,6 +66,7 @@ FILES = [
     "masks",
     "landmarks.npz",
     "camera.json",
+    "camera_track.npz",
     "pose_init.npz",
     "fit/avatar.npz",
     "fit/pose_refined.npz",
@@ -78,6 +81,7 @@ STAGES = [
     "masks",
     "landmarks",
     "depth",
+    "camera_track",
     "pose",
     "fit",
     "evaluate",

@@ -21,6 +21,7 @@ STAGES = {
     "masks": "find the person: masks/",
     "landmarks": "find landmarks of the person: landmarks.npz",
     "depth": "camera.json, and depth/ where a backend gives it",
+    "camera_track": "how the camera moves: camera_track.npz",
     "pose": "estimate the initial motion: pose_init.npz",
     "fit": "refine pose and avatar together: fit/",
     "evaluate": "measure what the refinement changed: metrics.csv",
@@ -48,7 +49,7 @@ log = logging.getLogger("pipeline")
 def main(argv: list[str] | None = None) -> int:
     """Run one stage. Returns the exit status: 0 done, 1 an error the user can mend, 2 a wrong command line."""
     argv = sys.argv[1:] if argv is None else argv
-    listing = "\n".join(f"  {name:10} {text}" for name, text in STAGES.items())
+    listing = "\n".join(f"  {name:12} {text}" for name, text in STAGES.items())
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description=f"The stages, in order:\n{listing}",

@@ -119,9 +119,14 @@ def config_of(wildcards):
     return settings_of(wildcards.get("video"))
 
 
-def settings(section):
-    """A section of the config as the text that --settings takes: a job's parameters hold no other key."""
-    return lambda wildcards: json.dumps(config_of(wildcards)[section], sort_keys=True)
+def settings(section, *keys):
+    """A section of the config, or some of its keys, as the text that --settings takes: a job's parameters hold no other."""
+
+    def text(wildcards):
+        values = config_of(wildcards)[section]
+        return json.dumps({key: values[key] for key in keys or values}, sort_keys=True)
+
+    return text
 
 
 def has_depth(video):

@@ -10,6 +10,7 @@ rule fit:
             otherwise=[],
         ),
         camera=rules.depth.output.camera,
+        track=rules.camera_track.output.track,
         pose=rules.pose.output.pose,
         landmarks=rules.landmarks.output.landmarks,
         files=those_there(fit_files),
@@ -31,7 +32,7 @@ rule fit:
         directory=fitted_folder,
         settings=settings("fit"),
         body=body_model,
-        camera=settings("camera"),
+        camera=settings("camera", "pitch", "roll"),
         code=code("fit"),
         files=stamp(fit_files),
     shell:

@@ -5,6 +5,7 @@ rule pose:
         masks=rules.masks.output.masks,
         landmarks=rules.landmarks.output.landmarks,
         camera=rules.depth.output.camera,
+        track=rules.camera_track.output.track,
         body=those_there(body_file),
         files=those_there(stage_files("pose")),
     output:
@@ -25,7 +26,7 @@ rule pose:
         directory=folder_of,
         settings=settings("pose"),
         body=body_model,
-        camera=settings("camera"),
+        camera=settings("camera", "pitch", "roll"),
         code=code("pose", backend=True),
         files=stamp(
             lambda wildcards: body_file(wildcards) + stage_files("pose")(wildcards)

@@ -19,6 +19,7 @@ rule report:
             rules.masks.output.provenance,
             rules.landmarks.output.provenance,
             rules.depth.output.provenance,
+            rules.camera_track.output.provenance,
             rules.pose.output.provenance,
             rules.fit.output.provenance,
             rules.evaluate.output.provenance,

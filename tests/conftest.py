@@ -39,7 +39,7 @@ TINY = ClipRequest(
     height=160,
     motion="walk",
     outfit="shirt",
-    moving=False,
+    camera="static",
     views=2,
 )
 

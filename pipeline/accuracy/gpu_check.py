@@ -35,7 +35,7 @@ PARAMETERS = ("means", "quats", "scales", "opacities", "colors", "backgrounds")
 LARGEST_ERROR = 1e-2  # norm of a difference over that of the expected tensor
 LEAST_COSINE = 0.9999
 _CLIP = ClipRequest(
-    seed=3, frames=20, fps=Fraction(15), width=192, height=256, motion="walk", outfit="shirt", moving=False, views=0
+    seed=3, frames=20, fps=Fraction(15), width=192, height=256, motion="walk", outfit="shirt", camera="static", views=0
 )
 _FIT = {
     "gaussians": 4000,

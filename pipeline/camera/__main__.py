@@ -7,7 +7,6 @@ import numpy as np
 
 from pipeline.body import load_body
 from pipeline.camera.feet import Feet, feet_of
-from pipeline.camera.settings import CameraSettings
 from pipeline.camera.tilt import up_of
 from pipeline.camera.world import as_in_world, load_track, stand, stand_in_clip
 from pipeline.formats.paths import VideoDir
@@ -35,7 +34,7 @@ def main() -> None:
         pose = Pose.load(path)
         directory = VideoDir(path.parent.parent if path.parent.name == "fit" else path.parent)
         if directory.frames.is_dir():
-            world = stand_in_clip(pose, body, directory, CameraSettings(None, None))
+            world = stand_in_clip(pose, body, directory)
         else:
             world = stand(pose, body, load_track(directory, len(pose)))
         ground, seen = world.ground, feet_of(pose, body)

@@ -1,4 +1,4 @@
-"""Settings of the camera: section `camera` of config/config.yaml, where each is explained."""
+"""Settings of the camera: section `camera` of config/config.yaml, which explains each."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ from pipeline.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class CameraSettings:
-    pitch: float | None  # degrees that the first camera looks down; None: estimated
+    """Section `camera`: the first two are of the stage camera_track, the others of pose and fit."""
+
+    backend: str  # tracks | static | import
+    path: str | None  # import: the user's file or folder
+    pitch: float | None  # degrees that the first camera looks down; None: found
     roll: float | None  # degrees that its picture is turned clockwise
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ from pipeline.body import BodyModel
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import Ground, find_ground
-from pipeline.camera.settings import CameraSettings
 from pipeline.camera.settle import settle
 from pipeline.camera.verticals import Segments, find_segments
 from pipeline.formats.camera_track import CameraTrack
@@ -67,14 +66,16 @@ def load_track(directory: VideoDir, frames: int) -> CameraTrack:
     return track
 
 
-def stand_in_clip(pose: Pose, body: BodyModel, directory: VideoDir, tilt: CameraSettings) -> World:
+def stand_in_clip(
+    pose: Pose, body: BodyModel, directory: VideoDir, pitch: float | None = None, roll: float | None = None
+) -> World:
     """`stand`, with the camera's motion and the pictures of results/<video>/."""
     track = load_track(directory, len(pose))
     segments = None
-    if tilt.pitch is None or tilt.roll is None:
+    if pitch is None or roll is None:
         frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
         segments = find_segments(frames, masks, pose.K, track.world_from_camera[:, :3, :3])
-    return stand(pose, body, track, tilt.pitch, tilt.roll, segments)
+    return stand(pose, body, track, pitch, roll, segments)
 
 
 def stand(

@@ -14,7 +14,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.runtime.errors import UserError
 
-STAGES = ("decode", "masks", "landmarks", "depth", "pose", "fit", "evaluate", "render", "export")
+STAGES = ("decode", "masks", "landmarks", "depth", "camera_track", "pose", "fit", "evaluate", "render", "export")
 CARDS = ("mpjpe", "pa_mpjpe", "v2v", "iou_body", "reprojection", "jitter", "psnr_crop", "ssim_crop")
 _CARDS_SHOWN = 6
 _GROUPS = (

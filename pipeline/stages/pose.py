@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose = backend.estimate(directory, settings, args.body_model, provenance)
-    world = stand_in_clip(pose, load_body(args.body_model), directory, tilt)
+    world = stand_in_clip(pose, load_body(args.body_model), directory, tilt.pitch, tilt.roll)
     for warning in world.warnings:
         provenance.warn(warning)
     provenance.facts["world"] = world.facts()

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from pipeline.motion.moves import MOTIONS
 from pipeline.runtime.errors import UserError
-from pipeline.studio.cameras import Stance
+from pipeline.studio.cameras import CAMERAS, Stance
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.studio.wardrobe import OUTFITS
 
 HELP = """Film a synthetic, clothed person in a room, with a mesh ray caster, and write the truth beside the video.
 
 Writes OUT/NAME.mp4 and OUT/NAME.truth/: pose.npz (SMPL motion in the camera's frame), masks/, depth/, camera.json,
-views/<k>/ (frames, masks, pose and camera of other cameras around the person) and subject.json."""
+camera_track.npz (how the camera moved), views/<k>/ (frames, masks, pose and camera of other cameras around the person)
+and subject.json."""
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s: once round a circle, so that all sides are seen)",
     )
     parser.add_argument("--outfit", default="shirt", choices=OUTFITS, help="what is worn (default: %(default)s)")
-    parser.add_argument("--camera", default="static", choices=("static", "moving"), help="moving: held by hand")
+    parser.add_argument(
+        "--camera",
+        default="static",
+        choices=CAMERAS,
+        help="moving: drifts by a few centimetres; panning: stands and turns after the person; following: goes with "
+        "them; handheld: sways, trembles and turns after them (default: %(default)s)",
+    )
     for name, unit, text in (
         ("pitch", "DEG", "of the camera: negative looks down"),
         ("roll", "DEG", "of the camera: positive turns the picture clockwise"),
@@ -64,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         height=int(size[2]),
         motion=args.motion,
         outfit=args.outfit,
-        moving=args.camera == "moving",
+        camera=args.camera,
         views=args.views,
         stance=Stance(**held) if held else None,
     )

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.studio.camera_moves import MOVES
+from pipeline.studio.look import look_at
+
+CAMERAS = ("static", "moving", *MOVES)  # moving: held by hand, a few centimetres
 _TALL = 0.7  # of the image height: the tallest that the person may look
 _MARGIN = 0.05  # of the image, left free on every side
 _LOWEST_EYE = 0.15  # metres above the ground
@@ -84,23 +88,12 @@ def held_camera(points: np.ndarray, width: int, height: int, stance: Stance) -> 
     return ClipCamera(K, width, height, np.repeat(viewmat[None], len(points), 0))
 
 
-def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(4, 4) world to camera of an upright camera."""
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, [0.0, 1.0, 0.0])
-    right /= np.linalg.norm(right)
-    viewmat = np.eye(4)
-    viewmat[:3, :3] = np.stack([right, np.cross(forward, right), forward])
-    viewmat[:3, 3] = -viewmat[:3, :3] @ eye
-    return viewmat
-
-
 def place_cameras(
     points: np.ndarray,  # (T, N, 3) points on the person, all frames
     width: int,
     height: int,
     views: int,
-    moving: bool,
+    move: str,  # one of CAMERAS
     fps: float,
     seed: int,
 ) -> list[ClipCamera]:
@@ -121,8 +114,11 @@ def place_cameras(
         direction = np.array([np.sin(angle), 0, np.cos(angle)])
         viewmat = _framing(points, K, width, height, target, direction, eye_height)
         viewmats = np.repeat(viewmat[None], len(points), 0)
-        if moving and k == 0:
-            viewmats = _handheld(viewmat, target, len(points), fps, rng)
+        if move == "moving" and k == 0:
+            viewmats = _wandering(viewmat, target, len(points), fps, rng)
+        elif move in MOVES and k == 0:
+            path = MOVES[move](points, direction, eye_height, fps, np.random.default_rng([seed, 5]))
+            viewmats = _nearest(path, points, K, width, height, _TALL)
         cameras.append(ClipCamera(K, width, height, viewmats))
     return cameras
 
@@ -142,13 +138,13 @@ def _framing(
 def _nearest(
     at: Callable[[float], np.ndarray], points: np.ndarray, K: np.ndarray, width: int, height: int, tall: float
 ) -> np.ndarray:
-    """`at` the least distance from which everything is seen, and no taller; bisection."""
+    """`at` the least distance, (4, 4) or (T, 4, 4), from which everything is seen, and no taller; bisection."""
     near, far = 1.2, 40.0
     margin = _MARGIN * np.array([width, height])
     for _ in range(30):
         distance = (near + far) / 2
         viewmat = at(distance)
-        camera = points @ viewmat[:3, :3].T + viewmat[:3, 3]
+        camera = points @ np.swapaxes(viewmat[..., :3, :3], -1, -2) + viewmat[..., None, :3, 3]
         pixel = camera[..., :2] / np.maximum(camera[..., 2:], 1e-6) * [K[0, 0], K[1, 1]] + K[:2, 2]
         inside = camera[..., 2].min() > 0.3 and (pixel > margin).all() and (pixel < [width, height] - margin).all()
         if inside and np.ptp(pixel[..., 1], axis=1).max() < tall * height:
@@ -158,7 +154,9 @@ def _nearest(
     return at(far)
 
 
-def _handheld(viewmat: np.ndarray, target: np.ndarray, frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
+def _wandering(
+    viewmat: np.ndarray, target: np.ndarray, frames: int, fps: float, rng: np.random.Generator
+) -> np.ndarray:
     """Slow drift of a few centimetres and a slow arc, the aim trembling a little."""
     time = np.arange(frames) / fps
     eye = -viewmat[:3, :3].T @ viewmat[:3, 3]

@@ -3,7 +3,7 @@
 `OUT/NAME.mp4`, and `OUT/NAME.truth/` with
     pose.npz                the motion (formats.pose.Pose) in the frame of the main camera at each instant
     masks/%06d.png          8-bit coverage of the clothed person; depth/%06d.png 16-bit millimetres, the room included
-    camera.json             K of the video (formats.camera.Camera)
+    camera.json             K of the video (formats.camera.Camera); camera_track.npz how it moved (CameraTrack)
     views/<k>/              cameras that the pipeline never sees: frames/%06d.jpg, masks/%06d.png, pose.npz (the motion
                             in that camera), camera.json (Camera, and `viewmats`: T matrices from the main camera's
                             frame at each instant to this camera's)
@@ -28,6 +28,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import write_json
@@ -35,7 +36,7 @@ from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.motion.library import motion
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.studio.cameras import ClipCamera, Stance, held_camera, place_cameras
+from pipeline.studio.cameras import CAMERAS, ClipCamera, Stance, held_camera, place_cameras
 from pipeline.studio.render import Renderer
 from pipeline.studio.room import build_scene
 from pipeline.studio.subject import dress, random_shape
@@ -58,7 +59,7 @@ class ClipRequest:
     height: int
     motion: str  # name or file, see pipeline.motion.library.motion
     outfit: str  # one of OUTFITS
-    moving: bool  # a camera held by hand
+    camera: str  # one of CAMERAS: how the main camera moves
     views: int  # cameras besides the main one
     stance: Stance | None = None  # of the main camera, which is then static; None: level, near the height of the eyes
 
@@ -67,7 +68,9 @@ class ClipRequest:
             raise UserError(f"outfit {self.outfit!r}: expected one of {', '.join(OUTFITS)}")
         if min(self.width, self.height) < 64 or self.width % 2 or self.height % 2:
             raise UserError(f"size {self.width}x{self.height}: expected even numbers from 64 up, as H.264 needs them")
-        if self.moving and self.stance is not None:
+        if self.camera not in CAMERAS:
+            raise UserError(f"camera {self.camera!r}: expected one of {', '.join(CAMERAS)}")
+        if self.camera != "static" and self.stance is not None:
             raise UserError("studio: a camera that is held at an angle is static")
         if self.frames < 1 or self.fps <= 0 or self.views < 0 or self.seed < 0:
             raise UserError("studio: frames and fps must be above 0, views and seed not below it")
@@ -86,7 +89,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     trans = moving.trans + np.array([0, subject.sole, 0])  # shoes lift the feet off the ground
     transforms, vertices = _posed(body, betas, moving.poses, trans)
     cameras = place_cameras(
-        vertices[:, ::7], request.width, request.height, request.views, request.moving, float(request.fps), request.seed
+        vertices[:, ::7], request.width, request.height, request.views, request.camera, float(request.fps), request.seed
     )
     if request.stance is not None:
         cameras[0] = held_camera(vertices[:, ::7], request.width, request.height, request.stance)
@@ -106,6 +109,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
             folder = truth if k == 0 else truth / "views" / f"{k - 1}"
             Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
             _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
+        camera_track(cameras[0]).save(truth / "camera_track.npz")
         described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
         if request.stance is None:
             del described["stance"]
@@ -152,6 +156,16 @@ def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> Non
     if main is not None:
         viewmats = camera.viewmats @ np.linalg.inv(main.viewmats)
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"viewmats": viewmats.tolist()})
+
+
+def camera_track(camera: ClipCamera) -> CameraTrack:
+    """How the main camera moved, without errors."""
+    if camera.is_static:
+        return CameraTrack.static(len(camera.viewmats), "studio truth")
+    poses = camera.viewmats[0] @ np.linalg.inv(camera.viewmats)
+    poses[:, 3] = [0, 0, 0, 1]
+    kind = "turning" if np.abs(poses[:, :3, 3]).max() < 1e-6 else "travelling"
+    return CameraTrack(poses, kind, np.zeros((len(poses), 2)), "studio truth")
 
 
 def _centre(viewmat: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.formats import avatar, landmarks, pose
+from pipeline.formats import avatar, camera_track, landmarks, pose
 from pipeline.formats.arrays import Shape
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,7 +34,9 @@ def test_the_rooms_are_the_folders(layers: list[set[str]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "shapes", [avatar._SHAPES, landmarks._SHAPES, pose._SHAPES], ids=["avatar", "landmarks", "pose"]
+    "shapes",
+    [avatar._SHAPES, camera_track._SHAPES, landmarks._SHAPES, pose._SHAPES],
+    ids=["avatar", "camera_track", "landmarks", "pose"],
 )
 def test_keys_stand_there_with_their_shapes(shapes: dict[str, Shape]) -> None:
     row = next(

@@ -11,20 +11,21 @@ from scipy.ndimage import maximum_filter
 from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.formats.records import read_json
 from pipeline.geometry.mesh_raster import rasterize
 from pipeline.runtime.errors import UserError
-from pipeline.studio.cameras import Stance, held_camera
-from pipeline.studio.clip import ClipRequest, make_clip
+from pipeline.studio.cameras import Stance, held_camera, place_cameras
+from pipeline.studio.clip import ClipRequest, camera_track, make_clip
 from pipeline.studio.render import DRAFT, FINE, Renderer
 from pipeline.studio.room import build_scene
 from pipeline.studio.subject import dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS
 
 SMALL = ClipRequest(
-    seed=5, frames=2, fps=Fraction(10), width=96, height=128, motion="turn", outfit="coat", moving=True, views=1
+    seed=5, frames=2, fps=Fraction(10), width=96, height=128, motion="turn", outfit="coat", camera="moving", views=1
 )
 
 
@@ -132,6 +133,11 @@ def test_a_moving_camera_moves_and_its_truth_with_it(tmp_path, body):
     request = replace(SMALL, frames=6, fps=Fraction(2), views=1)
     make_clip(tmp_path, "held", request)
     viewmats = np.array(read_json(tmp_path / "held.truth/views/0/camera.json")["viewmats"])
+    track = CameraTrack.load(tmp_path / "held.truth/camera_track.npz")
+    assert track.kind == "travelling"
+    np.testing.assert_allclose(  # the other camera stands: it tells the same motion
+        track.world_from_camera, np.linalg.inv(viewmats[0]) @ viewmats, atol=1e-9
+    )
     assert np.abs(np.diff(viewmats, axis=0)).max() > 1e-3
     pose, masks = Pose.load(tmp_path / "held.truth/pose.npz"), MaskFolder(tmp_path / "held.truth/masks")
     joints = pixels(posed(body, pose).joints.numpy(), pose.K).astype(int)
@@ -141,7 +147,7 @@ def test_a_moving_camera_moves_and_its_truth_with_it(tmp_path, body):
 
 @pytest.mark.parametrize("stance", [Stance(pitch=-33, roll=12, azimuth=200, focal=0.6), Stance(pitch=10, focal=1.1)])
 def test_a_camera_is_held_as_asked_and_sees_the_whole_person(tmp_path, body, stance):
-    make_clip(tmp_path, "angle", replace(SMALL, moving=False, views=0, stance=stance))
+    make_clip(tmp_path, "angle", replace(SMALL, camera="static", views=0, stance=stance))
     folder = tmp_path / "angle.truth"
     pose, masks = Pose.load(folder / "pose.npz"), MaskFolder(folder / "masks")
     assert pose.K[0, 0] == pytest.approx(stance.focal * np.hypot(SMALL.width, SMALL.height))
@@ -227,3 +233,26 @@ def test_wrong_requests_get_one_line_and_leave_nothing(tmp_path, capsys, argumen
 def test_an_unknown_outfit_is_refused():
     with pytest.raises(UserError, match="kilt"):
         replace(SMALL, outfit="kilt")
+
+
+@pytest.mark.parametrize("camera", ["panning", "following", "handheld"])
+def test_a_moving_camera_keeps_the_whole_person_in_view_and_its_truth_is_its_path(camera):
+    person = np.random.default_rng(0).uniform([-0.3, 0, -0.2], [0.3, 1.7, 0.2], (60, 40, 3))
+    way = np.linspace(-1, 1, 60)[:, None, None]
+    points = person[:1] + np.concatenate([way, 0 * way, 0.5 * way], -1)
+    main, *others = place_cameras(points, 300, 400, 1, camera, 20.0, 3)
+    seen = np.einsum("tij,tnj->tni", main.viewmats[:, :3, :3], points) + main.viewmats[:, None, :3, 3]
+    px = pixels(seen, main.K)
+    assert (seen[..., 2] > 0.3).all() and (px > 0).all() and (px < [300, 400]).all()
+    assert others[0].is_static and not main.is_static
+    eyes = -np.einsum("tji,tj->ti", main.viewmats[:, :3, :3], main.viewmats[:, :3, 3])
+    reach = np.linalg.norm(eyes - eyes[0], axis=1).max()
+    assert {"panning": reach < 1e-9, "following": reach > 1.2, "handheld": 0.02 < reach < 0.5}[camera]
+    track = camera_track(main)
+    assert track.kind == ("turning" if camera == "panning" else "travelling")
+    # A point that stands in the world, seen in each frame and carried to the first frame's axes, is one point.
+    first = (
+        np.einsum("tij,tnj->tni", track.world_from_camera[:, :3, :3], seen) + track.world_from_camera[:, None, :3, 3]
+    )
+    world = np.einsum("ij,tnj->tni", main.viewmats[0, :3, :3], points) + main.viewmats[0, :3, 3]
+    np.testing.assert_allclose(first, world, atol=1e-9)
