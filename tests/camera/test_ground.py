@@ -256,4 +256,4 @@ def test_a_wrong_world_is_told(walk: Motion, body: BodyModel, key: str, value, t
 
 def test_a_wrong_tilt_is_told() -> None:
     with pytest.raises(UserError, match="pitch: expected -89 to 89"):
-        CameraSettings(pitch=120.0, roll=None)
+        CameraSettings("tracks", None, pitch=120.0, roll=None)

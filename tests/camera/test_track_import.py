@@ -91,7 +91,7 @@ def write(kind: str, folder: Path, poses: np.ndarray) -> Path:
 
 
 def imported(clip: VideoDir, path: Path):
-    settings = CameraSettings("import", str(path))
+    settings = CameraSettings("import", str(path), None, None)
     provenance = Provenance("camera_track", settings)
     return estimate(clip, settings, provenance), provenance
 
@@ -185,8 +185,8 @@ def test_a_wrong_file_is_named_with_what_was_found(clip, tmp_path, make, said):
 
 def test_without_a_path_it_says_so_before_any_work():
     with pytest.raises(UserError, match=r"camera\.path"):
-        check(CameraSettings("import", None))
+        check(CameraSettings("import", None, None, None))
 
 
 def test_the_settings_have_a_field_a_key():
-    assert set(asdict(CameraSettings("tracks", None))) == {"backend", "path"}
+    assert set(asdict(CameraSettings("tracks", None, None, None))) == {"backend", "path", "pitch", "roll"}
