@@ -2,7 +2,7 @@
 # run. With the config key `datasets` it is of their sequences (benchmark_datasets.smk), with `measured` of real videos
 # (benchmark_measured.smk), else of studio clips. Path scheme:
 #   results/benchmark/clips/<sequence>.mp4, .truth/                      benchmark_clip
-#   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth and pose
+#   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth, camera_track and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
 from pipeline.accuracy.settings import CONFIGURED, SIMULATED, load_benchmark
@@ -23,6 +23,7 @@ PREPARED_FILES = [
     f"{PREPARED}/frames",
     f"{PREPARED}/masks",
     f"{PREPARED}/camera.json",
+    f"{PREPARED}/camera_track.npz",
     f"{PREPARED}/pose_init.npz",
     f"{PREPARED}/landmarks.npz",
     f"{PREPARED}/provenance/decode.json",
@@ -100,6 +101,7 @@ rule benchmark_simulate:
         masks=directory(f"{WITH_TRUTH}/masks"),
         depth=directory(f"{WITH_TRUTH}/depth"),
         camera=f"{WITH_TRUTH}/camera.json",
+        track=f"{WITH_TRUTH}/camera_track.npz",
         pose=f"{WITH_TRUTH}/pose_init.npz",
         landmarks=f"{WITH_TRUTH}/landmarks.npz",
         provenance=f"{WITH_TRUTH}/provenance/simulate.json",
@@ -172,6 +174,24 @@ use rule depth as benchmark_depth with:
         settings=settings("depth"),
 
 
+use rule camera_track as benchmark_camera_track with:
+    input:
+        frames=f"{WITH_CONFIG}/frames",
+        video=f"{WITH_CONFIG}/video.json",
+        masks=f"{WITH_CONFIG}/masks",
+        camera=f"{WITH_CONFIG}/camera.json",
+    output:
+        track=f"{WITH_CONFIG}/camera_track.npz",
+        provenance=f"{WITH_CONFIG}/provenance/camera_track.json",
+    log:
+        f"{WITH_CONFIG}/logs/camera_track.log",
+    params:
+        code=code("camera_track"),
+        files=stamp(stage_files("camera")),
+        directory=folder_of,
+        settings=settings("camera", "backend", "path"),
+
+
 use rule pose as benchmark_pose with:
     input:
         frames=f"{WITH_CONFIG}/frames",
@@ -179,6 +199,7 @@ use rule pose as benchmark_pose with:
         masks=f"{WITH_CONFIG}/masks",
         landmarks=f"{WITH_CONFIG}/landmarks.npz",
         camera=f"{WITH_CONFIG}/camera.json",
+        track=f"{WITH_CONFIG}/camera_track.npz",
     output:
         pose=f"{WITH_CONFIG}/pose_init.npz",
         provenance=f"{WITH_CONFIG}/provenance/pose.json",

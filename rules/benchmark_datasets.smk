@@ -24,6 +24,7 @@ use rule benchmark_fit as benchmark_dataset_fit with:
             rules.masks.output.masks,
             rules.landmarks.output.landmarks,
             rules.depth.output.camera,
+            rules.camera_track.output.track,
             *rules.pose.output,
         ],
         depth=rules.fit.input.depth,

@@ -11,8 +11,8 @@ from pipeline.runtime.errors import UserError
 HELP = """Give another fit of a clip a folder of its own, so that fits can be compared: what the stages before the fit
 wrote is linked there, nothing is copied.
 
-reads   SOURCE/video.json, frames/, masks/, camera.json, depth/ where there is one, pose_init.npz, landmarks.npz,
-        provenance/decode.json
+reads   SOURCE/video.json, frames/, masks/, camera.json, depth/ where there is one, camera_track.npz, pose_init.npz,
+        landmarks.npz, provenance/decode.json
 writes  links of the same names in DIRECTORY"""
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> None:
         target.masks: source.masks,
         target.camera: source.camera,
         target.depth: source.depth,
+        target.camera_track: source.camera_track,
         target.pose_init: source.pose_init,
         target.landmarks: source.landmarks,
         target.provenance("decode"): source.provenance("decode"),

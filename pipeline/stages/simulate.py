@@ -16,6 +16,7 @@ from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import DepthFolder, MaskFolder, write_depth, write_mask
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -29,8 +30,10 @@ from pipeline.runtime.progress import track
 HELP = """Disturb the truth of a studio clip as estimators would: ragged masks, wrong depth and focal length, and wrong
 poses whose mean errors are those asked for. Everything it writes says "simulated".
 
-reads   DIRECTORY/video.json (the whole clip, decoded at its own size), TRUTH/pose.npz, masks/, depth/, camera.json
-writes  DIRECTORY/masks/, depth/, camera.json, pose_init.npz, landmarks.npz (none are detected)"""
+reads   DIRECTORY/video.json (the whole clip, decoded at its own size), TRUTH/pose.npz, masks/, depth/, camera.json,
+        camera_track.npz
+writes  DIRECTORY/masks/, depth/, camera.json, camera_track.npz (the true one), pose_init.npz, landmarks.npz (none are
+        detected)"""
 _HANDS = (22, 23)
 _PLACES = 60  # points of the body at which the mask may leak
 log = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         for index, depth in enumerate(track(maps, "simulated depth", len(truth), "map")):
             write_depth(out / f"{index:06d}.png", depth)
     camera.save(directory.camera)
+    CameraTrack.load(args.truth / "camera_track.npz").save(directory.camera_track)
 
     hands, places, scale = _in_image(truth, body, seed)
     masks = simulate_masks(MaskFolder(args.truth / "masks"), hands, places, scale, fps, simulated.masks, seed)

@@ -122,7 +122,7 @@ def test_only_what_the_rows_need_was_run(made: Made) -> None:
     """No studio clip was filmed, no report made; the sequences' own folders were the start of each fit."""
     jobs = re.search(r"jobs to run: (.*)", made.said)[1]
     assert set(re.findall(r"\d+ (\w+)", jobs)) == {
-        *("dataset_camera", "dataset_camera_depth_masks_pose", "masks", "landmarks", "pose"),
+        *("dataset_camera", "dataset_camera_depth_masks_pose", "masks", "landmarks", "camera_track", "pose"),
         *("benchmark_dataset_fit", "benchmark_dataset_evaluate", "benchmark_datasets", "benchmark"),
     }
     assert not (made.root / "results" / "benchmark" / "clips").exists()

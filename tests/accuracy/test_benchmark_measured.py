@@ -135,7 +135,7 @@ def test_the_section_stands_first_and_the_rest_of_the_page_stays(made: Made, fig
 def test_only_what_the_rows_need_was_run(made: Made) -> None:
     jobs = re.search(r"jobs to run: (.*)", made.said)[1]
     assert set(re.findall(r"\d+ (\w+)", jobs)) == {
-        *("decode", "masks", "landmarks", "camera", "pose", "benchmark_dataset_fit"),
+        *("decode", "masks", "landmarks", "camera", "camera_track", "pose", "benchmark_dataset_fit"),
         *("benchmark_measured_score", "benchmark_measured", "benchmark"),
     }
 

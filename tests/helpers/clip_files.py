@@ -10,6 +10,7 @@ from pipeline.avatar import Avatar, render_avatar
 from pipeline.body import load_body
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import write_frame, write_mask
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -100,6 +101,7 @@ def make_clip(
         write_mask(truth_folder / "masks" / f"{frame:06d}.png", mask)
     truth.save(truth_folder / "pose.npz")
     Camera(truth.K, size, size, "image diagonal", False, "guess").save(paths.camera)
+    CameraTrack.static(frames, "a test").save(paths.camera_track)
     VideoInfo(f"videos/{name}.mp4", "0" * 64, FPS, size, size, frames, 0).save(paths.video)
     noisy(truth, 0.10, "mediapipe", 1).save(paths.pose_init)
     noisy(truth, 0.02, "fit", 2).save(paths.pose_refined)
