@@ -40,7 +40,7 @@ def check(settings: PoseSettings) -> None:
 
 
 def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
-    """The motion of the person on the masks, from the file that pose.path names; motion_readers/ tells the layouts.
+    """The motion of the person on the masks, from what pose.path names; docs/import.md tells the layouts.
 
     The root keeps its pixel, and its distance changes by the ratio of the focal lengths, so that people keep their size
     in the image. On the body that it is of, a motion is taken as it is. Else its betas mean nothing here: it is set
@@ -56,14 +56,16 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         raise UserError(f"{directory.masks}: {video.frames} masks expected, found {len(masks)}; rerun the masks stage")
     path = user_path("pose.path", settings.path, directory.name)
     clip = decoded_clip(directory, video)
-    motion = read_motion(path, clip)
-    numbers = frame_numbers(path, motion, clip)
+    motion = read_motion(path, clip, body)
+    numbers, note = frame_numbers(path, motion, clip)
+    if note:
+        provenance.warn(note)
     boxes = np.array([mask_box(mask) or (np.nan,) * 4 for mask in masks])
     if np.isnan(boxes).all():
         raise UserError(f"{directory.masks}: every mask is empty; rerun the masks stage")
     people = [in_camera(path, track, numbers, boxes, camera, body, provenance) for track in motion.tracks]
     hits = _frames_on_mask(people, masks, camera.K)
-    chosen = max(range(len(people)), key=lambda k: (hits[k], len(people[k].index)))
+    chosen = _chosen(settings.person, path, people, hits)
     person = people[chosen]
 
     least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * video.frames)))
@@ -128,6 +130,16 @@ def _set_down(
     )
 
 
+def _chosen(wanted: int | None, path: Path, people: Sequence[Person], hits: Sequence[int]) -> int:
+    """The index of the person that pose.person names, else of the one that the masks show."""
+    if wanted is None:
+        return max(range(len(people)), key=lambda k: (hits[k], len(people[k].index)))
+    if wanted >= len(people):
+        names = ", ".join(f"{k}: {person.track.name}" for k, person in enumerate(people))
+        raise UserError(f"settings pose.person: {path} has no person {wanted}; it has {names}")
+    return wanted
+
+
 def _frames_on_mask(people: Sequence[Person], masks: MaskFolder, K: np.ndarray) -> list[int]:
     """For each person the number of frames in which the pelvis lies on the mask."""
     pixels = [person.roots @ K.T for person in people]
@@ -181,6 +193,8 @@ def _report(provenance: Provenance, path: Path, motion: SourceMotion, person: Pe
         "frames_with_pelvis_on_mask": on_mask,
         "distance_factor": round(person.focal_ratio, 4),
     }
+    if track.residual is not None:
+        provenance.facts["off the file's joints, mm"] = round(1000 * track.residual, 1)
     if len(motion.tracks) > 1:
         provenance.warn(
             f"{path}: tells of {len(motion.tracks)} people; {track.name} is taken, who is on the masks in {on_mask} "

@@ -63,7 +63,8 @@ class LandmarksSettings:
 @dataclass(frozen=True)
 class PoseSettings:
     backend: str  # name of a module pipeline/estimators/pose_<backend>.py
-    path: str | None  # backend import: a pose file, "{video}" stands for the name
+    path: str | None  # backend import: a motion, "{video}" stands for the name
+    person: int | None  # backend import: which of a file's people, from 0 on; None: the one on the masks
     min_frames: int
     min_valid_fraction: float
     height: float | None  # m, of the person; backend smplify

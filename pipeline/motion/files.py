@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from pipeline.body import load_body
 from pipeline.formats.arrays import read_npz
 from pipeline.motion.readers import read_motion
 from pipeline.motion.readers.motion import Clip
@@ -90,7 +91,7 @@ def _of_a_tool(path: Path, fps: float) -> dict[str, np.ndarray]:
     """The motion of the person who is seen longest, frames in between interpolated."""
     # Nothing of the video that the tool saw is known or needed: only the motion is taken.
     unknown = Clip(1, 1, Fraction(fps).limit_denominator(1001), np.arange(0), 0)
-    track = max(read_motion(path, unknown).tracks, key=lambda track: len(track.frames))
+    track = max(read_motion(path, unknown, load_body("free")).tracks, key=lambda track: len(track.frames))
     if len(track.frames) == 0:
         raise UserError(f"{path}: nobody is in any of its frames")
     at = np.arange(track.frames[0], track.frames[-1] + 1)

@@ -25,6 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import BodyModel, load_body
+from pipeline.body.anatomy import LIMBS, anatomical_joints
 from pipeline.body.load import FREE_BODY
 from pipeline.camera.world import with_world
 from pipeline.estimators import load_backend
@@ -242,8 +243,8 @@ def decoded(directory: VideoDir, in_file: int, start: int | str = 0, step: int =
     )
 
 
-def imported(directory: VideoDir, path: Path, body: str = "free") -> tuple[Pose, Provenance]:
-    settings = load_settings("pose", {"backend": "import", "path": str(path)}, PoseSettings)
+def imported(directory: VideoDir, path: Path, body: str = "free", person: int | None = None) -> tuple[Pose, Provenance]:
+    settings = load_settings("pose", {"backend": "import", "path": str(path), "person": person}, PoseSettings)
     provenance = Provenance("pose", settings)
     return load_backend("pose", "import").estimate(directory, settings, body, provenance), provenance
 
@@ -505,6 +506,63 @@ def test_of_several_people_the_one_on_the_masks_is_taken(directory: VideoDir, tm
     np.testing.assert_array_equal(pose.valid, np.arange(FRAMES) >= 2)
 
 
+def test_the_person_that_is_wanted(directory: VideoDir, tmp_path: Path, joblib: Any) -> None:
+    on_masks, other = Motion(), Motion(seed=1, root=(-1.0, 0.9, 4.0))
+    path = joblib(wham(wham_person(other), wham_person(on_masks)), tmp_path / "wham.pkl")
+    pose, provenance = imported(directory, path, person=0)
+    np.testing.assert_allclose(pose.body_pose, other.rotations[:, 1:].reshape(-1, 69), atol=1e-5)
+    assert provenance.facts["person"] == "person 0"
+    with pytest.raises(UserError, match=r"pose\.person: .*wham\.pkl has no person 2; it has 0: person 0, 1: person 1"):
+        imported(directory, path, person=2)
+
+
+def joints_npz(path: Path, motion: Motion, **told: np.ndarray) -> Path:
+    """The free body's limbs in the camera's axes."""
+    body = load_body("free")
+    transl = motion.roots - body.rest_joints(torch.zeros(10))[0].numpy()
+    arrays = motion.rotations[:, 0], motion.rotations[:, 1:].reshape(-1, 69), np.zeros(10), transl
+    limbs = anatomical_joints(body, *(torch.as_tensor(values, dtype=torch.float32) for values in arrays)).numpy()
+    np.savez(path, joints=limbs, names=LIMBS, **told)
+    return path
+
+
+def test_joints_alone(directory: VideoDir, tmp_path: Path) -> None:
+    """Of whom only joints are told, the body is fitted to them; its shape is kept."""
+    source = np.array([[DIAGONAL, 0, WIDTH / 2], [0, DIAGONAL, HEIGHT / 2], [0, 0, 1]])
+    pose, provenance = imported(directory, joints_npz(tmp_path / "joints.npz", Motion(), K=source))
+    assert provenance.facts["off the file's joints, mm"] < 10
+    np.testing.assert_allclose(project(pelvis(pose)), Motion().pixels(DIAGONAL), atol=1.0)
+    assert (pose.betas != 0).any() and not any("mean shape" in warning for warning in provenance.warnings)
+
+
+def test_a_person_whose_place_is_not_told(tmp_path: Path) -> None:
+    """SMPLer-X without its camera: placed by the masks."""
+    motion = Motion()
+    directory = make_directory(tmp_path, motion.pixels(DIAGONAL))
+    folder = tmp_path / "smplx"
+    folder.mkdir()
+    for k in range(FRAMES):
+        turn, pose = motion.rotations[k, :1], motion.rotations[k, 1:22]
+        np.savez(
+            folder / f"{k:05}_0.npz",
+            global_orient=turn,
+            body_pose=pose,
+            transl=np.zeros((1, 3)),
+            betas=np.zeros((1, 10)),
+        )
+    pose, provenance = imported(directory, folder)
+    assert any("does not tell where the person is" in warning for warning in provenance.warnings)
+    assert provenance.facts["frames_with_pelvis_on_mask"] == FRAMES
+    np.testing.assert_allclose(pose.body_pose[:, :63], motion.rotations[:, 1:22].reshape(-1, 63), atol=1e-5)
+
+
+def test_a_row_too_few(directory: VideoDir, tmp_path: Path) -> None:
+    torch.save(gvhmr(Motion(frames=FRAMES - 1)), tmp_path / "short.pt")
+    pose, provenance = imported(directory, tmp_path / "short.pt")
+    assert any("has 11 rows for 12 frames" in warning for warning in provenance.warnings)
+    np.testing.assert_array_equal(np.flatnonzero(~pose.valid), [11])
+
+
 def test_someone_elsewhere_is_told(directory: VideoDir, tmp_path: Path, joblib: Any) -> None:
     path = joblib(wham(wham_person(Motion(root=(-1.0, 0.9, 4.0)))), tmp_path / "wham.pkl")
     assert any("on the masks in 0 of 12" in warning for warning in imported(directory, path)[1].warnings)
@@ -653,7 +711,7 @@ def test_wrong_files_are_told_in_one_line(directory: VideoDir, tmp_path: Path, j
     (tmp_path / "tram" / "camera.npy").unlink()
     for path, told in (
         (tmp_path / "text.pkl", "not a motion file: expected a pickle"),
-        (tmp_path / "numbers.npy", "expected one dict, found an array of float64"),
+        (tmp_path / "numbers.npy", r"found an array of float64, shape \(3,\)"),
         (tmp_path / "keys.npz", "expected PHALP's .* AMASS .* found vertices"),
         (tmp_path / "narrow.npz", "'poses' should have 72, 156, 165 columns, found 99"),
         (tmp_path / "nan.pt", r"smpl_params_incam: key 'transl' holds nan at index \(3, 1\)"),

@@ -11,11 +11,12 @@ from pipeline.body import JOINT_NAMES, load_body
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.fit import Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.estimators.smplify.priors import beyond_limits, pose_prior
-from pipeline.estimators.smplify.start import limb_poses, linear_translation, picture_world, torso_rotation
+from pipeline.estimators.smplify.start import linear_translation, picture_world
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
+from pipeline.motion.limbs import limb_poses, torso_rotation
+from pipeline.motion.priors import beyond_limits, pose_prior
 from pipeline.runtime.settings import load_settings
 
 BODY = load_body("free")

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.body import BodyModel
-from pipeline.estimators.smplify.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.estimators.smplify.settings import SmplifySettings
-from pipeline.estimators.smplify.start import limb_poses, linear_translation, picture_world, torso_rotation
+from pipeline.estimators.smplify.start import linear_translation, picture_world
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.landmarks.on_body import LandmarkMap, landmark_map
+from pipeline.motion.limbs import limb_poses, torso_rotation
+from pipeline.motion.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.runtime.progress import track
 
 

@@ -8,17 +8,18 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from pipeline.formats.arrays import read_text
 from pipeline.motion.readers.content import arrays_of
-from pipeline.motion.readers.motion import Clip, SourceMotion, Track
+from pipeline.motion.readers.motion import Clip, SourceMotion, Track, mean_up
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "an AMASS npz (poses, trans)"
+_SMPLX = {"root_orient", "pose_body"}  # instead of poses, where the file is made for GMR and the like
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 _BODIES = {72: "smpl", 156: "smplh", 165: "smplx"}  # by the width of poses
 _BODY_JOINTS = 22  # the same in all of them; in SMPL-H and SMPL-X fingers and face follow
 
 
 def matches(content: Any) -> bool:
-    return isinstance(content, dict) and {"poses", "trans"} <= set(content)
+    return isinstance(content, dict) and "trans" in content and ("poses" in content or set(content) >= _SMPLX)
 
 
 def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
@@ -27,6 +28,10 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
     A file with as many frames as were decoded, or as the video has, is taken frame by frame; any other one by time, by
     the rate that it states, from the start of the video file.
     """
+    if "poses" not in content:
+        parts = arrays_of(path, content, {"root_orient": ("N", 3), "pose_body": ("N", 63)})
+        hands_and_face = np.zeros((len(parts["root_orient"]), 165 - 66))
+        content = content | {"poses": np.concatenate([*parts.values(), hands_and_face], axis=1)}
     arrays = arrays_of(path, content, {"poses": ("N", "W"), "trans": ("N", 3)})
     count, width = arrays["poses"].shape
     if width not in _BODIES:
@@ -56,7 +61,7 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
         body=body,
         K=None,
         size=None,
-        up=_up(rotations),
+        up=mean_up(Rotation.from_rotvec(rotations[:, 0]).apply([0.0, 1.0, 0.0])),
         world_from_camera=cameras,
     )
     return SourceMotion("AMASS", (track,), total)
@@ -86,10 +91,3 @@ def _by_time(
         there[:, :, 3] = np.stack([np.interp(at, rows, cameras[:, axis, 3]) for axis in range(4)], axis=1)
         cameras = there
     return np.stack(turned, axis=1), np.stack(moved, axis=1), cameras
-
-
-def _up(rotations: np.ndarray) -> np.ndarray:
-    """The world axis nearest to the pelvis's own up axis on average: z in AMASS, y in files of other tools."""
-    mean = Rotation.from_rotvec(rotations[:, 0]).apply([0.0, 1.0, 0.0]).mean(axis=0)
-    axis = int(np.argmax(np.abs(mean)))
-    return np.eye(3)[axis] * np.sign(mean[axis])

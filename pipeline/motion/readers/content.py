@@ -1,6 +1,8 @@
 """What is inside a file of another tool: found by its first bytes, read without running anything it may hold."""
 
+import contextlib
 import io
+import json
 import pickle
 import re
 import types
@@ -115,7 +117,7 @@ _ADMITTED: Mapping[tuple[str, str], Any] = {
 
 
 def read_content(path: Path) -> Any:
-    """The object in a file: a dict of arrays (npz), or what was saved with torch, joblib, pickle or np.save.
+    """The object in a file: a dict of arrays (npz), or what was saved with torch, joblib, pickle, json or np.save.
 
     Joblib's arrays and torch tensors come out as they are: get at them with `arrays_of` or `as_array`.
 
@@ -134,6 +136,8 @@ def read_content(path: Path) -> Any:
                 return _unpickle(_Inflated(file))
             if start[:1] == bytes([_PICKLE]):
                 return _unpickle(types.SimpleNamespace(read=file.read, readline=file.readline))
+            if start.lstrip()[:1] in (b"{", b"["):
+                return json.load(file)
     except Exception as error:  # a damaged or wicked file can raise nearly anything
         raise UserError(f"{path}: not read: {_reason(error)}; use the file as its tool wrote it") from error
     for magic, name in _OTHERS.items():
@@ -141,7 +145,9 @@ def read_content(path: Path) -> Any:
             raise UserError(
                 f"{path}: is {name}, which is not read; write it again with joblib, not compressed or with zlib"
             )
-    raise UserError(f"{path}: not a motion file: expected a pickle (joblib), npz, npy or torch file, found {start!r}")
+    raise UserError(
+        f"{path}: not a motion file: expected a pickle (joblib), npz, npy, torch, json, csv or trc, found {start!r}"
+    )
 
 
 def _read_zip(path: Path) -> Any:
@@ -155,8 +161,13 @@ def _read_zip(path: Path) -> Any:
         for key in data.files:
             try:
                 arrays[key] = data[key]
-            except ValueError:  # pickled objects, which AMASS files hold beside the motion: left alone
-                continue
+            except ValueError:  # pickled objects, such as ROMP's dicts
+                with (
+                    contextlib.suppress(Exception),
+                    zipfile.ZipFile(path) as archive,
+                    archive.open(f"{key}.npy") as file,
+                ):
+                    arrays[key] = _read_npy(file)  # what may not be unpickled, as AMASS files hold, is left alone
     return arrays
 
 
@@ -164,9 +175,11 @@ def _read_npy(file: IO[bytes]) -> Any:
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
-    if shape != () or not dtype.hasobject:
-        raise ValueError(f"expected one dict, found an array of {dtype}, shape {shape}")
-    return _unpickle(types.SimpleNamespace(read=file.read, readline=file.readline)).item()
+    if not dtype.hasobject:
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    value = _unpickle(types.SimpleNamespace(read=file.read, readline=file.readline))
+    return value.item() if shape == () else value.tolist()
 
 
 def _unpickle(source: _Bytes) -> Any:

@@ -10,6 +10,8 @@ from pipeline.formats.video import VideoInfo
 from pipeline.motion.readers.motion import Clip, SourceMotion
 from pipeline.runtime.errors import UserError
 
+_FEW = 2  # rows that a motion may have too few or too many: tools count the frames of a file in different ways
+
 
 def decoded_clip(directory: VideoDir, video: VideoInfo) -> Clip:
     """Which frames of the video file were decoded, by what the decode stage tells of itself."""
@@ -25,13 +27,34 @@ def decoded_clip(directory: VideoDir, video: VideoInfo) -> Clip:
         size = None if size is None else (int(size[0]), int(size[1]))
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{record}: does not tell which frames were decoded ({error!r}); decode again") from error
-    return Clip(video.width, video.height, fps, numbers, in_file, size)
+    seconds = None if video.seconds is None else np.array(video.seconds)
+    return Clip(video.width, video.height, fps, numbers, in_file, size, seconds)
 
 
-def frame_numbers(path: Path, motion: SourceMotion, clip: Clip) -> np.ndarray:
-    """(T,) the frame of the motion that each decoded frame is. Raises as `matching_frames`."""
+def frame_numbers(path: Path, motion: SourceMotion, clip: Clip) -> tuple[np.ndarray, str | None]:
+    """(T,) the row of the motion that each decoded frame is, -1 where it has none; and what the user should know.
+
+    A motion that tells times is paired by them, others as `matching_frames` does. Where the rate varies, decoding
+    repeats frames: a motion of the frames before that is known by their number. One with a row or two too few or too
+    many is paired from the first frame on.
+
+    Raises:
+        UserError: it is of another length.
+    """
+    if motion.seconds is not None:
+        return _by_time(motion.seconds, clip), None
+    decoded = len(clip.numbers)
+    if motion.frames not in (None, decoded, clip.in_file):
+        if clip.seconds is not None:
+            shown, rank = np.unique(clip.seconds, return_inverse=True)
+            if motion.frames == len(shown):
+                return rank, f"{path}: has a row for each of the {len(shown)} frames before the rate was made constant"
+        for numbers, count in ((np.arange(decoded), decoded), (clip.numbers, clip.in_file)):
+            if abs(motion.frames - count) <= _FEW:
+                paired = np.where(numbers < motion.frames, numbers, -1)
+                return paired, f"{path}: has {motion.frames} rows for {count} frames; paired from the first frame on"
     last = max(int(track.frames.max(initial=-1)) for track in motion.tracks)
-    return matching_frames(path, motion.tool, motion.frames, last, clip)
+    return matching_frames(path, motion.tool, motion.frames, last, clip), None
 
 
 def matching_frames(path: Path, tool: str, frames: int | None, last: int, clip: Clip) -> np.ndarray:
@@ -59,3 +82,13 @@ def matching_frames(path: Path, tool: str, frames: int | None, last: int, clip: 
         f"{path}: {tool} has {found}, but {decoded} frames were decoded of the {clip.in_file} in the video "
         "file; run the tool on this very video, or decode what it saw (video.start, video.stop, video.step)"
     )
+
+
+def _by_time(seconds: np.ndarray, clip: Clip) -> np.ndarray:
+    """The row nearest in time, where one is within half of the usual distance between rows or between frames."""
+    at = clip.numbers / float(clip.fps) if clip.seconds is None else clip.seconds
+    after = np.clip(np.searchsorted(seconds, at), 0, len(seconds) - 1)
+    before = np.maximum(after - 1, 0)
+    near = np.where(np.abs(at - seconds[before]) <= np.abs(seconds[after] - at), before, after)
+    reach = 0.51 * max(np.median(np.diff(seconds)) if len(seconds) > 1 else 0, 1 / float(clip.fps))
+    return np.where(np.abs(seconds[near] - at) <= reach, near, -1)

@@ -14,16 +14,12 @@ from pipeline.formats.camera import Camera
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.user_files import check_aspect
 from pipeline.motion.readers.level_camera import find_level_camera
-from pipeline.motion.readers.motion import Track
+from pipeline.motion.readers.motion import MEAN_PELVIS, Track
+from pipeline.motion.readers.place_by_boxes import place_by_boxes
 from pipeline.runtime.errors import UserError
 
-# Rest pelvis of the neutral mean shapes, J_regressor @ v_template, metres, as other projects' source tells it.
-_MEAN_PELVIS = {
-    "smpl": (-0.00179506, -0.22333382, 0.02821918),
-    "smplh": (-0.00179506, -0.22333382, 0.02821918),
-    "smplx": (0.0031, -0.3514, 0.0120),
-}
 _CAMERA_FRAMES, _CAMERA_POINTS = 40, 600  # enough of each to find a camera by
+_AT_ONCE = 64  # frames posed at a time
 _PLACED_WELL = 0.05  # box heights, see find_level_camera
 
 
@@ -59,7 +55,10 @@ def in_camera(
     roots = track.transl[rows] + rest_pelvis(track, body)
     if len(index) == 0:
         return Person(track, index, rotations, roots, 1.0)
-    if track.K is None:
+    if track.K is None and track.up is None and track.world_from_camera is None:
+        roots = _place(path, track, rotations, boxes[index], camera, body, provenance)
+        K = np.broadcast_to(camera.K, (len(index), 3, 3))
+    elif track.K is None:
         world_from_camera = track.world_from_camera
         if world_from_camera is None:
             placed = boxes[index]
@@ -107,7 +106,7 @@ def rest_pelvis(track: Track, body: BodyModel) -> np.ndarray:
     For a body that is not at hand it is the mean shape's: the centimetres that its betas move it are not known.
     """
     if track.body not in (body.name, "free"):
-        return np.array(_MEAN_PELVIS[track.body])
+        return MEAN_PELVIS[track.body]
     own = body if track.body == body.name else load_body("free")
     return own.rest_joints(torch.as_tensor(track.betas, dtype=own.v_template.dtype))[0].double().numpy()
 
@@ -121,6 +120,39 @@ def root_offset(track: Track, body: BodyModel) -> np.ndarray:
     """(3,) metres: the rest pelvis of `body` in the shape that it gets."""
     betas = torch.as_tensor(betas_for(track, body), dtype=body.v_template.dtype)
     return body.rest_joints(betas)[0].double().numpy()
+
+
+def _place(
+    path: Path,
+    track: Track,
+    rotations: np.ndarray,
+    boxes: np.ndarray,
+    camera: Camera,
+    body: BodyModel,
+    provenance: Provenance,
+) -> np.ndarray:
+    """Roots (M, 3) of a motion in the camera's axes that does not tell where the person is."""
+    points = _surface(track, rotations, np.zeros((len(rotations), 3)), body)
+    try:
+        roots = place_by_boxes(points, boxes, camera.K, (camera.width, camera.height))
+    except ValueError as error:
+        raise UserError(f"{path}: tells no place, and the masks show nobody in the frames that it has") from error
+    provenance.warn(f"{path}: does not tell where the person is; placed by the masks' boxes, frame by frame")
+    return roots
+
+
+def _surface(track: Track, rotations: np.ndarray, roots: np.ndarray, body: BodyModel) -> np.ndarray:
+    """(M, P, 3) metres: points all over the posed body."""
+    dtype = body.v_template.dtype
+    betas = torch.as_tensor(betas_for(track, body), dtype=dtype)
+    pose = torch.as_tensor(rotations, dtype=dtype).flatten(1)
+    transl = torch.as_tensor(roots - root_offset(track, body), dtype=dtype)
+    points = []
+    with torch.no_grad():
+        for part, moved in zip(pose.split(_AT_ONCE), transl.split(_AT_ONCE)):
+            vertices = body(part[:, :3], part[:, 3:], betas, moved).vertices
+            points.append(vertices[:, :: max(1, vertices.shape[1] // _CAMERA_POINTS)].double().numpy())
+    return np.concatenate(points)
 
 
 def _place_camera(
@@ -139,12 +171,7 @@ def _place_camera(
     if len(usable) < 2:
         raise UserError(f"{path}: tells no camera, and the masks show nobody in the frames that it has to find one by")
     some = usable[np.unique(np.linspace(0, len(usable) - 1, _CAMERA_FRAMES).astype(int))]
-    dtype = body.v_template.dtype
-    pose = torch.as_tensor(rotations[some], dtype=dtype).flatten(1)
-    transl = torch.as_tensor(roots[some] - root_offset(track, body), dtype=dtype)
-    with torch.no_grad():
-        posed = body(pose[:, :3], pose[:, 3:], torch.as_tensor(betas_for(track, body), dtype=dtype), transl)
-    points = posed.vertices[:, :: max(1, posed.vertices.shape[1] // _CAMERA_POINTS)].double().numpy()
+    points = _surface(track, rotations[some], roots[some], body)
     world_from_camera, error = find_level_camera(points, boxes[some], camera.K, track.up)
     provenance.facts["outline error of the camera found, body heights"] = round(error, 4)
     doubt = "" if error <= _PLACED_WELL else "; that is much: is it this video's motion, and does the camera rest?"

@@ -23,11 +23,13 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
     return SourceMotion("TRAM", (_track(content, path),), None)
 
 
+def has_tracks(folder: Path) -> bool:
+    return any(folder.glob(TRACKS)) or any(folder.glob(f"hps/{TRACKS}"))
+
+
 def read_folder(folder: Path) -> SourceMotion:
     """All people of a video: the files hps_track_<k>.npy of its folder, or of hps/ in it."""
     files = sorted(folder.glob(TRACKS)) or sorted(folder.glob(f"hps/{TRACKS}"))
-    if not files:
-        raise UserError(f"{folder}: expected the file of a motion, or TRAM's folder with {TRACKS}; found neither")
     tracks = []
     for file in files:
         content = read_content(file)
