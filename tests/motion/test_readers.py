@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.body.anatomy import COCO, H36M, LIMBS, anatomical_joints
+from pipeline.exports.trc import write_trc
 from pipeline.motion.readers import read_motion
 from pipeline.motion.readers.frames import frame_numbers
 from pipeline.motion.readers.joint_names import known_name
@@ -426,7 +427,7 @@ def test_freemocap(tmp_path: Path, table: bool) -> None:
     lands(motion.tracks[0], truth, 4e-3)
 
 
-def write_trc(path: Path, names: list[str], points: np.ndarray, seconds: np.ndarray, unit: str) -> None:
+def rows_as_trc(path: Path, names: list[str], points: np.ndarray, seconds: np.ndarray, unit: str) -> None:
     header = ["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate", "OrigDataStartFrame"]
     values = ["100", "100", str(len(points)), str(len(names)), unit, "100", "1", str(len(points))]
     lines = [f"PathFileType\t4\t(X/Y/Z)\t{path.name}", "\t".join([*header, "OrigNumFrames"]), "\t".join(values)]
@@ -451,7 +452,7 @@ def test_trc(tmp_path: Path) -> None:
     rows = np.stack(
         [[np.interp(every, np.arange(FRAMES), world[:, j, a]) for a in range(3)] for j in range(len(limbs))]
     )
-    write_trc(tmp_path / "clip.trc", list(limbs), rows.transpose(2, 0, 1), every / 30, "mm")
+    rows_as_trc(tmp_path / "clip.trc", list(limbs), rows.transpose(2, 0, 1), every / 30, "mm")
     motion = read(tmp_path / "clip.trc")
     np.testing.assert_array_equal(motion.tracks[0].up, [0, 1, 0])
     numbers, note = frame_numbers(tmp_path / "clip.trc", motion, CLIP)
@@ -464,6 +465,18 @@ def test_trc(tmp_path: Path) -> None:
     (tmp_path / "strange.trc").write_text(text.replace("LShoulder", "C7"))
     with pytest.raises(UserError, match=r"strange\.trc: l_shoulder is not among its joints"):
         read(tmp_path / "strange.trc")
+
+
+def test_a_trc_of_our_own(tmp_path: Path) -> None:
+    """Pose2Sim's names, as pipeline/exports/trc.py writes them."""
+    truth = Truth()
+    names = {"Hip": "mid_hips", "Neck": "thorax", "Head": "head_top", "Nose": "nose", "RHeel": "RHeel"}
+    names |= {f"{limb[0].upper()}{limb[2:].capitalize()}": limb for limb in LIMBS}
+    places = np.stack([truth.places[name] for name in names.values()], axis=1) * [1, -1, -1]
+    write_trc(tmp_path / "motion.trc", tuple(names), places, 30.0)
+    motion = read(tmp_path / "motion.trc")
+    assert motion.tracks[0].residual < 4e-3
+    np.testing.assert_array_equal(frame_numbers(tmp_path / "motion.trc", motion, CLIP)[0], np.arange(FRAMES))
 
 
 SKEL = {

@@ -20,10 +20,10 @@ _FEET = {"BigToe": ("bigtoe", "footindex"), "SmallToe": ("smalltoe",), "Heel": (
 _MIDDLE = {
     "nose": ("nose",),
     MID_HIPS: ("midhip", "midhips", "hipscenter", "hipcenter", "hip", "root"),
-    "thorax": ("neck", "thorax"),
+    "thorax": ("neck",),  # SKEL's joint of this name is lower
     "head_top": ("headtop", "tophead", "topofhead"),
 }
-_OWN = {*JOINT_NAMES, *COCO, *H36M} - {"pelvis", "spine", "neck", "head"}
+_OWN = {*JOINT_NAMES, *COCO, *H36M} - {"pelvis", "spine", "thorax", "neck", "head"}
 
 
 def known_name(name: str) -> str | None:

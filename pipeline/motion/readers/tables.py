@@ -45,6 +45,8 @@ def _trc(path: Path) -> Table:
     if unit not in _UNITS:
         raise UserError(f"{path}: 'Units' should be {', '.join(_UNITS)}, found {unit!r}")
     names = tuple(name.strip() for name in lines[3].split("\t")[2:] if name.strip())
+    if {"Head", "Neck", "Nose"} <= set(names):  # Pose2Sim's HALPE_26, where it is the top
+        names = tuple("HeadTop" if name == "Head" else name for name in names)
     rows = [line.split("\t") for line in lines[5:] if line.strip()]
     width = 2 + 3 * len(names)
     values = np.full((len(rows), width), np.nan)
