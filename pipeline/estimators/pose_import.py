@@ -25,7 +25,7 @@ from pipeline.geometry.boxes import mask_box
 from pipeline.landmarks.on_body import landmark_map
 from pipeline.motion.readers import read_motion
 from pipeline.motion.readers.frames import decoded_clip, frame_numbers
-from pipeline.motion.readers.motion import SourceMotion
+from pipeline.motion.readers.motion import SourceMotion, Track
 from pipeline.motion.readers.people import Person, betas_for, in_camera, root_offset
 from pipeline.runtime.errors import UserError
 
@@ -43,8 +43,9 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     """The motion of the person on the masks, from what pose.path names; docs/import.md tells the layouts.
 
     The root keeps its pixel, and its distance changes by the ratio of the focal lengths, so that people keep their size
-    in the image. On the body that it is of, a motion is taken as it is. Else its betas mean nothing here: it is set
-    down on the landmarks (`landing.py`), joint rotations nearly held, unless that makes the outline worse.
+    in the image. On the body that it is of, a motion is taken as it is. Else its betas mean nothing here, or the joints
+    that the body was fitted to are others than its own: it is set down on the landmarks (`landing.py`), joint rotations
+    nearly held, unless that makes the outline worse.
 
     Raises:
         UserError: the file is not readable, of no known layout, not of this video's frames, or has too few of them.
@@ -76,14 +77,14 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         )
     pose = _whole_clip(person, boxes, video, camera.K, body, f"imported from {motion.tool}: {path.name}")
     _report(provenance, path, motion, person, pose, hits[chosen])
-    if person.track.body != body.name:
-        pose = _set_down(path, person.track.body, pose, body, directory, masks, provenance)
+    if person.track.body != body.name or person.track.residual is not None:
+        pose = _set_down(path, person.track, pose, body, directory, masks, provenance)
     return pose
 
 
 def _set_down(
     path: Path,
-    source_body: str,
+    track: Track,
     pose: Pose,
     body: BodyModel,
     directory: VideoDir,
@@ -92,11 +93,13 @@ def _set_down(
 ) -> Pose:
     """The motion of another body on the landmarks; as it was, where there are none or the outline gets worse."""
     found = Landmarks.load(directory.landmarks)
-    lost = f"{path}: its shape is of another body ({source_body}) and is not kept"
+    lost = f"{path}: its shape is of another body ({track.body}) and is not kept: the mean shape of ours is used"
+    if track.residual is not None:
+        lost = f"{path}: tells joints; the shape that fits them is used"
     if not found.names:
         provenance.warn(
-            f"{lost}: the mean shape of the {body.name} body is used, for {directory.landmarks} holds no landmarks to "
-            "fit size and place to (landmarks.backend; fit.refine_betas: true refines the shape)"
+            f"{lost}, for {directory.landmarks} holds no landmarks to fit size and place to (landmarks.backend; "
+            "fit.refine_betas: true refines the shape)"
         )
         return pose
     if len(found) != len(pose):
@@ -115,8 +118,8 @@ def _set_down(
     provenance.facts |= {"outline overlap, as imported": round(before, 4), "outline overlap, set down": round(after, 4)}
     if after < before:
         provenance.warn(
-            f"{lost}: the mean shape of the {body.name} body is used; set down on the landmarks it overlaps the masks "
-            f"less ({before:.3f} -> {after:.3f}); is it for this video?"
+            f"{lost}; set down on the landmarks it overlaps the masks less "
+            f"({before:.3f} -> {after:.3f}); is it for this video?"
         )
         return pose
     transl = landed.pelvis - body.rest_joints(landed.betas)[0]

@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import BodyModel, load_body
-from pipeline.body.anatomy import LIMBS, anatomical_joints
+from pipeline.body.anatomy import H36M, LIMBS, anatomical_joints
 from pipeline.body.load import FREE_BODY
 from pipeline.camera.world import with_world
 from pipeline.estimators import load_backend
@@ -380,6 +380,20 @@ def test_a_motion_of_another_body_is_set_down_on_the_landmarks(seen_walker: tupl
     across = (pelvis(pose) / pelvis(pose)[:, 2:] - pelvis(truth) / pelvis(truth)[:, 2:])[:, :2]
     assert np.abs(across).max() < 0.01
     assert not any("not kept" in warning for warning in provenance.warnings)
+
+
+def test_joints_in_no_unit_are_set_down_too(seen_walker: tuple, tmp_path: Path) -> None:
+    """MotionBERT's: neither the place nor the size is told."""
+    directory, truth = seen_walker
+    rows = (truth.global_orient, truth.body_pose, truth.betas, truth.transl)
+    arguments = (torch.as_tensor(row).float() for row in rows)
+    joints = anatomical_joints(load_body("free"), *arguments, names=H36M).numpy()
+    np.save(tmp_path / "X3D.npy", 0.4 * (joints - joints[:, :1]))
+    pose, provenance = imported(directory, tmp_path / "X3D.npy")
+    before, after = (provenance.facts[f"outline overlap, {when}"] for when in ("as imported", "set down"))
+    assert before > 0.7 and after > 0.85
+    across = (pelvis(pose) / pelvis(pose)[:, 2:] - pelvis(truth) / pelvis(truth)[:, 2:])[:, :2]
+    assert np.abs(across).max() < 0.015
 
 
 def test_landmarks_that_make_it_worse_are_not_believed(seen_walker: tuple, tmp_path: Path) -> None:
