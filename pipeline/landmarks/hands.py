@@ -64,6 +64,13 @@ class HandDetector:
         return hands
 
 
+def large_hands(landmarks: Landmarks) -> bool:
+    """Whether hands are `LEAST` long in half of the frames in which the person is found (arguments of `with_hands`)."""
+    lengths = [_LENGTH * _pixels_a_metre(landmarks, index) for index in range(len(landmarks))]
+    found = [length for length in lengths if length > 0]
+    return bool(found) and float(np.median(found)) >= LEAST
+
+
 def with_hands(
     landmarks: Landmarks, frames: Sequence[np.ndarray], detector: HandDetector
 ) -> tuple[Landmarks, dict[str, int]]:

@@ -1,10 +1,12 @@
 """Hands: looked for around the wrists where they are large enough, and written beside the other landmarks."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.formats.landmarks import Landmarks
 from pipeline.landmarks.detector import LANDMARK_NAMES
-from pipeline.landmarks.hands import LEAST, Hand, HandDetector, with_hands
+from pipeline.landmarks.hands import LEAST, Hand, HandDetector, large_hands, with_hands
 from pipeline.landmarks.names import HAND
 from pipeline.landmarks.on_body import landmark_map
 
@@ -66,6 +68,14 @@ def test_small_hands_are_not_looked_for():
     detector = Found(hand(700, "left"))
     _, seen = with_hands(standing(0.8 * LEAST / 0.18), FRAMES, detector)
     assert seen == {"left": 0, "right": 0} and not detector.boxes
+
+
+def test_large_hands_are_those_of_half_of_the_frames():
+    assert large_hands(standing(1.1 * LEAST / 0.18)) and not large_hands(standing(0.9 * LEAST / 0.18))
+    nobody = standing(400.0)
+    assert not large_hands(replace(nobody, visibility=np.zeros((3, 33))))
+    once = nobody.visibility * [[1.0], [0], [0]]  # the others tell nothing
+    assert large_hands(replace(nobody, visibility=once))
 
 
 def test_another_hand_in_the_crop_is_not_taken():
