@@ -28,6 +28,7 @@ _FADE = 0.5  # s after which a hand that is no longer seen has gone most of the 
 _PALM = 0.25  # rad: how far a palm's turn is off beside what its landmarks' errors leave (tables differ, hands differ)
 _WRIST = 0.6  # rad: how far the wrist of a body is off that was fitted without fingers
 _FLIPPED = 2.6  # rad: a palm that is turned by more was taken for its back
+_JUMP, _ROUNDS = 0.5, 5  # rad
 _FOREARM = 0.5  # rad: what a wrist turns about the forearm beyond this is the forearm's
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -160,9 +161,13 @@ def _turned(
     precision = precision * (np.linalg.norm(away, axis=1) < _FLIPPED)
     full, weights = np.zeros((len(pose), 3)), np.zeros(len(pose))
     full[known], weights[known] = away, precision * _WRIST**2
+    # A palm that jumps away from those before and after it counts less (Geman-McClure).
+    kept = weights
+    for _ in range(_ROUNDS):
+        usual = _smoothed(full, kept, pose.fps, 1 / (_FADE * pose.fps) ** 2)
+        kept = weights / (1 + (np.linalg.norm(full - usual, axis=1) / _JUMP) ** 2) ** 2
     # A wrist that no palm holds is where it was with the spread _WRIST; the unit of weights is that.
-    tie = (_SMOOTH * pose.fps) ** 2
-    change = _smoothed(full, weights, pose.fps, 1 / tie)
+    change = _smoothed(full, kept, pose.fps, 1 / (_SMOOTH * pose.fps) ** 2)
     poses = pose.body_pose.reshape(len(pose), -1, 3).astype(float)
     local = Rotation.from_rotvec(poses[:, wrist - 1]) * Rotation.from_rotvec(change)
     rest = body.rest_joints(torch.as_tensor(pose.betas, dtype=body.v_template.dtype)).double().numpy()

@@ -110,11 +110,11 @@ def with_hands(
 
 
 def _pixels_a_metre(landmarks: Landmarks, index: int) -> float:
-    """At the person: how widely the landmarks that are seen lie apart in the picture, over how widely in the world."""
+    """At the person: how widely the landmarks that are seen lie apart in the picture, over how widely in the world; 0
+    where that is not known."""
     sure = landmarks.visibility[index] > VISIBLE
-    if sure.sum() < 4:
-        return 0.0
-    return float(landmarks.xy[index, sure].std(0).sum() / max(landmarks.world[index, sure, :2].std(0).sum(), 1e-6))
+    breadth = landmarks.world[index, sure, :2].std(0).sum() if sure.sum() >= 4 else 0.0
+    return float(landmarks.xy[index, sure].std(0).sum() / breadth) if breadth > 1e-3 else 0.0
 
 
 def _place(landmarks: Landmarks, index: int, side: str, length: float) -> Box | None:

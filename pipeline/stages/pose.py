@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose = backend.estimate(directory, settings, args.body_model, provenance)
-    landmarks = Landmarks.load(directory.landmarks)
+    # A motion of the user's own may come without landmarks.
+    landmarks = Landmarks.load(directory.landmarks) if directory.landmarks.is_file() else Landmarks.none(len(pose))
     if has_hands(landmarks):
-        # A motion of the user's own has wrists that are no worse than a palm's landmarks.
+        # And its wrists are no worse than what a palm's landmarks tell.
         pose = with_fingers(pose, landmarks, load_body(args.body_model), settings.backend != "import")
         provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
     world = stand_in_clip(pose, load_body(args.body_model), directory, tilt.pitch, tilt.roll)
