@@ -53,7 +53,7 @@ def with_fingers(pose: Pose, landmarks: Landmarks, body: BodyModel, turn_wrists:
         pose, hand_pose=np.zeros((len(pose), 2 * HAND_JOINTS, 3)), hands_seen=np.zeros((len(pose), len(SIDES)))
     )
     hand = flat_hand(hand_length(body, torch.as_tensor(pose.betas, dtype=body.v_template.dtype)))
-    world = _frames(body, pose)
+    world = joint_frames(body, pose)
     for k, side in enumerate(SIDES):
         weights = _weights(landmarks, side)
         known = np.flatnonzero(weights.any(1))
@@ -87,7 +87,7 @@ def _weights(landmarks: Landmarks, side: str) -> np.ndarray:
     return weights * ((weights > 0).sum(1) >= _LEAST)[:, None]
 
 
-def _frames(body: BodyModel, pose: Pose) -> np.ndarray:
+def joint_frames(body: BodyModel, pose: Pose) -> np.ndarray:
     """(T, 24, 4, 4) the joints' frames in the camera's."""
     rotvecs = np.concatenate([pose.global_orient, pose.body_pose], 1).reshape(len(pose), -1, 3)
     values = (torch.as_tensor(array, dtype=body.v_template.dtype) for array in (rotvecs, pose.betas, pose.transl))
