@@ -71,7 +71,7 @@ def with_fingers(pose: Pose, landmarks: Landmarks, body: BodyModel, turn_wrists:
         fingers = Rotation.from_matrix(hand.rotations(angles).reshape(-1, 3, 3)).as_rotvec()
         fingers = fingers.reshape(len(pose), HAND_JOINTS, 3) * (MIRRORED if side == "right" else 1.0)
         result.hand_pose[:, k * HAND_JOINTS : (k + 1) * HAND_JOINTS] = fingers
-        result.hands_seen[:, k] = _smoothed(belief[:, None], belief, pose.fps, fade)[:, 0]
+        result.hands_seen[:, k] = _smoothed(belief[:, None], belief, pose.fps, fade)[:, 0].clip(0, 1)
         if turn_wrists:
             turns = sight @ (_MIRROR @ found.turn @ _MIRROR if side == "right" else found.turn)
             result = _turned(result, side, world, known, turns, belief[known] / (_PALM**2 + found.variance), body)
@@ -137,9 +137,11 @@ def _smoothed(values: np.ndarray, weights: np.ndarray, fps: float, rest: float) 
     counts, values fade as exp(-sqrt(rest) frames).
     """
     tie = (_SMOOTH * fps) ** 2
-    banded = np.zeros((2, len(values)))
-    banded[1] = weights + tie * rest + tie * np.r_[1.0, np.full(max(len(values) - 2, 0), 2.0), 1.0][: len(values)]
+    banded = np.zeros((2, len(values)))  # above the diagonal, and on it
     banded[0, 1:] = -tie
+    banded[1] = weights + tie * rest
+    banded[1, 1:] += tie
+    banded[1, :-1] += tie
     return solveh_banded(banded, weights[:, None] * values)
 
 
@@ -173,11 +175,13 @@ def _turned(
     rest = body.rest_joints(torch.as_tensor(pose.betas, dtype=body.v_template.dtype)).double().numpy()
     axis = rest[wrist] - rest[elbow]
     axis /= np.linalg.norm(axis)
-    quaternion = local.as_quat()
+    quaternion = local.as_quat(canonical=True)
     twist = np.unwrap(2 * np.arctan2(quaternion[:, :3] @ axis, quaternion[:, 3]))
     given = Rotation.from_rotvec((twist - np.clip(twist, -_FOREARM, _FOREARM))[:, None] * axis)
     poses[:, elbow - 1] = (Rotation.from_rotvec(poses[:, elbow - 1]) * given).as_rotvec()
     prior = pose_prior(torch.float64)
     low, high = (values.numpy().reshape(-1, 3)[wrist - 1] for values in (prior.low, prior.high))
-    poses[:, wrist - 1] = np.clip((given.inv() * local).as_rotvec(), low, high)
+    before = poses[:, wrist - 1]  # which may be beyond the range already
+    bent = (given.inv() * local).as_rotvec()
+    poses[:, wrist - 1] = np.clip(bent, np.minimum(low, before), np.maximum(high, before))
     return replace(pose, body_pose=poses.reshape(len(pose), -1).astype(pose.body_pose.dtype))

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from pipeline.body import JOINT_NAMES
 from pipeline.formats.landmarks import Landmarks
-from pipeline.landmarks.detector import LANDMARK_NAMES
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.landmarks.hands import LEAST, Hand, HandDetector, large_hands, with_hands
-from pipeline.landmarks.names import HAND
+from pipeline.landmarks.names import HAND, WHOLE_BODY
 from pipeline.landmarks.on_body import landmark_map
 
 AT = LANDMARK_NAMES.index
@@ -89,6 +91,18 @@ def test_another_hand_in_the_crop_is_not_taken():
 def test_the_fit_leaves_mediapipes_fingers_alone(body):
     found, _ = with_hands(standing(400.0), FRAMES, Found(hand(700, "left")))
     assert landmark_map(body, found.names, found.source).names == landmark_map(body).names
+
+
+@pytest.mark.parametrize("source", [SOURCE, "rtmw"])
+def test_toes_and_heels_turn_with_the_foot(body, source):
+    """Both fits go by this map."""
+    marks = landmark_map(body, (*LANDMARK_NAMES, *WHOLE_BODY), source)
+    toe = "left_foot_index" if source == SOURCE else "left_big_toe"
+    for name in (toe, "left_heel"):
+        at = marks.names.index(name)
+        assert JOINT_NAMES[marks.joint[at]] == "left_ankle" and marks.trust[at] > 0.5
+    lengthwise = marks.template[marks.names.index(toe)] - marks.template[marks.names.index("left_heel")]
+    assert lengthwise[2] > 0.1  # metres: the heel tells the foot's direction from its toes
 
 
 def test_the_real_graph_sees_no_hand_in_an_empty_picture():
