@@ -18,7 +18,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
-from pipeline.landmarks.hands import HandDetector, with_hands
+from pipeline.landmarks.hands import HandDetector, large_hands, with_hands
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
@@ -81,7 +81,7 @@ def estimate_from(
     for key, values in seen.items():
         empty[key][known] = values
     landmarks = Landmarks(LANDMARK_NAMES, **empty, source=source)
-    if not settings.hands:
+    if settings.hands is False or (settings.hands == "auto" and not large_hands(landmarks)):
         return landmarks
     with HandDetector(settings.min_confidence) as detector:
         landmarks, provenance.facts["hands_seen_frames"] = with_hands(landmarks, frames, detector)

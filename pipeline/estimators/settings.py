@@ -55,7 +55,7 @@ class LandmarksSettings:
     min_confidence: float  # backend mediapipe
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
-    hands: bool  # 21 more landmarks a hand
+    hands: bool | str  # 21 more landmarks a hand; auto: where hands are large
     sharper: bool  # small people are looked for in the video file
     rtmw: RtmwSettings
 

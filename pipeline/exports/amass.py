@@ -14,10 +14,9 @@ from pipeline.exports.fitted import Fitted
 from pipeline.exports.world import WorldMotion
 from pipeline.formats.arrays import write_npz
 
-_SMPLH_ANGLES = 156  # pelvis and 21 joints, then 15 joints of each hand
 _SHARED_JOINTS = 22  # SMPL's joints 22 and 23 stand for whole hands; SMPL-H and SMPL-X have fingers in their place
 _FACE = {"pose_jaw": 3, "pose_eye": 6}  # SMPL-X's columns between body and hands
-_HANDS = 90
+_HANDS = 90  # columns, left before right: the same of both
 _AMASS_BETAS = 16
 _DMPLS = 8
 
@@ -36,10 +35,10 @@ def write_amass(
 ) -> None:
     """Write `motion` (z up) as an AMASS npz in SMPL+H's layout, whole or not at all.
 
-    Keys: poses (T, 156) in SMPL-H's order, axis-angle, fingers straight; trans (T, 3) metres, z up; betas (16,); dmpls
-    (T, 8) zero; gender; mocap_framerate. Betas of the free body mean nothing to SMPL: `betas` is zero for it, SMPL's
-    mean shape. Beyond AMASS's keys: source, body_model, body_betas (10,) the betas of that model, and
-    world_from_camera, (4, 4) or (T, 4, 4).
+    Keys: poses (T, 156) in SMPL-H's order, axis-angle, fingers relative to its flat hand, straight where no hand was
+    seen; trans (T, 3) metres, z up; betas (16,); dmpls (T, 8) zero; gender; mocap_framerate. Betas of the free body
+    mean nothing to SMPL: `betas` is zero for it, SMPL's mean shape. Beyond AMASS's keys: source, body_model,
+    body_betas (10,) the betas of that model, and world_from_camera, (4, 4) or (T, 4, 4).
 
     Args:
         motion: in a world with z up.
@@ -48,7 +47,7 @@ def write_amass(
         source: what made the motion, and what was done to it, for people.
     """
     frames = len(motion.poses)
-    poses = np.concatenate([_body(motion), np.zeros((frames, _SMPLH_ANGLES - 3 * _SHARED_JOINTS))], axis=1)
+    poses = np.concatenate([_body(motion), _hands(motion)], axis=1)
     shape = np.zeros(_AMASS_BETAS)
     if body_model == "smpl":
         shape[: len(betas)] = betas
@@ -66,14 +65,14 @@ def write_smplx(path: str | Path, motion: WorldMotion, betas: np.ndarray, body_m
     """Write `motion` (z up) as an AMASS npz in SMPL-X's layout, whole or not at all.
 
     Keys: poses (T, 165), which is root, body, jaw, eyes, hands; the same apart as root_orient (T, 3), pose_body
-    (T, 63), pose_jaw (T, 3), pose_eye (T, 6), pose_hand (T, 90), face and fingers at rest; trans (T, 3) metres, z up;
-    betas (16,) zero, for SMPL-X has shapes of its own; num_betas; gender; surface_model_type; mocap_frame_rate;
+    (T, 63), pose_jaw (T, 3), pose_eye (T, 6), pose_hand (T, 90) as of `write_amass`, face at rest; trans (T, 3) metres,
+    z up; betas (16,) zero, for SMPL-X has shapes of its own; num_betas; gender; surface_model_type; mocap_frame_rate;
     mocap_time_length, seconds. Arguments as of `write_amass`.
     """
     frames, body = len(motion.poses), _body(motion)
     parts = {"root_orient": body[:, :3], "pose_body": body[:, 3:]}
     parts |= {name: np.zeros((frames, width)) for name, width in _FACE.items()}
-    parts["pose_hand"] = np.zeros((frames, _HANDS))
+    parts["pose_hand"] = _hands(motion)
     arrays = {
         "poses": np.concatenate(list(parts.values()), axis=1),
         **parts,
@@ -89,6 +88,12 @@ def write_smplx(path: str | Path, motion: WorldMotion, betas: np.ndarray, body_m
 def _body(motion: WorldMotion) -> np.ndarray:
     """(T, 66) the joints that all of SMPL's family share."""
     return motion.poses[:, :_SHARED_JOINTS].reshape(len(motion.poses), -1)
+
+
+def _hands(motion: WorldMotion) -> np.ndarray:
+    """(T, 90) the fingers, straight where no hand was looked for."""
+    frames = len(motion.poses)
+    return np.zeros((frames, _HANDS)) if motion.hand_pose is None else motion.hand_pose.reshape(frames, _HANDS)
 
 
 def _shared(motion: WorldMotion, betas: np.ndarray, body_model: str, source: str) -> dict[str, np.ndarray]:

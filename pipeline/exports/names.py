@@ -1,6 +1,7 @@
-"""What other programs call the 24 joints."""
+"""What other programs call the 24 joints, and the fingers'."""
 
 from pipeline.body import JOINT_NAMES
+from pipeline.body.hand import FINGER_NAMES
 
 _MIDDLE = {
     "pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head",
@@ -19,3 +20,9 @@ def _mixamo(name: str) -> str:
 
 # By `export.bone_names`, in SMPL's order.
 BONE_NAMES = {"smpl": JOINT_NAMES, "mixamo": tuple(_mixamo(name) for name in JOINT_NAMES)}
+_FINGERS = (name.split("_") for name in FINGER_NAMES)
+# The same of the fingers, in the order of FINGER_NAMES.
+FINGER_BONE_NAMES = {
+    "smpl": FINGER_NAMES,
+    "mixamo": tuple(f"{side.capitalize()}Hand{part.capitalize()}" for side, part in _FINGERS),
+}

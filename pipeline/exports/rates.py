@@ -21,14 +21,20 @@ def at_rate(motion: WorldMotion, fps: float) -> WorldMotion:
         return replace(motion, fps=fps)
     count = int(np.floor((frames - 1) * fps / motion.fps + 1e-6)) + 1
     at = np.minimum(np.arange(count) * motion.fps / fps, frames - 1)
-    poses = np.stack([_turned(Rotation.from_rotvec(joint), at).as_rotvec() for joint in motion.poses.swapaxes(0, 1)], 1)
+    poses = _joints(motion.poses, at)
+    fingers = None if motion.hand_pose is None else _joints(motion.hand_pose, at)
     camera = motion.world_from_camera
     if camera.ndim == 3:
         places = np.tile(np.eye(4), (count, 1, 1))
         places[:, :3, :3] = _turned(Rotation.from_matrix(camera[:, :3, :3]), at).as_matrix()
         places[:, :3, 3] = _moved(camera[:, :3, 3], at)
         camera = places
-    return replace(motion, poses=poses, transl=_moved(motion.transl, at), world_from_camera=camera, fps=fps)
+    transl = _moved(motion.transl, at)
+    return replace(motion, poses=poses, transl=transl, world_from_camera=camera, fps=fps, hand_pose=fingers)
+
+
+def _joints(poses: np.ndarray, at: np.ndarray) -> np.ndarray:  # (T, J, 3)
+    return np.stack([_turned(Rotation.from_rotvec(joint), at).as_rotvec() for joint in poses.swapaxes(0, 1)], 1)
 
 
 def _turned(turns: Rotation, at: np.ndarray) -> Rotation:

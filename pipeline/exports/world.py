@@ -26,6 +26,7 @@ class WorldMotion:
     transl: np.ndarray  # (T, 3) metres, added after the model's own root offset, as smplx does
     world_from_camera: np.ndarray  # (T, 4, 4)
     fps: float
+    hand_pose: np.ndarray | None = None  # (T, 30, 3) axis-angle of `FINGER_NAMES`; None: no hand was looked for
 
 
 def to_world(pose: Pose, body: BodyModel, axes: np.ndarray, feet: str = "free") -> WorldMotion:
@@ -52,4 +53,5 @@ def to_world(pose: Pose, body: BodyModel, axes: np.ndarray, feet: str = "free") 
         transl=(root + pose.transl_world) @ turn.T - root,  # the root offset is the model's own, so it does not turn
         world_from_camera=motion @ pose.world_from_camera,
         fps=pose.fps,
+        hand_pose=pose.hand_pose,
     )

@@ -27,7 +27,8 @@ def fingerprint(settings: FitSettings, pose: Pose, clip_digest: str) -> str:
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
     digest.update(f"{_VERSION} {clip_digest} {torch.__version__}".encode())
     for field in dataclasses.fields(pose):
-        digest.update(np.ascontiguousarray(getattr(pose, field.name)).tobytes())
+        if (value := getattr(pose, field.name)) is not None:  # the bytes of None are its place in this process
+            digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 

@@ -181,6 +181,8 @@ class PoseRows:
             fps=initial.fps,
             body_model=initial.body_model,
             source=source,
+            hand_pose=initial.hand_pose,
+            hands_seen=initial.hands_seen,
         )
 
 

@@ -21,7 +21,7 @@ _SHAPES = {
     "fps": (),
 }
 WORLD = {"world_from_camera": ("T", 4, 4), "global_orient_world": ("T", 3), "transl_world": ("T", 3)}
-_OPTIONAL = {"sigma": ("T", 24, 2), **WORLD, "contact": ("T", 4)}
+_OPTIONAL = {"sigma": ("T", 24, 2), **WORLD, "contact": ("T", 4), "hand_pose": ("T", 30, 3), "hands_seen": ("T", 2)}
 BODY_MODELS = ("free", "smpl")
 
 
@@ -53,6 +53,10 @@ class Pose:
     transl_world: np.ndarray | None = None  # (T, 3) metres, added after the model's own root offset
     # How likely a part of a foot stands: left heel, left toes, right heel, right toes.
     contact: np.ndarray | None = None  # (T, 4) in [0, 1]
+    # SMPL-H's finger joints, axis-angle relative to its flat hand: left, then right, 15 each (body/hand.py). A hand
+    # that was never seen is flat. None where no hand was looked for.
+    hand_pose: np.ndarray | None = None  # (T, 30, 3)
+    hands_seen: np.ndarray | None = None  # (T, 2) in [0, 1]: left, right; below 1 the fingers are partly those at rest
 
     def __post_init__(self) -> None:
         _check(f"pose from {self.source}", vars(self))
@@ -95,6 +99,10 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
     if "contact" in known and not ((values["contact"] >= 0) & (values["contact"] <= 1)).all():
         found = f"{np.min(values['contact']):g} to {np.max(values['contact']):g}"
         raise UserError(f"{where}: key 'contact' should be from 0 to 1, found {found}")
+    if ("hand_pose" in known) != ("hands_seen" in known):
+        raise UserError(f"{where}: keys 'hand_pose' and 'hands_seen' should be there together, found one of them")
+    if "hands_seen" in known and ((values["hands_seen"] < 0) | (values["hands_seen"] > 1)).any():
+        raise UserError(f"{where}: key 'hands_seen' should be in [0, 1], found {np.max(np.abs(values['hands_seen']))}")
     if "sigma" in known and (values["sigma"] <= 0).any():
         raise UserError(f"{where}: key 'sigma' should be above 0, found {np.min(values['sigma'])}")
     if values["fps"] <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,7 @@ class HandDetector:
                 static_image_mode=True, max_num_hands=2, model_complexity=1, min_detection_confidence=min_confidence
             )
             self._graph.process(np.zeros((64, 64, 3), np.uint8))  # the detector starts, and logs
+        self._quiet = True  # until the first hand, at which the other network has started and logged
 
     def __enter__(self) -> HandDetector:
         return self
@@ -51,8 +53,12 @@ class HandDetector:
         """The hands, two at most, in the part of an image (H, W, 3) uint8 RGB within `box`."""
         height, width = image.shape[:2]
         x0, y0, x1, y1 = clip(box, width, height)
-        found = self._graph.process(np.ascontiguousarray(image[y0:y1, x0:x1]))
-        size, corner = np.array([x1 - x0, y1 - y0]), np.array([x0, y0])
+        size, corner = max(x1 - x0, y1 - y0), np.array([x0, y0])
+        part = np.zeros((size, size, 3), np.uint8)  # the graph's depths are right in squares alone
+        part[: y1 - y0, : x1 - x0] = image[y0:y1, x0:x1]
+        with quiet_stderr() if self._quiet else nullcontext():
+            found = self._graph.process(part)
+        self._quiet = self._quiet and not found.multi_hand_landmarks
         hands = []
         lists = (found.multi_hand_landmarks, found.multi_hand_world_landmarks, found.multi_handedness)
         for points, world, sides in zip(*(each or () for each in lists)):
@@ -62,6 +68,13 @@ class HandDetector:
             xy = np.array([(point.x, point.y) for point in points.landmark]) * size + corner
             hands.append(Hand(xy, metres - metres[0], float(told.score), side))
         return hands
+
+
+def large_hands(landmarks: Landmarks) -> bool:
+    """Whether hands are `LEAST` long in half of the frames in which the person is found (arguments of `with_hands`)."""
+    lengths = [_LENGTH * _pixels_a_metre(landmarks, index) for index in range(len(landmarks))]
+    found = [length for length in lengths if length > 0]
+    return bool(found) and float(np.median(found)) >= LEAST
 
 
 def with_hands(
@@ -103,11 +116,11 @@ def with_hands(
 
 
 def _pixels_a_metre(landmarks: Landmarks, index: int) -> float:
-    """At the person: how widely the landmarks that are seen lie apart in the picture, over how widely in the world."""
+    """At the person: how widely the landmarks that are seen lie apart in the picture, over how widely in the world; 0
+    where that is not known."""
     sure = landmarks.visibility[index] > VISIBLE
-    if sure.sum() < 4:
-        return 0.0
-    return float(landmarks.xy[index, sure].std(0).sum() / max(landmarks.world[index, sure, :2].std(0).sum(), 1e-6))
+    breadth = landmarks.world[index, sure, :2].std(0).sum() if sure.sum() >= 4 else 0.0
+    return float(landmarks.xy[index, sure].std(0).sum() / breadth) if breadth > 1e-3 else 0.0
 
 
 def _place(landmarks: Landmarks, index: int, side: str, length: float) -> Box | None:

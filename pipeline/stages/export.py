@@ -31,7 +31,7 @@ writes  DIRECTORY/exports/
           avatar_splats.glb        the same as avatar.ply, by KHR_gaussian_splatting, y up
           avatar.vrm               the body's mesh in the avatar's colours, a VRM 1.0 humanoid, y up
           motion.glb               the same mesh, skinned and animated, y up, and the video's camera
-          motion.bvh               the motion of the 24-joint skeleton, y up, centimetres
+          motion.bvh               the motion of the skeleton, fingers where they were seen, y up, centimetres
           motion_amass.npz         the motion in AMASS's keys, SMPL+H's columns, z up
           motion_smplx.npz         the same in SMPL-X's columns
           motion.trc               anatomical joint centres for OpenSim, y up, metres

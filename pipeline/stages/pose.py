@@ -7,15 +7,19 @@ from pipeline.body import load_body
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.estimators import load_backend
+from pipeline.estimators.fingers import SIDES, has_hands, with_fingers
 from pipeline.estimators.settings import PoseSettings
+from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Estimate the initial motion of the person.
 
 reads   DIRECTORY/frames/, masks/, landmarks.npz, camera.json, video.json, and camera_track.npz where it is
-writes  DIRECTORY/pose_init.npz: SMPL motion, in the camera frame and in a world"""
+writes  DIRECTORY/pose_init.npz: SMPL motion, in the camera frame and in a world; fingers where the
+        landmarks have hands"""
 PACKAGES = ("torch", "numpy", "scipy")
 
 
@@ -33,6 +37,16 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose = backend.estimate(directory, settings, args.body_model, provenance)
+    # A motion of the user's own may come without landmarks.
+    landmarks = Landmarks.load(directory.landmarks) if directory.landmarks.is_file() else Landmarks.none(len(pose))
+    if len(landmarks) != len(pose):
+        raise UserError(
+            f"{directory.landmarks}: {len(pose)} frames expected, found {len(landmarks)}; rerun the stage landmarks"
+        )
+    if has_hands(landmarks):
+        # And its wrists are no worse than what a palm's landmarks tell.
+        pose = with_fingers(pose, landmarks, load_body(args.body_model), settings.backend != "import")
+        provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
     world = stand_in_clip(pose, load_body(args.body_model), directory, tilt.pitch, tilt.roll)
     for warning in world.warnings:
         provenance.warn(warning)

@@ -1,11 +1,15 @@
 """Hands: looked for around the wrists where they are large enough, and written beside the other landmarks."""
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from pipeline.body import JOINT_NAMES
 from pipeline.formats.landmarks import Landmarks
-from pipeline.landmarks.detector import LANDMARK_NAMES
-from pipeline.landmarks.hands import LEAST, Hand, HandDetector, with_hands
-from pipeline.landmarks.names import HAND
+from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
+from pipeline.landmarks.hands import LEAST, Hand, HandDetector, large_hands, with_hands
+from pipeline.landmarks.names import HAND, WHOLE_BODY
 from pipeline.landmarks.on_body import landmark_map
 
 AT = LANDMARK_NAMES.index
@@ -68,6 +72,14 @@ def test_small_hands_are_not_looked_for():
     assert seen == {"left": 0, "right": 0} and not detector.boxes
 
 
+def test_large_hands_are_those_of_half_of_the_frames():
+    assert large_hands(standing(1.1 * LEAST / 0.18)) and not large_hands(standing(0.9 * LEAST / 0.18))
+    nobody = standing(400.0)
+    assert not large_hands(replace(nobody, visibility=np.zeros((3, 33))))
+    once = nobody.visibility * [[1.0], [0], [0]]  # the others tell nothing
+    assert large_hands(replace(nobody, visibility=once))
+
+
 def test_another_hand_in_the_crop_is_not_taken():
     far, other = hand(560, "left"), hand(708, "right")
     assert with_hands(standing(400.0), FRAMES, Found(far))[1] == {"left": 0, "right": 0}
@@ -79,6 +91,18 @@ def test_another_hand_in_the_crop_is_not_taken():
 def test_the_fit_leaves_mediapipes_fingers_alone(body):
     found, _ = with_hands(standing(400.0), FRAMES, Found(hand(700, "left")))
     assert landmark_map(body, found.names, found.source).names == landmark_map(body).names
+
+
+@pytest.mark.parametrize("source", [SOURCE, "rtmw"])
+def test_toes_and_heels_turn_with_the_foot(body, source):
+    """Both fits go by this map."""
+    marks = landmark_map(body, (*LANDMARK_NAMES, *WHOLE_BODY), source)
+    toe = "left_foot_index" if source == SOURCE else "left_big_toe"
+    for name in (toe, "left_heel"):
+        at = marks.names.index(name)
+        assert JOINT_NAMES[marks.joint[at]] == "left_ankle" and marks.trust[at] > 0.5
+    lengthwise = marks.template[marks.names.index(toe)] - marks.template[marks.names.index("left_heel")]
+    assert lengthwise[2] > 0.1  # metres: the heel tells the foot's direction from its toes
 
 
 def test_the_real_graph_sees_no_hand_in_an_empty_picture():

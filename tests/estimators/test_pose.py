@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.body import load_body
+from pipeline.body import JOINT_NAMES, load_body
+from pipeline.body.hand import FINGERS, flat_hand
 from pipeline.estimators import landmarks_mediapipe, load_backend
 from pipeline.estimators.pose_smplify import _check_enough, _outliers, estimate
 from pipeline.estimators.settings import LandmarksSettings, PoseSettings
@@ -141,6 +142,33 @@ def test_without_landmarks_it_says_what_to_choose(posed, tmp_path):
     legless.save(directory.landmarks)
     with pytest.raises(UserError, match=r"landmarks\.npz: expected landmarks .*, found none called left_shoulder"):
         estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
+
+
+def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body):
+    """The fitted hand is that of test_fingers.py; here it goes through the stage."""
+    directory, found = copied(posed, tmp_path), Landmarks.load(posed.landmarks)
+    plain, hand = Pose.load(posed.pose_init), flat_hand(0.18)
+    assert plain.hand_pose is None  # 160 px high, its hands are too small to be looked for
+    wrist = LANDMARK_NAMES.index("left_wrist")
+    flat = hand.places(hand.relaxed[None])[0][0] * [1, -1, 1]
+    xy = found.xy[:, wrist, None] + 80 * flat[:, :2]
+    world = found.world[:, wrist, None] + flat
+    visibility = np.repeat(found.visibility[:, wrist, None], 21, 1)
+    points = ("wrist", *(f"{finger}_{k}" for finger in FINGERS for k in (1, 2, 3, 4)))
+    Landmarks(
+        (*found.names, *(f"left_hand_{point}" for point in points)),
+        np.concatenate([found.xy, xy], 1),
+        np.concatenate([found.visibility, visibility], 1),
+        np.concatenate([found.world, world], 1),
+        found.source,
+    ).save(directory.landmarks)
+    assert main(["pose", str(directory.root)]) == 0
+    pose = Pose.load(directory.pose_init)
+    assert pose.hand_pose.shape == (14, 30, 3) and pose.hand_pose[:, :15].any() and not pose.hand_pose[:, 15:].any()
+    assert (pose.hands_seen[:, 0] > 0.1).all() and not pose.hands_seen[:, 1].any()
+    turned = np.abs(pose.body_pose - plain.body_pose).reshape(14, 23, 3).max((0, 2)) > 1e-4
+    assert {JOINT_NAMES[1 + k] for k in np.flatnonzero(turned)} <= {"left_elbow", "left_wrist"}
+    assert set(read_provenance(directory.provenance("pose"))["facts"]["hands_seen"]) == {"left", "right"}
 
 
 def test_pixels_alone_give_a_pose(posed, studio_clip, tmp_path):

@@ -20,7 +20,7 @@ from pipeline.avatar import Avatar, render_avatar
 from pipeline.avatar.widening import pixels_per_metre, widened
 from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.exports.amass import write_amass
-from pipeline.exports.bvh import continuous_euler, write_bvh
+from pipeline.exports.bvh import body_skeleton, continuous_euler, write_bvh
 from pipeline.exports.colors import surface_colors, vertex_colors
 from pipeline.exports.glb import write_glb
 from pipeline.exports.ply import write_ply
@@ -354,7 +354,8 @@ def test_the_stage_needs_a_fit(tmp_path: Path, capsys: pytest.CaptureFixture) ->
 def test_a_clip_of_one_frame_is_exported(pose: Pose, body: BodyModel, tmp_path: Path) -> None:
     first = {key: getattr(pose, key)[:1] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
     motion = to_world(replace(pose, **first), body, CAMERA_TO_Y_UP)
-    write_bvh(tmp_path / "one.bvh", motion, body.rest_joints(torch.as_tensor(pose.betas).float()).double().numpy())
+    rest = body.rest_joints(torch.as_tensor(pose.betas).float()).double().numpy()
+    write_bvh(tmp_path / "one.bvh", motion, body_skeleton(rest))
     found, _ = bvh_joints((tmp_path / "one.bvh").read_text())
     assert found["head"].shape == (1, 3)
     write_glb(tmp_path / "one.glb", motion, body, Rig.of(body, pose.betas), None, pose.K)

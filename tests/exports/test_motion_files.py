@@ -12,12 +12,14 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.exports.amass import write_smplx
-from pipeline.exports.bvh import from_rest, write_bvh
+from pipeline.body.hand import finger_offsets
+from pipeline.exports.amass import write_amass, write_smplx
+from pipeline.exports.bvh import body_skeleton, from_rest, with_hands, write_bvh
 from pipeline.exports.names import BONE_NAMES
 from pipeline.exports.rates import at_rate
 from pipeline.exports.world import CAMERA_TO_Y_UP, CAMERA_TO_Z_UP, WorldMotion, to_world
 from pipeline.formats.pose import Pose
+from pipeline.motion.bvh import read_bvh
 
 
 def add_on(path: Path, joints: int, target: int = 30) -> list[np.ndarray]:
@@ -93,7 +95,7 @@ def test_2997_frames_a_second_are_written_as_30(tmp_path: Path, pose: Pose, body
 def test_bvh_with_mixamos_names_and_a_rest_frame(tmp_path: Path, pose: Pose, body: BodyModel) -> None:
     motion, betas = to_world(pose, body, CAMERA_TO_Y_UP), torch.as_tensor(pose.betas).float()
     rest, soles = body.rest_joints(betas).double().numpy(), float(body.shaped(betas)[:, 1].min())
-    write_bvh(tmp_path / "a.bvh", from_rest(replace(motion, fps=30), soles), rest, BONE_NAMES["mixamo"])
+    write_bvh(tmp_path / "a.bvh", from_rest(replace(motion, fps=30), soles), body_skeleton(rest, BONE_NAMES["mixamo"]))
     text = (tmp_path / "a.bvh").read_text()
     assert "Frame Time: 0.033333333333\n" in text  # Blender makes 30 / 1.0 of it; of eight digits it does not
     found, _ = bvh_joints(text)
@@ -104,6 +106,63 @@ def test_bvh_with_mixamos_names_and_a_rest_frame(tmp_path: Path, pose: Pose, bod
         standing = 100 * (rest[index] - [0, soles, 0]) + 100 * motion.transl[0] * [1, 0, 1]
         np.testing.assert_allclose(found[name][0], standing, atol=5e-3)
     assert JOINT_NAMES[18] == "left_elbow" and BONE_NAMES["mixamo"][18] == "LeftForeArm"
+
+
+@pytest.fixture(scope="module")
+def handy(pose: Pose) -> Pose:
+    """The same person, whose left hand closes while the right one is not seen."""
+    fingers = np.zeros((FRAMES, 30, 3))
+    fingers[:, :12, 2] = -np.linspace(0, 1, FRAMES)[:, None]
+    fingers[:, 12, 1] = 0.3
+    return replace(pose, hand_pose=fingers, hands_seen=np.tile([0.9, 0.0], (FRAMES, 1)))
+
+
+def test_fingers_stand_in_the_columns_of_both_layouts(tmp_path: Path, handy: Pose, body: BodyModel) -> None:
+    motion = to_world(handy, body, CAMERA_TO_Z_UP)
+    write_amass(tmp_path / "h.npz", motion, handy.betas, "free")
+    write_smplx(tmp_path / "x.npz", motion, handy.betas, "free", "test")
+    with np.load(tmp_path / "h.npz") as smplh, np.load(tmp_path / "x.npz") as smplx:
+        assert smplh["poses"].shape == (FRAMES, 156) and smplx["poses"].shape == (FRAMES, 165)
+        for columns in (smplh["poses"][:, 66:], smplx["poses"][:, 75:], smplx["pose_hand"]):
+            np.testing.assert_array_equal(columns.reshape(FRAMES, 30, 3), handy.hand_pose)
+
+
+def test_fingers_stand_in_the_bvh(tmp_path: Path, handy: Pose, body: BodyModel) -> None:
+    motion, betas = to_world(handy, body, CAMERA_TO_Y_UP), torch.as_tensor(handy.betas).float()
+    skeleton = with_hands(body_skeleton(body.rest_joints(betas).double().numpy()), 0.2)
+    write_bvh(tmp_path / "a.bvh", motion, skeleton)
+    found, _ = bvh_joints((tmp_path / "a.bvh").read_text())
+    assert len(found) == 52 and "left_hand" not in found and list(found)[-1] == "right_thumb3"
+    posed = in_world(motion, handy.betas, body)
+    wrist, place = posed.transforms[:, 20, :3, :3].double().numpy(), posed.joints[:, 20].numpy()
+    flat = finger_offsets(0.2, "left")[0]
+    reach = np.tile(flat[0], (FRAMES, 1))  # index1, then index2 about it
+    np.testing.assert_allclose(found["left_index1"], 100 * (place + turned(wrist, reach)), atol=5e-3)
+    reach = reach + Rotation.from_rotvec(handy.hand_pose[:, 0]).apply(flat[1])
+    np.testing.assert_allclose(found["left_index2"], 100 * (place + turned(wrist, reach)), atol=5e-3)
+    straight = found["right_middle3"] - found["right_middle2"], found["right_middle2"] - found["right_middle1"]
+    np.testing.assert_allclose(np.cross(*straight), 0, atol=1e-3)
+
+
+def turned(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.einsum("tij,tj->ti", matrices, points)
+
+
+def test_the_stage_writes_fingers(results: Path, tmp_path: Path, handy: Pose) -> None:
+    folder = tmp_path / "clip"
+    shutil.copytree(results / "fit", folder / "fit")
+    handy.save(folder / "fit" / "pose_refined.npz")
+    chosen = "fps: 50, bone_names: mixamo, bvh_rest_frame: true, posed_frames: 0, viewer: false"
+    assert main(["export", str(folder), "--settings", f"{{{chosen}}}"]) == 0
+    found, _ = bvh_joints((folder / "exports" / "motion.bvh").read_text())
+    assert {"LeftHand", "LeftHandIndex1", "RightHandPinky3"} <= set(found) and len(found) == 52
+    assert len(found["Hips"]) == 2 * FRAMES
+    with np.load(folder / "exports" / "motion_smplx.npz") as data:
+        hands = data["pose_hand"].reshape(-1, 30, 3)
+        np.testing.assert_allclose(hands[::2], handy.hand_pose, atol=1e-9)
+        np.testing.assert_allclose(hands[1], handy.hand_pose[:2].mean(0), atol=1e-9)
+    again = read_bvh(folder / "exports" / "motion.bvh")  # the studio's reader, which has no fingers
+    assert again.bones["left_wrist"] == "LeftHand"
 
 
 @pytest.mark.parametrize(

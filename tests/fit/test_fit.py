@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,6 +205,31 @@ def test_a_pose_without_correction_is_the_initial_one(rows, results, body):
     for name in ("global_orient", "body_pose"):
         turns = [Rotation.from_rotvec(getattr(pose, name).reshape(-1, 3)) for pose in (same, initial)]
         assert (turns[0].inv() * turns[1]).magnitude().max() < 1e-4
+
+
+def test_the_fit_hands_fingers_on(rows, results, body):
+    """Fingers are relative to the wrist, which the fit may turn; how sure it is of joints is another fit's."""
+    initial = Pose.load(results.pose_init)
+    hands = {"hand_pose": np.full((len(initial), 30, 3), 0.1), "hands_seen": np.full((len(initial), 2), 0.8)}
+    handy = replace(initial, **hands, sigma=np.ones((len(initial), 24, 2)))
+    betas = torch.as_tensor(initial.betas, dtype=torch.float32)
+    refined = rows.pose(handy, body.rest_joints(betas)[0], betas, "test")
+    for name, values in hands.items():
+        np.testing.assert_array_equal(getattr(refined, name), values)
+    assert refined.sigma is None
+
+
+def test_another_process_knows_the_checkpoint_as_its_own(results):
+    """A run that was killed goes on in a new one; the pose holds None where nothing is known."""
+    told = f"""
+from pipeline.fit.checkpoint import fingerprint
+from pipeline.fit.settings import FitSettings
+from pipeline.formats.pose import Pose
+from pipeline.runtime.settings import load_settings
+print(fingerprint(load_settings("fit", {{}}, FitSettings), Pose.load({str(results.pose_init)!r}), "clip"))
+"""
+    found = [subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True) for _ in "ab"]
+    assert len(found[0].stdout) == 65 and found[0].stdout == found[1].stdout
 
 
 def test_depthwise_moves_along_the_ray_and_sideways_across(rows):

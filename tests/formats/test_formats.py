@@ -47,7 +47,7 @@ def floats(*shape: int, low: float = -1e3, high: float = 1e3) -> st.SearchStrate
 
 @st.composite
 def poses(draw: st.DrawFn) -> Pose:
-    count = draw(st.integers(1, 5))
+    count, hands = draw(st.integers(1, 5)), draw(st.booleans())
     return Pose(
         global_orient=draw(floats(count, 3)),
         body_pose=draw(floats(count, 69)),
@@ -60,6 +60,8 @@ def poses(draw: st.DrawFn) -> Pose:
         body_model=draw(st.sampled_from(["free", "smpl"])),
         source=draw(texts),
         sigma=draw(st.none() | floats(count, 24, 2, low=1e-6)),
+        hand_pose=draw(floats(count, 30, 3)) if hands else None,
+        hands_seen=draw(floats(count, 2, low=0, high=1)) if hands else None,
     )
 
 
@@ -345,6 +347,8 @@ def test_a_pose_without_a_key_names_it(tmp_path: Path, pose: Pose, key: str) -> 
         ("source", np.array(3.0), "key 'source' should be a text, found float64"),
         ("sigma", np.ones((2, 24)), "key 'sigma' should have shape (T=2, 24, 2), found (2, 24)"),
         ("sigma", np.zeros((2, 24, 2)), "key 'sigma' should be above 0, found 0.0"),
+        ("hand_pose", np.zeros((2, 15, 3)), "key 'hand_pose' should have shape (T=2, 30, 3), found (2, 15, 3)"),
+        ("hand_pose", np.zeros((2, 30, 3)), "keys 'hand_pose' and 'hands_seen' should be there together"),
     ],
 )
 def test_a_wrong_pose_is_told(tmp_path: Path, pose: Pose, key: str, value: np.ndarray, told: str) -> None:
@@ -360,7 +364,8 @@ def test_a_wrong_pose_is_told(tmp_path: Path, pose: Pose, key: str, value: np.nd
 def test_a_pose_of_an_older_version_says_nothing_of_how_sure_it_is(tmp_path: Path, pose: Pose) -> None:
     pose.save(tmp_path / "pose.npz")
     assert "sigma" not in read_npz(tmp_path / "pose.npz")
-    assert Pose.load(tmp_path / "pose.npz").sigma is None
+    read = Pose.load(tmp_path / "pose.npz")
+    assert read.sigma is None and read.hand_pose is None and read.hands_seen is None
 
 
 def test_a_wrong_pose_cannot_be_made(pose: Pose) -> None:

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.exports.bvh import write_bvh
+from pipeline.exports.bvh import body_skeleton, write_bvh
 from pipeline.exports.names import BONE_NAMES
 from pipeline.exports.world import WorldMotion
 from pipeline.motion.bvh import CLIP, read_bvh
@@ -24,7 +24,7 @@ def walk(body: BodyModel) -> Motion:
 
 def write(path: Path, walk: Motion, body: BodyModel, names: str = "smpl") -> Path:
     world = WorldMotion(walk.poses.reshape(-1, 24, 3), walk.trans, np.eye(4), 30.0)
-    write_bvh(path, world, rest_joints(body, np.zeros(10)), BONE_NAMES[names])
+    write_bvh(path, world, body_skeleton(rest_joints(body, np.zeros(10)), BONE_NAMES[names]))
     return path
 
 
