@@ -11,6 +11,7 @@ from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.start import NEEDED
+from pipeline.estimators.smplify.temporal import corrected_over_time
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -51,7 +52,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     xy, visibility = landmarks.xy[known], landmarks.visibility[known]
     _check_enough(info.source, landmarks.names, visibility, info.frames, settings)
 
-    world = None if landmarks.world is None else _believed(landmarks, known, camera, settings)
+    world = None if landmarks.world is None else _believed(landmarks, known, info, camera, settings)
     seen = Observations(
         frames=torch.as_tensor(known),
         xy=torch.as_tensor(xy, dtype=torch.float32),
@@ -83,13 +84,18 @@ def _check_names(directory: VideoDir, landmarks: Landmarks) -> None:
         )
 
 
-def _believed(landmarks: Landmarks, known: np.ndarray, camera: Camera, settings: PoseSettings) -> np.ndarray:
+def _believed(
+    landmarks: Landmarks, known: np.ndarray, info: VideoInfo, camera: Camera, settings: PoseSettings
+) -> np.ndarray:
     """World landmarks (B, L, 3) of the frames `known`; mediapipe's without the errors that it is known to make."""
-    world = landmarks.world[known].astype(float)
-    if settings.smplify.corrector and landmarks.source == SOURCE:  # learnt of this detector's errors
+    world, corrector = landmarks.world[known].astype(float), settings.smplify.corrector
+    if corrector != "none" and landmarks.source == SOURCE:  # learnt of this detector's errors
         body = [landmarks.names.index(name) for name in LANDMARK_NAMES]
-        xy, visibility = landmarks.xy[known][:, body], landmarks.visibility[known][:, body]
-        world[:, body] = corrected_world(xy, visibility, world[:, body], camera.K)
+        seen = landmarks.xy[known][:, body], landmarks.visibility[known][:, body], world[:, body], camera.K
+        if corrector == "linear":
+            world[:, body] = corrected_world(*seen)
+        else:
+            world[:, body] = corrected_over_time(known, float(info.fps), *seen)
     return world
 
 

@@ -66,7 +66,7 @@ def read_films(paths: Iterable[Path], body: BodyModel) -> Frames:
         xy = film["xy"]
         visibility = film["visibility"] * ((xy >= 0) & (xy < image)).all(-1)
         xy = (xy - K[..., :2, 2]) / K[..., [0, 1], [0, 1]]
-        chosen = film["found"] & ~_exchanged(film["world"], truth)
+        chosen = film["found"] & ~exchanged(film["world"], truth)
         sizes, person = np.full((views, frames), size), np.full((views, frames), int(path.stem))
         films.append([a[chosen] for a in (xy, visibility, film["world"], truth, sizes, person)])
     return Frames(*(np.concatenate(parts) for parts in zip(*films)))
@@ -119,19 +119,21 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
         repertoire: what is performed.
         rng: for all choices.
     """
-    unseen = [_unfilmed(repertoire, rng) for _ in range(-(-len(films) // _PIECE))]  # about as many frames
+    unseen = [
+        unfilmed(repertoire, rng, _PIECE, _PIECE_FPS) for _ in range(-(-len(films) // _PIECE))
+    ]  # about as many frames
     truth, size = np.concatenate([t for t, _ in unseen]), np.repeat([s for _, s in unseen], _PIECE)
     bank = Frames(*(np.concatenate(pair) for pair in zip(vars(films).values(), vars(mirrored(films)).values())))
-    there, here = _ideal(bank.truth, bank.size), _ideal(truth, size)
+    there, here = ideal(bank.truth, bank.size), ideal(truth, size)
     distances = torch.cdist(
         *(torch.as_tensor(p[:, USED].reshape(len(p), -1), dtype=torch.float32) for p in (here, there))
     )
     near = distances.topk(min(_ALIKE, len(there)), dim=1, largest=False).indices.numpy()
     source = near[np.arange(len(near)), rng.integers(near.shape[1], size=len(near))]
-    far, bank_far = (_hips(p)[:, :, 2:] for p in (truth, bank.truth))
-    in_image = (bank.xy - _projected(bank.truth)) * (bank_far / bank.size[:, None, None])  # in metres of the usual body
+    far, bank_far = (hips(p)[:, :, 2:] for p in (truth, bank.truth))
+    in_image = (bank.xy - projected(bank.truth)) * (bank_far / bank.size[:, None, None])  # in metres of the usual body
     return Frames(
-        xy=_projected(truth) + in_image[source] * (size[:, None, None] / far),
+        xy=projected(truth) + in_image[source] * (size[:, None, None] / far),
         visibility=bank.visibility[source],
         world=here + (about_hips(bank.world) - there)[source],
         truth=truth,
@@ -140,12 +142,12 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
     )
 
 
-def _unfilmed(repertoire: Repertoire, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """True landmarks (_PIECE, 33, 3) in the axes of a random camera, and the body's size."""
+def unfilmed(repertoire: Repertoire, rng: np.random.Generator, frames: int, fps: float) -> tuple[np.ndarray, float]:
+    """True landmarks (frames, 33, 3) of a performance, in the axes of a random camera, and the body's size."""
     betas, stance = random_shape(int(rng.integers(2**31))), random_stance(rng)
-    performed = repertoire.piece(rng, betas, _PIECE, _PIECE_FPS)
-    noise = Rotation.from_rotvec(rng.normal(0, _JITTER * rng.uniform(), (_PIECE * 24, 3)))
-    poses = (Rotation.from_rotvec(performed.poses.reshape(-1, 3)) * noise).as_rotvec().reshape(_PIECE, 72)
+    performed = repertoire.piece(rng, betas, frames, fps)
+    noise = Rotation.from_rotvec(rng.normal(0, _JITTER * rng.uniform(), (frames * 24, 3)))
+    poses = (Rotation.from_rotvec(performed.poses.reshape(-1, 3)) * noise).as_rotvec().reshape(frames, 72)
     points, size = true_landmarks(repertoire.body, poses, performed.trans, betas)
     middle = (np.nanmin(points, (0, 1)) + np.nanmax(points, (0, 1))) / 2
     distance = _STATURE * stance.focal / (stance.tall * _SHORT_SIDE)
@@ -153,22 +155,22 @@ def _unfilmed(repertoire: Repertoire, rng: np.random.Generator) -> tuple[np.ndar
     return (points - middle) @ stance.rotation.T + [*aside, max(distance, _NEAREST)], size
 
 
-def _ideal(truth: np.ndarray, size: np.ndarray) -> np.ndarray:
+def ideal(truth: np.ndarray, size: np.ndarray) -> np.ndarray:
     """What a perfect detector's world landmarks were, (N, 33, 3): about the hips, in view axes, of the usual size."""
-    view = view_rotation(_hips(truth)[:, 0])
+    view = view_rotation(hips(truth)[:, 0])
     return np.einsum("nji,nlj->nli", view, about_hips(truth)) / size[:, None, None]
 
 
-def _projected(points: np.ndarray) -> np.ndarray:
+def projected(points: np.ndarray) -> np.ndarray:
     return points[..., :2] / np.maximum(points[..., 2:], 0.2)
 
 
-def _hips(points: np.ndarray) -> np.ndarray:
+def hips(points: np.ndarray) -> np.ndarray:
     """(N, 1, D) the middle of the hips."""
     return points[..., _HIPS, :].mean(-2, keepdims=True)
 
 
-def _exchanged(world: np.ndarray, truth: np.ndarray) -> np.ndarray:  # (..., 33, 3) both -> (...)
+def exchanged(world: np.ndarray, truth: np.ndarray) -> np.ndarray:  # (..., 33, 3) both -> (...)
     """Whether the detector's landmarks fit better with left and right exchanged."""
     ours, other = about_hips(world), about_hips(world[..., mirror_order(), :])
     distance = lambda points: np.nansum((points - about_hips(truth)) ** 2, (-1, -2))  # noqa: E731
@@ -176,4 +178,4 @@ def _exchanged(world: np.ndarray, truth: np.ndarray) -> np.ndarray:  # (..., 33,
 
 
 def about_hips(points: np.ndarray) -> np.ndarray:
-    return points - _hips(points)
+    return points - hips(points)

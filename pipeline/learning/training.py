@@ -15,6 +15,7 @@ from pipeline.evaluation.pose_metrics import aligned_joint_errors, distances
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import Frames, about_hips, replayed, rolled, targets
+from pipeline.learning.windows import Windows
 
 HELD_OUT = 8, 3  # people whose seed leaves 3 when divided by 8 judge the map, and are not learnt from
 _JOINTS = [LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right")
@@ -27,7 +28,7 @@ _BENT, _RARE = np.radians(45), 3.0
 _FOCAL_SPREAD = 0.15  # of the guessed focal length about the true one, in its logarithm
 
 
-def held_out(frames: Frames) -> np.ndarray:
+def held_out(frames: Frames | Windows) -> np.ndarray:
     """(N,) bool: frames of people who are not learnt from."""
     return frames.person % HELD_OUT[0] == HELD_OUT[1]
 

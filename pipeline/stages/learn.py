@@ -8,20 +8,24 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.estimators.smplify.corrector import SHIPPED, Corrector
+from pipeline.estimators.smplify import temporal
+from pipeline.estimators.smplify.corrector import SHIPPED, Corrector, shipped_corrector
 from pipeline.landmarks.detector import check_mediapipe
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import read_films
+from pipeline.learning.temporal import judged_over_time, learnt_over_time
 from pipeline.learning.training import held_out, judged, learnt
+from pipeline.learning.windows import read_windows
 from pipeline.motion.mocap import read_mocap
 from pipeline.runtime.errors import UserError
 
 HELP = """Learn from the studio how to correct the detector's world landmarks.
 
 Films people (each lit frame from several cameras, kept in --films: a run that was stopped goes on), and fits a linear
-map from what mediapipe sees in a frame to where the landmarks are. Prints the errors before and after it on people who
-were held out. docs/learning.md tells more."""
+map from what mediapipe sees in a frame to where the landmarks are; with --temporal it trains the network that sees
+most of a second, on top of the map that ships. Prints the errors before and after on people who were held out.
+docs/learning.md tells more."""
 
 _LICENCE = "Apache-2.0"
 _STUDIO = "Learnt on synthetic films of this project's studio."
@@ -46,27 +50,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without", nargs="*", default=[], metavar="CLIP", help="clips of it that are kept for judging"
     )
-    parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE.npz", help="the map (default: %(default)s)")
+    parser.add_argument("--temporal", action="store_true", help="train the network, not the map")
+    parser.add_argument("--steps", type=int, default=2000, help="of its training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of its training (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE.npz", help="(default: where the one that ships is)")
     parser.add_argument("--frames", type=int, default=16, help="of each person (default: %(default)s)")
     parser.add_argument("--views", type=int, default=5, help="cameras around each person (default: %(default)s)")
     parser.add_argument("--longest", type=int, default=420, help="px, longer side (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
-    if min(args.people, args.frames, args.views) < 1 or args.longest < 64:
-        raise UserError("learn: people, frames and views should be above 0, longest at least 64")
+    if min(args.people, args.frames, args.views, args.steps) < 1 or args.longest < 64:
+        raise UserError("learn: people, frames, views and steps should be above 0, longest at least 64")
     check_mediapipe()
     torch.set_num_threads(1)  # the operations are small
     mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)
     repertoire = Repertoire(load_body("free"), mocap)
     shooting = Shooting(frames=args.frames, views=args.views, longest=args.longest)
-    frames = read_films(film_people(args.films, range(args.people), repertoire, shooting), repertoire.body)
+    films = film_people(args.films, range(args.people), repertoire, shooting)
+    attribution = _STUDIO if mocap is None else f"{_STUDIO} {_CMU}"
+    if args.temporal:
+        _learn_over_time(args, films, repertoire, attribution)
+    else:
+        _learn_map(args, films, repertoire, attribution)
+
+
+def _learn_map(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
+    frames = read_films(films, repertoire.body)
     known, unseen = frames[~held_out(frames)], frames[held_out(frames)]
     if len(known) == 0:
         raise UserError(f"{args.films}: the detector found nobody; film more people, or larger pictures")
     weights = learnt(known, repertoire, _STRENGTH, np.random.default_rng(0))
-    corrector = Corrector(weights, _LICENCE, _STUDIO if mocap is None else f"{_STUDIO} {_CMU}")
-    corrector.save(args.out)
+    corrector, out = Corrector(weights, _LICENCE, attribution), args.out or SHIPPED
+    corrector.save(out)
     for name, some in (("learnt from", known), ("held out", unseen)):
         if len(some):
             told = "; ".join(
@@ -74,4 +90,19 @@ def run(args: argparse.Namespace) -> None:
                 for when, mean in judged(some, corrector).items()
             )
             log.info("%s, %d frames: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), told)
-    log.info("%s: written", args.out)
+    log.info("%s: written", out)
+
+
+def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
+    windows = read_windows(films, repertoire.body)
+    known, unseen = windows[~held_out(windows)], windows[held_out(windows)]
+    if len(known) == 0:
+        raise UserError(f"{args.films}: the detector found nobody; film more people, or larger pictures")
+    texts, out = (_LICENCE, attribution), args.out or temporal.SHIPPED
+    corrector = learnt_over_time(known, repertoire, shipped_corrector(), args.steps, args.seed, texts)
+    corrector.save(out)
+    for name, some in (("learnt from", known), ("held out", unseen)):
+        if len(some):
+            told = " / ".join(f"{value:.1f}" for value in judged_over_time(some, corrector))
+            log.info("%s, %d frames: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), told)
+    log.info("%s: written", out)

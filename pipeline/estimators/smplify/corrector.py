@@ -20,10 +20,10 @@ from pipeline.landmarks.swaps import mirror_order
 
 SHIPPED = Path(__file__).with_name("data") / "corrector.npz"
 USED = np.array([LANDMARK_NAMES.index(name) for name in USED_NAMES])
-_HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
+HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 _NOSE = LANDMARK_NAMES.index("nose")
 _FACE = np.setdiff1d(np.arange(len(LANDMARK_NAMES)), USED)  # the others: they move with the nose
-_OTHER_SIDE = np.searchsorted(USED, mirror_order()[USED])  # of each used landmark
+OTHER_SIDE = np.searchsorted(USED, mirror_order()[USED])  # of each used landmark
 _FLIP = np.array([-1.0, 1.0, 1.0])
 OUTPUTS, FEATURES = 3 * len(USED), 6 * len(USED)
 
@@ -80,10 +80,18 @@ def corrected_world(
     weights = (shipped_corrector() if corrector is None else corrector).weights
     seen, view = features(xy, visibility, world, K)
     change = (seen @ weights[:-1] + weights[-1]).reshape(len(xy), -1, 3)
-    corrected = _about_hips(world)
-    corrected[:, _FACE] += change[:, USED == _NOSE]
-    corrected[:, USED] += change
-    return np.einsum("tij,tlj->tli", view, corrected)
+    return np.einsum("tij,tlj->tli", view, with_face(_about_hips(world), change))
+
+
+def with_face(
+    points: np.ndarray,  # (T, 33, 3)
+    change: np.ndarray,  # (T, L, 3)
+) -> np.ndarray:  # (T, 33, 3)
+    """All landmarks with what is added to the used ones; those of the face that are not used move with the nose."""
+    changed = points.copy()
+    changed[:, _FACE] += change[:, USED == _NOSE]
+    changed[:, USED] += change
+    return changed
 
 
 def features(
@@ -99,7 +107,7 @@ def features(
     visibility.
     """
     ray = np.concatenate([(xy - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones_like(xy[..., :1])], -1)
-    view = view_rotation(ray[:, _HIPS].mean(1))
+    view = view_rotation(ray[:, HIPS].mean(1))
     turned = ray @ view
     plane = turned[..., :2] / np.maximum(turned[..., 2:], 0.2)  # landmarks that are guessed can lie anywhere
     plane, points = _about_hips(plane)[:, USED], _about_hips(world)[:, USED]
@@ -133,9 +141,9 @@ def mirrored_outputs(values: np.ndarray) -> np.ndarray:  # (..., OUTPUTS) both
 
 
 def _mirrored(values: np.ndarray, width: int, flips: bool = True) -> np.ndarray:
-    by_landmark = values.reshape(*values.shape[:-1], len(USED), width)[..., _OTHER_SIDE, :]
+    by_landmark = values.reshape(*values.shape[:-1], len(USED), width)[..., OTHER_SIDE, :]
     return (by_landmark * (_FLIP[:width] if flips else 1.0)).reshape(values.shape)
 
 
 def _about_hips(points: np.ndarray) -> np.ndarray:  # (T, 33, D) both
-    return points - points[:, _HIPS].mean(1, keepdims=True)
+    return points - points[:, HIPS].mean(1, keepdims=True)

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from pipeline.runtime.errors import UserError
+
+_CORRECTORS = ("temporal", "linear", "none")
+
 
 @dataclass(frozen=True)
 class SmplifySettings:
@@ -22,5 +26,11 @@ class SmplifySettings:
     sigma_acceleration: float  # m/s^2
     robust_acceleration: float  # m/s^2
     sigma_angular: float  # rad/s^2
-    corrector: bool  # whether the world landmarks go through it
+    corrector: str  # temporal | linear | none: what the world landmarks go through
     outlier: float  # body heights
+
+    def __post_init__(self) -> None:
+        if self.corrector not in _CORRECTORS:
+            raise UserError(
+                f"settings pose.smplify.corrector: expected one of {', '.join(_CORRECTORS)}, found {self.corrector!r}"
+            )

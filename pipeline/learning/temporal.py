@@ -1,0 +1,89 @@
+"""The temporal network trained, and judged on people it has not seen."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.estimators.smplify.corrector import USED, Corrector
+from pipeline.estimators.smplify.temporal import HALF, Network, TemporalCorrector, corrected_windows, window_tokens
+from pipeline.learning.repertoire import Repertoire
+from pipeline.learning.samples import Frames, about_hips
+from pipeline.learning.training import errors
+from pipeline.learning.windows import ErrorBank, Windows, mirrored, rolled
+from pipeline.runtime.progress import track
+
+_WIDTH = 192  # channels
+_BATCH, _RATE, _DECAY = 256, 1e-3, 1e-3
+_FRESH = 200  # steps after which the windows are made anew: other rolls, focal lengths and motion
+_KEPT = 4  # makings that are drawn from
+_REPLAYED = 6000  # windows of a making that were never filmed
+_FOCAL_SPREAD = 0.15  # of the guessed focal length about the true one, in its logarithm
+_LOG_SIGMA = (-5.0, 0.0)  # of what is left, metres: limits
+_LEAST_SPREAD = 0.02  # of a token's value: one that never changes is not blown up
+log = logging.getLogger(__name__)
+
+
+def learnt_over_time(
+    films: Windows, repertoire: Repertoire, linear: Corrector, steps: int, seed: int, texts: tuple[str, str]
+) -> TemporalCorrector:
+    """Train the network on top of a linear map: AdamW, the likelihood of a distance with an unknown scale.
+
+    Args:
+        films: windows of the people to learn from; half of each batch is of theirs, half of motion never filmed.
+        repertoire: what is performed in those.
+        linear: what is corrected before.
+        steps: of 256 windows.
+        seed: of all choices.
+        texts: licence and attribution.
+    """
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    bank, network = ErrorBank(films), Network(_WIDTH)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    makings: list[tuple[Tensor, Tensor, Tensor]] = []
+    for step in track(range(steps), "train", steps, "step"):
+        if step % _FRESH == 0:
+            makings = [*makings, _made(films, bank, repertoire, linear, rng)][-_KEPT:]
+            tokens, wanted, weights = (torch.cat(parts) for parts in zip(*makings))
+            if step == 0:
+                network.mean.copy_(tokens.mean((0, 1)))
+                network.spread.copy_(tokens.std((0, 1)).clamp(min=_LEAST_SPREAD))
+        chosen = torch.multinomial(weights, _BATCH, replacement=True)
+        added, log_sigma = network(tokens[chosen])
+        log_sigma = log_sigma.clamp(*_LOG_SIGMA)
+        off = (wanted[chosen] - added).square().sum(-1).add(1e-6).sqrt()
+        optimizer.zero_grad()
+        (3 * log_sigma + off / log_sigma.exp()).mean().backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return TemporalCorrector(network.eval(), linear, *texts)
+
+
+def _made(
+    films: Windows, bank: ErrorBank, repertoire: Repertoire, linear: Corrector, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, what is to be added to the linear map's landmarks, and how often each window is drawn."""
+    windows = rolled(films, rng).and_also(bank.replayed(repertoire, _REPLAYED, rng))
+    windows = mirrored(windows) if rng.uniform() < 0.5 else windows
+    focal = np.exp(rng.normal(0, _FOCAL_SPREAD))
+    seen = windows.xy, windows.visibility, windows.world
+    tokens, corrected, view = window_tokens(*seen, np.diag([focal, focal, 1.0]), linear)
+    truth = np.einsum("nji,nlj->nli", view, about_hips(windows.truth[:, HALF])) / windows.size[:, None, None]
+    wanted = torch.from_numpy((truth[:, USED] - corrected).astype(np.float32))
+    others = len(windows) - len(films)
+    weights = torch.cat([torch.full((len(films),), 0.5 / len(films)), torch.full((others,), 0.5 / others)])
+    return torch.from_numpy(tokens), wanted, weights
+
+
+def judged_over_time(windows: Windows, corrector: TemporalCorrector) -> np.ndarray:
+    """Mean `errors` (3,) of the windows' middle frames, corrected; the focal length is the true one."""
+    found = corrected_windows(windows.xy, windows.visibility, windows.world, corrector)
+    middle = Frames(*(part[:, HALF] for part in (windows.xy, windows.visibility, windows.world, windows.truth)),
+                    windows.size, windows.person)  # fmt: skip
+    return errors(middle, found).mean(0)
