@@ -68,6 +68,7 @@ class PoseSettings:
     min_frames: int
     min_valid_fraction: float
     height: float | None  # m, of the person; backend smplify
+    turn_wrists: bool  # towards the palms, where hands were found; not of backend import
     smplify: SmplifySettings
     hmr2: Hmr2Settings
 

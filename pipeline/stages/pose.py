@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
             f"{directory.landmarks}: {len(pose)} frames expected, found {len(landmarks)}; rerun the stage landmarks"
         )
     if has_hands(landmarks):
-        # And its wrists are no worse than what a palm's landmarks tell.
-        pose = with_fingers(pose, landmarks, load_body(args.body_model), settings.backend != "import")
+        turns = settings.turn_wrists and settings.backend != "import"  # whose wrists are no worse than palms tell
+        pose = with_fingers(pose, landmarks, load_body(args.body_model), turns)
         provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
     world = stand_in_clip(pose, load_body(args.body_model), directory, tilt.pitch, tilt.roll)
     for warning in world.warnings:

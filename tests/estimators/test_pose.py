@@ -144,7 +144,8 @@ def test_without_landmarks_it_says_what_to_choose(posed, tmp_path):
         estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
 
 
-def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body):
+@pytest.mark.parametrize("turn_wrists", [False, True])
+def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body, turn_wrists):
     """The fitted hand is that of test_fingers.py; here it goes through the stage."""
     directory, found = copied(posed, tmp_path), Landmarks.load(posed.landmarks)
     plain, hand = Pose.load(posed.pose_init), flat_hand(0.18)
@@ -162,12 +163,14 @@ def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body):
         np.concatenate([found.world, world], 1),
         found.source,
     ).save(directory.landmarks)
-    assert main(["pose", str(directory.root)]) == 0
+    settings = f"{{turn_wrists: {str(turn_wrists).lower()}}}"
+    assert main(["pose", str(directory.root), "--settings", settings]) == 0
     pose = Pose.load(directory.pose_init)
     assert pose.hand_pose.shape == (14, 30, 3) and pose.hand_pose[:, :15].any() and not pose.hand_pose[:, 15:].any()
     assert (pose.hands_seen[:, 0] > 0.1).all() and not pose.hands_seen[:, 1].any()
     turned = np.abs(pose.body_pose - plain.body_pose).reshape(14, 23, 3).max((0, 2)) > 1e-4
-    assert {JOINT_NAMES[1 + k] for k in np.flatnonzero(turned)} <= {"left_elbow", "left_wrist"}
+    names = {JOINT_NAMES[1 + k] for k in np.flatnonzero(turned)}
+    assert names <= {"left_elbow", "left_wrist"} and ("left_wrist" in names) == turn_wrists
     assert set(read_provenance(directory.provenance("pose"))["facts"]["hands_seen"]) == {"left", "right"}
 
 
