@@ -27,12 +27,12 @@ _POINT_CHARTS = ("mpjpe", "reprojection")
 _VIDEOS = (
     ("overlay.mp4", "Video, before and after", "The body mesh over the video, before and after the refinement."),
     ("turntable.mp4", "The avatar from all sides", "One full turn."),
+    ("novel_pose.mp4", "A motion the person never did", "The same avatar, driven by another motion."),
     (
         "world.mp4",
         "The world, from above and from the side",
         "Where the person goes, where the feet stand (left orange, right blue), and where the camera is.",
     ),
-    ("novel_pose.mp4", "A motion the person never did", "The same avatar, driven by another motion."),
 )
 _STILLS = (
     ("close_up.png", "Close up", "The mesh in detail, before and after."),
