@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, BodyModel
-from pipeline.estimators.smplify.corrector import USED, features, view_rotation
+from pipeline.estimators.smplify.corrector import HIPS, USED, about_hips, features, view_rotation
 from pipeline.formats.arrays import read_npz
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
@@ -21,7 +21,6 @@ from pipeline.learning.repertoire import Repertoire
 from pipeline.studio.cameras import random_stance
 from pipeline.studio.subject import random_shape
 
-_HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 # Lengths of thighs, shins and arms together: the detector's people are about so large, whoever is filmed.
 _LIMBS = [(a, b) for s in ("left", "right") for a, b in ((f"{s}_hip", f"{s}_knee"), (f"{s}_knee", f"{s}_ankle"),
           (f"{s}_shoulder", f"{s}_elbow"), (f"{s}_elbow", f"{s}_wrist"))]  # fmt: skip
@@ -119,9 +118,8 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
         repertoire: what is performed.
         rng: for all choices.
     """
-    unseen = [
-        unfilmed(repertoire, rng, _PIECE, _PIECE_FPS) for _ in range(-(-len(films) // _PIECE))
-    ]  # about as many frames
+    pieces = -(-len(films) // _PIECE)  # about as many frames
+    unseen = [unfilmed(repertoire, rng, _PIECE, _PIECE_FPS) for _ in range(pieces)]
     truth, size = np.concatenate([t for t, _ in unseen]), np.repeat([s for _, s in unseen], _PIECE)
     bank = Frames(*(np.concatenate(pair) for pair in zip(vars(films).values(), vars(mirrored(films)).values())))
     there, here = ideal(bank.truth, bank.size), ideal(truth, size)
@@ -167,7 +165,7 @@ def projected(points: np.ndarray) -> np.ndarray:
 
 def hips(points: np.ndarray) -> np.ndarray:
     """(N, 1, D) the middle of the hips."""
-    return points[..., _HIPS, :].mean(-2, keepdims=True)
+    return points[..., HIPS, :].mean(-2, keepdims=True)
 
 
 def exchanged(world: np.ndarray, truth: np.ndarray) -> np.ndarray:  # (..., 33, 3) both -> (...)
@@ -175,7 +173,3 @@ def exchanged(world: np.ndarray, truth: np.ndarray) -> np.ndarray:  # (..., 33, 
     ours, other = about_hips(world), about_hips(world[..., mirror_order(), :])
     distance = lambda points: np.nansum((points - about_hips(truth)) ** 2, (-1, -2))  # noqa: E731
     return distance(other) < distance(ours)
-
-
-def about_hips(points: np.ndarray) -> np.ndarray:
-    return points - hips(points)

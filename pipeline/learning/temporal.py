@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.estimators.smplify.corrector import USED, Corrector
+from pipeline.estimators.smplify.corrector import USED, Corrector, about_hips
 from pipeline.estimators.smplify.temporal import HALF, Network, TemporalCorrector, corrected_windows, window_tokens
 from pipeline.learning.repertoire import Repertoire
-from pipeline.learning.samples import Frames, about_hips
+from pipeline.learning.samples import Frames
 from pipeline.learning.training import errors
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, rolled
 from pipeline.runtime.progress import track

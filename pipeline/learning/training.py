@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.estimators.smplify.corrector import (
     FEATURES,
     Corrector,
+    about_hips,
     corrected_world,
     mirrored_features,
     mirrored_outputs,
@@ -14,7 +15,7 @@ from pipeline.estimators.smplify.corrector import (
 from pipeline.evaluation.pose_metrics import aligned_joint_errors, distances
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.learning.repertoire import Repertoire
-from pipeline.learning.samples import Frames, about_hips, replayed, rolled, targets
+from pipeline.learning.samples import Frames, replayed, rolled, targets
 from pipeline.learning.windows import Windows
 
 HELD_OUT = 8, 3  # people whose seed leaves 3 when divided by 8 judge the map, and are not learnt from

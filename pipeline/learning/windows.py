@@ -11,12 +11,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel
-from pipeline.estimators.smplify.corrector import USED
+from pipeline.estimators.smplify.corrector import USED, about_hips
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, window_rows
 from pipeline.formats.arrays import read_npz
 from pipeline.landmarks.swaps import mirror_order
 from pipeline.learning.repertoire import Repertoire
-from pipeline.learning.samples import about_hips, exchanged, hips, ideal, projected, true_landmarks, unfilmed
+from pipeline.learning.samples import exchanged, hips, ideal, projected, true_landmarks, unfilmed
 
 _LEAST_FOUND = 8  # frames of a film in which the person is found
 _SHIFTS = (0, 4, 8, 12)  # frames by which windows of one performance that is not filmed lie apart

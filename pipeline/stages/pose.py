@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     backend.check(settings)
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
-    pose = backend.estimate(directory, settings, args.body_model, provenance)
+    pose, body = backend.estimate(directory, settings, args.body_model, provenance), load_body(args.body_model)
     # A motion of the user's own may come without landmarks.
     landmarks = Landmarks.load(directory.landmarks) if directory.landmarks.is_file() else Landmarks.none(len(pose))
     if len(landmarks) != len(pose):
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> None:
         )
     if has_hands(landmarks):
         turns = settings.turn_wrists and settings.backend != "import"  # whose wrists are no worse than palms tell
-        pose = with_fingers(pose, landmarks, load_body(args.body_model), turns)
+        pose = with_fingers(pose, landmarks, body, turns)
         provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
-    world = stand_in_clip(pose, load_body(args.body_model), directory, tilt.pitch, tilt.roll)
+    world = stand_in_clip(pose, body, directory, tilt.pitch, tilt.roll)
     for warning in world.warnings:
         provenance.warn(warning)
     provenance.facts["world"] = world.facts()

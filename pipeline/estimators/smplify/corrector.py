@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def corrected_world(
     weights = (shipped_corrector() if corrector is None else corrector).weights
     seen, view = features(xy, visibility, world, K)
     change = (seen @ weights[:-1] + weights[-1]).reshape(len(xy), -1, 3)
-    return np.einsum("tij,tlj->tli", view, with_face(_about_hips(world), change))
+    return np.einsum("tij,tlj->tli", view, with_face(about_hips(world), change))
 
 
 def with_face(
@@ -106,18 +107,37 @@ def features(
     far its pixel lies from where that projects to (weak perspective, at the scale that fits the frame best), and its
     visibility.
     """
+    seen = in_view(xy, visibility, world, K)
+    return seen.features, seen.view
+
+
+class InView(NamedTuple):
+    """Frames in axes about the ray to the person's hips."""
+
+    features: np.ndarray  # (T, FEATURES)
+    view: np.ndarray  # (T, 3, 3) rotations from view to camera axes
+    points: np.ndarray  # (T, L, 3) m, the used world landmarks about the hips
+    hips: np.ndarray  # (T, 2) their middle in camera axes, on the plane z = 1
+    scale: np.ndarray  # (T,) of the picture on that plane, against the world landmarks
+
+
+def in_view(xy: np.ndarray, visibility: np.ndarray, world: np.ndarray, K: np.ndarray) -> InView:
+    """What `features` tells, and what it is made of; arguments as there."""
     ray = np.concatenate([(xy - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones_like(xy[..., :1])], -1)
-    view = view_rotation(ray[:, HIPS].mean(1))
+    hips = ray[:, HIPS].mean(1)
+    view = view_rotation(hips)
     turned = ray @ view
     plane = turned[..., :2] / np.maximum(turned[..., 2:], 0.2)  # landmarks that are guessed can lie anywhere
-    plane, points = _about_hips(plane)[:, USED], _about_hips(world)[:, USED]
+    plane, points = about_hips(plane)[:, USED], about_hips(world)[:, USED]
     sure = visibility[:, USED]
     scale = (sure[..., None] * plane * points[..., :2]).sum((1, 2)) / np.maximum(
         (sure[..., None] * points[..., :2] ** 2).sum((1, 2)), 1e-6
     )
-    off = plane / np.maximum(scale, 1e-3)[:, None, None] - points[..., :2]
+    scale = np.maximum(scale, 1e-3)  # a person who is hardly there
+    off = plane / scale[:, None, None] - points[..., :2]
     parts = points, np.clip(off, -0.5, 0.5), sure
-    return np.concatenate([part.reshape(len(xy), -1) for part in parts], 1), view
+    features = np.concatenate([part.reshape(len(xy), -1) for part in parts], 1)
+    return InView(features, view, points, hips[:, :2], scale)
 
 
 def view_rotation(
@@ -145,5 +165,5 @@ def _mirrored(values: np.ndarray, width: int, flips: bool = True) -> np.ndarray:
     return (by_landmark * (_FLIP[:width] if flips else 1.0)).reshape(values.shape)
 
 
-def _about_hips(points: np.ndarray) -> np.ndarray:  # (T, 33, D) both
-    return points - points[:, HIPS].mean(1, keepdims=True)
+def about_hips(points: np.ndarray) -> np.ndarray:  # (..., 33, D) both
+    return points - points[..., HIPS, :].mean(-2, keepdims=True)

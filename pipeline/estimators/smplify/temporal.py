@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from pipeline.estimators.smplify.corrector import (
     FEATURES,
-    HIPS,
     OTHER_SIDE,
     OUTPUTS,
     USED,
     Corrector,
-    features,
+    about_hips,
+    in_view,
     shipped_corrector,
     with_face,
 )
@@ -35,7 +35,6 @@ HALF, RATE = 4, 10.0  # frames before and after the one that is corrected, and f
 WINDOW = 2 * HALF + 1
 TOKEN = FEATURES + OUTPUTS + 3  # what it sees of a frame
 _FLIP = np.array([-1.0, 1.0, 1.0])
-_LEAST_SCALE = 1e-3  # of the picture against the world landmarks: a person who is hardly there
 _CHUNK = 512  # frames at a time
 
 
@@ -144,8 +143,7 @@ def corrected_windows(
     direct, view = _run(corrector, xy, visibility, world)
     other, _ = _run(corrector, xy[:, :, order] * _FLIP[:2], visibility[:, :, order], world[:, :, order] * _FLIP)
     points = (direct + other[:, OTHER_SIDE] * _FLIP) / 2
-    middle = world[:, HALF]
-    about = middle - middle[:, HIPS].mean(1, keepdims=True)  # the detector looks at a crop: it means view axes
+    about = about_hips(world[:, HALF])  # the detector looks at a crop: it means view axes
     return np.einsum("tij,tlj->tli", view, with_face(about, points - about[:, USED]))
 
 
@@ -180,21 +178,13 @@ def window_tokens(
     """
     count = len(xy)
     flat = [values.reshape(count * WINDOW, *values.shape[2:]) for values in (xy, visibility, world)]
-    seen, view = features(*flat, K)
-    change = seen @ linear.weights[:-1] + linear.weights[-1]
-    points = seen[:, :OUTPUTS].reshape(-1, len(USED), 3)
-    ray = np.concatenate([(flat[0] - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones_like(flat[0][..., :1])], -1)
-    hips = ray[:, HIPS].mean(1)[:, :2].reshape(count, WINDOW, 2)
-    turned = ray @ view
-    plane = turned[..., :2] / np.maximum(turned[..., 2:], 0.2)
-    plane = (plane - plane[:, HIPS].mean(1, keepdims=True))[:, USED]
-    sure = flat[1][:, USED, None]
-    scale = (sure * plane * points[..., :2]).sum((1, 2)) / np.maximum((sure * points[..., :2] ** 2).sum((1, 2)), 1e-6)
-    scale = np.maximum(scale, _LEAST_SCALE).reshape(count, WINDOW, 1)
+    seen = in_view(*flat, K)
+    change = seen.features @ linear.weights[:-1] + linear.weights[-1]
+    hips, scale = seen.hips.reshape(count, WINDOW, 2), seen.scale.reshape(count, WINDOW, 1)
     middle = slice(HALF, HALF + 1)
     beside = np.clip((hips - hips[:, middle]) / scale[:, middle], -2, 2)
     larger = np.clip(np.log(scale / scale[:, middle]), -1, 1)
-    parts = [seen.reshape(count, WINDOW, -1), change.reshape(count, WINDOW, -1), beside, larger]
+    parts = [seen.features.reshape(count, WINDOW, -1), change.reshape(count, WINDOW, -1), beside, larger]
     tokens = np.concatenate(parts, -1).astype(np.float32)
-    corrected = (points.reshape(len(points), -1) + change).reshape(count, WINDOW, len(USED), 3)[:, HALF]
-    return tokens, corrected, view.reshape(count, WINDOW, 3, 3)[:, HALF]
+    corrected = (seen.points + change.reshape(seen.points.shape)).reshape(count, WINDOW, len(USED), 3)[:, HALF]
+    return tokens, corrected, seen.view.reshape(count, WINDOW, 3, 3)[:, HALF]
