@@ -70,6 +70,7 @@ def model_sigma(result: FitResult, body: BodyModel, fps: float, settings: FitSet
     rows = copy.copy(result.rows)
     rows.frames = torch.as_tensor(frames, device=result.betas.device)
     align = settings.align
+    # Standing feet are left out: SCALE and FLOOR were found without them.
     alignment = Alignment(clip, body, result.betas, rows, result.marks, None, align, fps, settings.seed)
     alignment.thickness = result.thickness
     if clip.planes is not None:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.camera.feet import PARTS, sole_vertices
-from pipeline.fit.alignment.normal_kernels import AT_PLANE, UNKNOWNS
-from pipeline.fit.alignment.surface import Skeleton, by_turns
+from pipeline.fit.alignment.normal import point_equations
+from pipeline.fit.alignment.surface import Skeleton
 from pipeline.formats.pose import Pose
 from pipeline.losses.priors import robust_weight
 
@@ -86,12 +86,6 @@ def footing_equations(
     total = weights.new_zeros(int(index.max()) + 1).index_add_(0, index, weights.flatten())
     places = world.new_zeros(len(total), 3).index_add_(0, index, (weights[..., None] * world).flatten(0, 1))
     error = world - (places / total.clamp(min=1e-6)[:, None])[index].view_as(world)
-    by_place = skeleton.place.mT[:, None].expand(-1, len(PARTS), 3, 3)
-    by_pose = torch.cat([by_turns(skeleton, points, footing.owners, subtree), by_place], 2)  # [F, 4, 75, 3]
-    flat = (turn[:, None] @ by_pose.mT).flatten(1, 2)  # [F, 12, 75]
-    scale = (weights * robust_weight(error.square().sum(-1), _FAR) / sigma**2)[..., None].expand_as(error)
-    hessian = error.new_zeros(len(frames), UNKNOWNS, UNKNOWNS)
-    gradient = error.new_zeros(len(frames), UNKNOWNS)
-    hessian[:, :AT_PLANE, :AT_PLANE] = flat.mT @ (scale.flatten(1)[..., None] * flat)
-    gradient[:, :AT_PLANE] = (flat.mT @ (scale * error).flatten(1)[..., None]).squeeze(-1)
-    return hessian, gradient
+    weight = weights * robust_weight(error.square().sum(-1), _FAR) / sigma**2
+    by_point = turn[:, None].expand(-1, len(PARTS), 3, 3)
+    return point_equations(skeleton, points, footing.owners, subtree, by_point, error, weight)

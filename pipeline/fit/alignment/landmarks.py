@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.fit.alignment.normal_kernels import AT_PLANE, UNKNOWNS
-from pipeline.fit.alignment.surface import Skeleton, by_turns
+from pipeline.fit.alignment.normal import point_equations
+from pipeline.fit.alignment.surface import Skeleton
 from pipeline.fit.marks import Marks
 from pipeline.fit.settings import Align
 from pipeline.losses.priors import robust_weight
@@ -33,14 +33,6 @@ def landmark_equations(
     world = torch.cat([skeleton.turns, skeleton.joints[..., None]], dim=-1)
     points = marks.posed(world, rest_joints)  # [F, L, 3]
     error, per_metre = marks.errors(points, marks.xy[frames])
-    by_place = skeleton.place.transpose(-1, -2)[:, None].expand(-1, points.shape[1], 3, 3)
-    by_pose = torch.cat([by_turns(skeleton, points, marks.joint, subtree), by_place], 2)
-    rows = per_metre @ by_pose.transpose(-1, -2)  # [F, L, 2, 75]
     trusted = marks.weights[frames] * robust_weight(error.square().sum(-1), FAR_LANDMARK)
-    scale = (trusted / settings.sigma_landmark**2)[..., None]
-    hessian = error.new_zeros(len(frames), UNKNOWNS, UNKNOWNS)
-    gradient = error.new_zeros(len(frames), UNKNOWNS)
-    flat = rows.flatten(1, 2)  # [F, 2 L, 75]
-    hessian[:, :AT_PLANE, :AT_PLANE] = flat.transpose(1, 2) @ (scale[..., None] * rows).flatten(1, 2)
-    gradient[:, :AT_PLANE] = (flat.transpose(1, 2) @ (scale * error).flatten(1, 2)[..., None]).squeeze(-1)
-    return hessian, gradient
+    weight = trusted / settings.sigma_landmark**2
+    return point_equations(skeleton, points, marks.joint, subtree, per_metre, error, weight)

@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline.fit.alignment import normal_kernels
 from pipeline.fit.alignment.evidence import Evidence
 from pipeline.fit.alignment.normal_kernels import AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
-from pipeline.fit.alignment.surface import Posed, Surface
+from pipeline.fit.alignment.surface import Posed, Skeleton, Surface, by_turns
 from pipeline.runtime.jit import has_kernels
 
 
@@ -52,3 +52,33 @@ def by_kernels(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tens
     motions = torch.zeros(COLUMNS, UNKNOWNS)
     normal_kernels.motions(axes, joints, place, surface.subtree.numpy(), motions.numpy())
     return motions.T @ (products @ motions), motions.T @ sums
+
+
+def point_equations(
+    skeleton: Skeleton,  # of F frames
+    points: Tensor,  # [F, P, 3]
+    owners: Tensor,  # [P] int64
+    subtree: Tensor,  # [24, 24]
+    by_point: Tensor,  # [F, P, D, 3]
+    error: Tensor,  # [F, P, D]
+    weight: Tensor,  # [F, P]
+) -> tuple[Tensor, Tensor]:  # [F, U, U], [F, U]
+    """Hessians and gradients of half the weighted squared errors of points that each move with one joint.
+
+    Args:
+        skeleton: at the current poses.
+        points: in the camera frame, metres.
+        owners: the joint of each.
+        subtree: see `Surface`.
+        by_point: Jacobian of the errors by the points.
+    """
+    by_place = skeleton.place.transpose(-1, -2)[:, None].expand(-1, points.shape[1], 3, 3)
+    by_pose = torch.cat([by_turns(skeleton, points, owners, subtree), by_place], 2)  # [F, P, 75, 3]
+    rows = by_point @ by_pose.transpose(-1, -2)  # [F, P, D, 75]
+    scale = weight[..., None]
+    hessian = error.new_zeros(len(points), UNKNOWNS, UNKNOWNS)
+    gradient = error.new_zeros(len(points), UNKNOWNS)
+    flat = rows.flatten(1, 2).transpose(1, 2)
+    hessian[:, :AT_PLANE, :AT_PLANE] = flat @ (scale[..., None] * rows).flatten(1, 2)
+    gradient[:, :AT_PLANE] = (flat @ (scale * error).flatten(1, 2)[..., None]).squeeze(-1)
+    return hessian, gradient
