@@ -140,6 +140,7 @@ use rule landmarks as benchmark_landmarks with:
     input:
         frames=f"{WITH_CONFIG}/frames",
         video=f"{WITH_CONFIG}/video.json",
+        decoded=f"{WITH_CONFIG}/provenance/decode.json",
         masks=f"{WITH_CONFIG}/masks",
     output:
         landmarks=f"{WITH_CONFIG}/landmarks.npz",

@@ -2,6 +2,7 @@ rule landmarks:
     input:
         frames=rules.decode.output.frames,
         video=rules.decode.output.video,
+        decoded=rules.decode.output.provenance,
         masks=rules.masks.output.masks,
         files=those_there(landmarks_files),
     output:

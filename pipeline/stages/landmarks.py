@@ -13,7 +13,8 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Find landmarks of the person in each frame.
 
-reads   DIRECTORY/frames/, DIRECTORY/masks/, DIRECTORY/video.json
+reads   DIRECTORY/frames/, masks/, video.json; provenance/decode.json and the video itself where the person is small
+        in frames/
 writes  DIRECTORY/landmarks.npz: what the initial pose is fitted to, and evidence for the fit"""
 PACKAGES = ("mediapipe", "opencv-contrib-python", "numpy")
 

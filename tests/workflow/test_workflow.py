@@ -166,6 +166,13 @@ def test_nothing_reruns_when_nothing_changed(workflow: Workflow) -> None:
     assert workflow.planned() == set()
 
 
+def test_landmarks_are_given_what_decode_did(workflow: Workflow) -> None:
+    """Small people are looked at in the video again, the same part of it: a storage hands out what is named alone."""
+    done = workflow.snakemake("--dry-run", "--forcerun", "landmarks")
+    inputs = re.search(r"rule landmarks:\n\s+input: (.*)", done.stdout + done.stderr)
+    assert inputs and f"results/{NAME}/provenance/decode.json" in inputs[1]
+
+
 def test_a_fit_weight_reruns_the_fit_and_what_follows(workflow: Workflow) -> None:
     assert workflow.planned_rules("fit: {weights: {ssim: 0.123}}") == DOWNSTREAM_OF_FIT
 
