@@ -63,10 +63,10 @@ soak: $(VENV)/tools
 # make test-models UNIDEPTH=/path/to/UniDepth HMR2=/path/to/4D-Humans
 MODELS := $(VENV)/models
 test-models: $(MODELS)/installed
-	PYTHONPATH=$(abspath $(MODELS)) $(BIN)/python -m pytest tests/models tests/estimators/test_rtmw.py --durations 10
+	PYTHONPATH=$(abspath $(MODELS)) $(BIN)/python -m pytest tests/models tests/estimators/test_rtmw.py tests/estimators/test_instanthmr.py --durations 10
 
 $(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators.post-deploy.sh
-	@echo "installing the code of SAM 2, UniDepthV2, HMR2.0 and RTMW into $(MODELS): a minute, about 80 MB; no weights"
+	@echo "installing the code of SAM 2, UniDepthV2, HMR2.0, RTMW and onnxruntime into $(MODELS): a minute, about 80 MB; no weights"
 	@$(PIP) --no-deps --upgrade --target $(MODELS) --requirement tests/models/requirements.txt
 	@PIP_TARGET=$(MODELS) PIP_UPGRADE=1 PIP_QUIET=1 UNIDEPTH=$(UNIDEPTH) HMR2=$(HMR2) PATH=$(abspath $(BIN)):$$PATH \
 	  sh envs/estimators.post-deploy.sh

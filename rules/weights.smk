@@ -22,7 +22,10 @@ rule weights:
                 "depth": {
                     "unidepth": {"weights": config["depth"]["unidepth"]["weights"]}
                 },
-                "pose": {"hmr2": {"weights": config["pose"]["hmr2"]["weights"]}},
+                "pose": {
+                    "hmr2": {"weights": config["pose"]["hmr2"]["weights"]},
+                    "instanthmr": {"weights": config["pose"]["instanthmr"]["weights"]},
+                },
                 "evaluate": {"lpips_weights": config["evaluate"]["lpips_weights"]},
                 "fit": {"neuhmr": {"features": config["fit"]["neuhmr"]["features"]}},
             }

@@ -28,6 +28,14 @@ class Hmr2Settings:
 
 
 @dataclass(frozen=True)
+class InstantHmrSettings:
+    """Subsection `pose.instanthmr`."""
+
+    weights: str  # path of the ONNX file
+    device: str  # auto | cpu | cuda
+
+
+@dataclass(frozen=True)
 class RtmwSettings:
     """Subsection `landmarks.rtmw`."""
 
@@ -71,6 +79,7 @@ class PoseSettings:
     turn_wrists: bool  # towards the palms, where hands were found; not of backend import
     smplify: SmplifySettings
     hmr2: Hmr2Settings
+    instanthmr: InstantHmrSettings
 
 
 def refuse_height(settings: PoseSettings, backend: str) -> None:

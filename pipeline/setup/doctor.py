@@ -39,11 +39,11 @@ _LICENCES = {
     "jinja2": "BSD-3-Clause", "psutil": "BSD-3-Clause", "tqdm": "MPL-2.0 and MIT", "pyyaml": "MIT", "jsonschema": "MIT",
     "packaging": "Apache-2.0 or BSD-2-Clause", "pygments": "BSD-2-Clause",
 }  # fmt: skip
-# The paper's estimators: part, stage, licence, distributions whose versions are shown.
+# The paper's estimators: part, stage, backend, licence, distributions whose versions are shown.
 _PAPER_ESTIMATORS = (
-    ("SAM 2 (masks)", "masks", "Apache-2.0", ("sam2",)),
-    ("UniDepthV2 (depth)", "depth", "CC BY-NC 4.0: non-commercial", ("unidepth",)),
-    ("HMR2.0 (pose)", "pose", "MIT code; smplx non-commercial", ("hmr2", "smplx")),
+    ("SAM 2 (masks)", "masks", "sam2", "Apache-2.0", ("sam2",)),
+    ("UniDepthV2 (depth)", "depth", "unidepth", "CC BY-NC 4.0: non-commercial", ("unidepth",)),
+    ("HMR2.0 (pose)", "pose", "hmr2", "MIT code; smplx non-commercial", ("hmr2", "smplx")),
 )
 
 
@@ -74,7 +74,8 @@ def _embedded() -> Iterator[Part]:
     yield _opencv()
     yield _pose_network()
     yield _heavy_network()
-    yield from _rtmw()
+    yield from _optional("RTMW", "landmarks", "rtmw", "Apache-2.0")
+    yield from _optional("InstantHMR", "pose", "instanthmr", "code Apache-2.0; weights SAM License")
     yield _ffmpeg()
     yield _fonts()
     yield _free_body()
@@ -91,14 +92,13 @@ def _paper() -> Iterator[Part]:
     yield _gpu(PAPER)
     yield package(PAPER, Requirement("gsplat==1.5.3"), "Apache-2.0", "make paper-env")
     yield _compiler()
-    for name, stage, licence, distributions in _PAPER_ESTIMATORS:
-        yield _estimator_code(name, stage, licence, distributions)
+    for name, stage, backend, licence, distributions in _PAPER_ESTIMATORS:
+        yield _estimator_code(name, ESTIMATORS[stage, backend], licence, distributions)
         yield _weights(name, needed(stage, config[stage]), licence)
 
 
-def _estimator_code(name: str, stage: str, licence: str, distributions: tuple[str, ...]) -> Part:
+def _estimator_code(name: str, modules: tuple[str, ...], licence: str, distributions: tuple[str, ...]) -> Part:
     """Whether all that an estimator imports can be found; importing it would take seconds."""
-    _, modules = ESTIMATORS[stage]
     absent = [module for module in modules if importlib.util.find_spec(module) is None]
     if absent:
         found = f"not installed: {', '.join(absent)}"
@@ -186,18 +186,18 @@ def _heavy_network() -> Part:
     return Part(EMBEDDED, "heavy pose network", OK, str(path), "Apache-2.0")
 
 
-def _rtmw() -> Iterator[Part]:
-    """RTMW, which landmarks.backend: rtmw takes."""
-    section = default_config()["landmarks"] | {"backend": "rtmw"}
-    absent = [module for module in ESTIMATORS["landmarks"][1] if importlib.util.find_spec(module) is None]
+def _optional(label: str, stage: str, backend: str, licence: str) -> Iterator[Part]:
+    """Code and weights of a backend that pip installs as an extra of the same name."""
+    modules = ESTIMATORS[stage, backend]
+    absent = [module for module in modules if importlib.util.find_spec(module) is None]
     found = (
-        f"not installed: {', '.join(absent)}; landmarks.backend: rtmw needs it"
+        f"not installed: {', '.join(absent)}; {stage}.backend: {backend} needs it"
         if absent
-        else ", ".join(f"{name} {_version(name)}" for name in ESTIMATORS["landmarks"][1])
+        else ", ".join(f"{name} {_version(name)}" for name in modules)
     )
-    mend = "pip install -e '.[rtmw]'" if absent else ""
-    yield Part(EMBEDDED, "RTMW: code", OPTIONAL if absent else OK, found, "Apache-2.0; onnxruntime MIT", mend)
-    weights = _weights("RTMW", needed("landmarks", section), "Apache-2.0")
+    mend = f"pip install -e '.[{backend}]'" if absent else ""
+    yield Part(EMBEDDED, f"{label}: code", OPTIONAL if absent else OK, found, f"{licence}; onnxruntime MIT", mend)
+    weights = _weights(label, needed(stage, default_config()[stage] | {"backend": backend}), licence)
     yield replace(weights, preset=EMBEDDED, state=OK if weights.state == OK else OPTIONAL)
 
 

@@ -55,6 +55,7 @@ _RTMW = (  # archives of these names, and of the same the folders that they go t
     "rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122",
     "rtmw-dw-l-m_simcc-cocktail14_270e-256x192_20231122",
 )
+_INSTANTHMR = "https://huggingface.co/momolesang/InstantHMR/resolve/main"
 _MEDIAPIPE = (  # mediapipe's own bucket, and its package for browsers
     "https://storage.googleapis.com/mediapipe-assets/pose_landmark_heavy.tflite",
     "https://cdn.jsdelivr.net/npm/@mediapipe/pose@0.5.1675469404/pose_landmark_heavy.tflite",
@@ -93,11 +94,12 @@ def wanted(settings: Mapping[str, Any]) -> list[Weight]:
 
     Args:
         settings: the whole configuration; read are masks.sam2, landmarks.heavy, landmarks.rtmw,
-            depth.unidepth, pose.hmr2, evaluate.lpips_weights and fit.neuhmr.
+            depth.unidepth, pose.hmr2, pose.instanthmr, evaluate.lpips_weights and fit.neuhmr.
     """
     weights = [_sam2(Path(settings["masks"]["sam2"]["checkpoint"]))]
     weights += _unidepth(Path(settings["depth"]["unidepth"]["weights"]))
     weights.append(_hmr2(Path(settings["pose"]["hmr2"]["weights"])))
+    weights.append(_instanthmr(Path(settings["pose"]["instanthmr"]["weights"])))
     weights.append(_heavy(Path(settings["landmarks"]["heavy"])))
     weights.append(_rtmw(Path(settings["landmarks"]["rtmw"]["weights"])))
     folder = Path(settings["evaluate"]["lpips_weights"])
@@ -125,6 +127,8 @@ def needed(stage: str, settings: Mapping[str, Any]) -> list[Weight]:
         return [_rtmw(Path(settings["rtmw"]["weights"]))]
     if (stage, backend) == ("pose", "hmr2"):
         return [_hmr2(Path(settings["hmr2"]["weights"]))]
+    if (stage, backend) == ("pose", "instanthmr"):
+        return [_instanthmr(Path(settings["instanthmr"]["weights"]))]
     return []
 
 
@@ -156,6 +160,12 @@ def _unidepth(folder: Path) -> list[Weight]:
 
 def _hmr2(folder: Path) -> Weight:
     return Weight(tuple(folder / name for name in HMR2_FILES), _HMR2, 2700, "MIT code", folder=folder)
+
+
+def _instanthmr(path: Path) -> Weight:
+    known = path.name == "instanthmr.onnx"
+    licence = "SAM License (Meta), a distillate of SAM 3D Body"
+    return Weight((path,), (f"{_INSTANTHMR}/{path.name}",) if known else (), 77 if known else None, licence)
 
 
 def _heavy(path: Path) -> Weight:

@@ -108,7 +108,7 @@ def test_the_paper_preset_tells_all_that_it_needs(healthy, monkeypatch, tmp_path
     """Code, weights and SMPL of each estimator: missing, each with what mends it; and there."""
     monkeypatch.chdir(tmp_path)
     real = importlib.util.find_spec
-    absent = {module for _, modules in ESTIMATORS.values() for module in modules}
+    absent = {module for modules in ESTIMATORS.values() for module in modules}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else real(name, *rest))
     by_name = {part.name: part for part in examine() if part.preset == PAPER}
     names = [f"{name}: {what}" for name, *_ in doctor._PAPER_ESTIMATORS for what in ("code", "weights")]

@@ -49,7 +49,7 @@ def read_motion(path: Path, clip: Clip, body: BodyModel) -> SourceMotion:
         UserError: it is not readable, of no known layout, or not as its tool writes it; names what is wrong.
     """
     motion = _read(path, clip)
-    return replace(motion, tracks=tuple(_posed(path, track, body) for track in motion.tracks))
+    return replace(motion, tracks=tuple(posed(track, body) for track in motion.tracks))
 
 
 def _read(path: Path, clip: Clip) -> SourceMotion:
@@ -78,7 +78,8 @@ def _read(path: Path, clip: Clip) -> SourceMotion:
     raise UserError(f"{path}: expected {', '.join(reader.LAYOUT for reader in _READERS)}; found {found}")
 
 
-def _posed(path: Path, track: Track | PointTrack, body: BodyModel) -> Track:
+def posed(track: Track | PointTrack, body: BodyModel) -> Track:
+    """The track with rotations: where it has none, those of `body` fitted to its points."""
     if isinstance(track, Track):
         return track
     fitted = fit_points(track.points, track.names, body)

@@ -14,8 +14,8 @@ from pipeline.runtime.errors import UserError
 
 LAYOUT = "SAM 3D Body's pred_keypoints_3d and pred_cam_t (.npz)"
 _KEYS = {"pred_keypoints_3d", "pred_cam_t"}
-# Of MHR70, the order of SAM 3D Body's keypoints. A hand is where its middle finger begins.
-_KEYPOINTS = {
+# Of MHR70, the order of SAM 3D Body's keypoints: those that our body has. A hand is where its middle finger begins.
+KEYPOINTS = {
     0: "nose", 1: "l_eye", 2: "r_eye", 3: "l_ear", 4: "r_ear", 5: "l_shoulder", 6: "r_shoulder", 7: "l_elbow",
     8: "r_elbow", 9: "l_hip", 10: "r_hip", 11: "l_knee", 12: "r_knee", 13: "l_ankle", 14: "r_ankle", 15: "LBigToe",
     16: "LSmallToe", 17: "LHeel", 18: "RBigToe", 19: "RSmallToe", 20: "RHeel", 32: "right_hand", 41: "r_wrist",
@@ -49,7 +49,7 @@ def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
         arrays = arrays_of(where, person, {"pred_keypoints_3d": (70, 3), "pred_cam_t": (3,)})
         points = arrays["pred_keypoints_3d"] + arrays["pred_cam_t"]
         K = _camera(where, person, points, clip)
-        seen.append(Seen(number, points[[9, 10]].mean(0), (points[list(_KEYPOINTS)], K)))
+        seen.append(Seen(number, points[[9, 10]].mean(0), (points[list(KEYPOINTS)], K)))
     tracks = []
     for number, rows in enumerate(linked(seen)):
         K = np.stack([row.data[1] for row in rows])
@@ -58,7 +58,7 @@ def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
                 name=f"person {number}",
                 frames=np.array([row.frame for row in rows]),
                 points=np.stack([row.data[0] for row in rows]),
-                names=tuple(_KEYPOINTS.values()),
+                names=tuple(KEYPOINTS.values()),
                 K=K,
                 size=tuple(np.round(2 * np.median(K[:, :2, 2], axis=0)).astype(int).tolist()),
             )
