@@ -65,10 +65,11 @@ def run(args: argparse.Namespace) -> None:
         fitted = Fitted(pose, body, file, Avatar.from_file(file, body), settings)
         for each in FORMATS:
             each.export(fitted, folder)
-        if settings.viewer:
-            viewer.export(fitted, paths, folder)
+        unseen = viewer.export(fitted, paths, folder) if settings.viewer else None
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     provenance.facts = {"Gaussians": len(file.means), "frames": len(pose), "bytes": sizes}
+    if unseen is not None:
+        provenance.facts["never filmed, %"] = round(100 * unseen, 1)
     provenance.save(paths.provenance("export"))
     for name, size in sizes.items():
         log.info("export: %s %.2f MB", paths.exports / name, size / 1e6)

@@ -42,8 +42,8 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
-def export(fitted: Fitted, paths: VideoDir, folder: Path) -> None:
-    """Write viewer.html.
+def export(fitted: Fitted, paths: VideoDir, folder: Path) -> float:
+    """Write viewer.html. Returns the share of the avatar that was never filmed.
 
     Args:
         fitted: the person after the fit.
@@ -53,7 +53,9 @@ def export(fitted: Fitted, paths: VideoDir, folder: Path) -> None:
     Raises:
         UserError: one of these is missing, damaged, of another length or of another body model.
     """
-    write_page(folder / "viewer.html", contents_of(fitted, paths))
+    contents = contents_of(fitted, paths)
+    write_page(folder / "viewer.html", contents)
+    return float(1 - contents.seen.mean())
 
 
 def driven(contents: Contents, moving: Motion, fps: float) -> Contents:
