@@ -342,7 +342,7 @@ def test_a_script_reads_the_same(clip):
         assert metric["unit"] == row.unit and metric["splits"][row.split][row.when] == pytest.approx(row.value)
     assert found["synthetic"] is True and found["frames"] == 10 and found["video"] == clip.name
     assert found["warnings"] == [{"stage": "pose", "text": "2 people; <b> & so on"}]
-    assert found["seconds"] == {"pose": 4.0, "fit": 75.0}
+    assert found["seconds"].items() >= {"pose": 4.0, "fit": 75.0}.items()
     assert found["files"]["exports/motion.glb"] == 1_200_000
     assert not [name for name in found["files"] if "snakemake" in name]
 

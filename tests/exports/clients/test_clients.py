@@ -115,7 +115,13 @@ def drawn_by(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize(
-    ("program", "name"), [("three", "motion.glb"), ("spark", "avatar.ply"), ("playcanvas", "avatar_splats.glb")]
+    ("program", "name"),
+    [
+        ("three", "motion.glb"),
+        ("vrm", "avatar.vrm"),
+        ("spark", "avatar.ply"),
+        ("playcanvas", "avatar_splats.glb"),
+    ],
 )
 def test_a_person_stands_in_the_browser(drawn_by: Callable[[str, str], np.ndarray], program: str, name: str) -> None:
     """Upright, of a person's size, and facing the camera: the avatar's left half is red, its right one blue."""
