@@ -11,7 +11,7 @@
 #   results/<video>/metrics.csv                  evaluate
 #   results/<video>/renders/                     render
 #   results/<video>/exports/                     export
-#   results/<video>/report.html                  report
+#   results/<video>/{report.html, summary.json}  report
 #   results/<video>/provenance/, logs/           every stage
 # and results/metrics.csv over all videos        aggregate
 # `snakemake benchmark` and `snakemake benchmark_quick` measure the method on studio clips: results/benchmark/;
@@ -75,6 +75,7 @@ FILES = [
     "renders",
     "exports",
     "report.html",
+    "summary.json",
 ]
 STAGES = [
     "decode",

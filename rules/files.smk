@@ -91,7 +91,9 @@ def evaluate_files(wildcards):
 
 def render_files(wildcards):
     """What the pictures are made of besides results: the body, and the motion where it is a file and no name."""
-    return [*body_file(wildcards), config_of(wildcards)["render"]["novel_motion"]]
+    motion = config_of(wildcards)["render"]["novel_motion"]
+    file, _, clip = motion.rpartition(":")  # FILE.npz:CLIP
+    return [*body_file(wildcards), file if file.endswith(".npz") else motion]
 
 
 def measured_files(wildcards):

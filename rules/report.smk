@@ -34,6 +34,7 @@ rule report:
             subcategory="Report",
             labels={"video": "{video}", "file": "report"},
         ),
+        summary=f"{OUT}/summary.json",
     log:
         f"{OUT}/logs/report.log",
     priority: 9

@@ -72,9 +72,21 @@ def write_ply(
     opacities: np.ndarray,  # (N,)
     sh: np.ndarray,  # (N, K, 3)
 ) -> None:
-    """Write Gaussians, whole or not at all.
+    """Write `ply_bytes` of the same arguments, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(ply_bytes(means, quats, scales, opacities, sh))
 
-    The file holds float32 x y z, nx ny nz (zero), f_dc_0..2, f_rest_0..44 (one channel after the other, missing degrees
+
+def ply_bytes(
+    means: np.ndarray,  # (N, 3)
+    quats: np.ndarray,  # (N, 4)
+    scales: np.ndarray,  # (N, 3)
+    opacities: np.ndarray,  # (N,)
+    sh: np.ndarray,  # (N, K, 3)
+) -> bytes:
+    """Gaussians as a file.
+
+    It holds float32 x y z, nx ny nz (zero), f_dc_0..2, f_rest_0..44 (one channel after the other, missing degrees
     zero), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (w, x, y, z, unit).
 
     Args:
@@ -101,8 +113,7 @@ def write_ply(
     table = np.concatenate(list(columns.values()), axis=1)
     properties = "".join(f"property float {name}\n" for name in names)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n"
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(header.encode("ascii") + table.astype("<f4").tobytes())
+    return header.encode("ascii") + table.astype("<f4").tobytes()
 
 
 def _numbered(name: str, count: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pipeline.runtime.errors import UserError
 class ExportSettings:
     feet: str  # free | planted: whether feet that stand may slide a little in the motion files
     posed_frames: int  # files avatar_posed_%06d.ply, of frames evenly spread over the clip; 0 = none
+    sequence: bool  # avatar_sequence.zip, a PLY a frame
     fps: float | None  # frames a second of the motion files; None: the clip's
     bone_names: Literal["smpl", "mixamo"]  # in BVH and GLB
     bvh_rest_frame: bool  # the rest pose goes before the motion in BVH

@@ -93,5 +93,10 @@ class VideoDir:
     def report(self) -> Path:
         return self.root / "report.html"
 
+    @property
+    def summary(self) -> Path:
+        """What report.html says, for scripts."""
+        return self.root / "summary.json"
+
     def provenance(self, stage: str) -> Path:
         return self.root / "provenance" / f"{stage}.json"

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.motion.library import Motion, motion
+from pipeline.motion.library import Motion
+from pipeline.motion.loop import looping
 from pipeline.render.performer import Performer
 from pipeline.render.scene import Scene, framed
 from pipeline.runtime.threads import map_parallel
 
 
 def novel_motion(performer: Performer, name: str, seconds: float, fps: float, seed: int) -> Motion:
-    """A motion of motion/library.py (or a file that it reads) on this avatar's body, its feet on the ground y = 0."""
+    """A motion of motion/library.py (or a file that it reads) on this avatar's body, feet on the ground, as a loop."""
     betas = performer.avatar.betas.numpy()
-    return motion(name, max(1, round(seconds * fps)), fps, seed, performer.body, betas)
+    return looping(name, max(1, round(seconds * fps)), fps, seed, performer.body, betas)
 
 
 def novel_pose_scene(performer: Performer, moving: Motion, width: int, height: int) -> Scene:

@@ -2,10 +2,14 @@
 
 import base64
 import io
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+
+from pipeline.runtime.errors import UserError
+from pipeline.video.tool import ffmpeg_binary, open_file
 
 _MEGABYTE = 1e6
 _JPEG_QUALITY = 88
@@ -19,6 +23,8 @@ class Medium:
     text: str
     source: str  # data URI, or a path relative to the page
     embedded: bool
+    link: str = ""  # of a video: its path from the page's folder
+    poster: str = ""  # of a video: its first frame as a data URI, where nothing moves and on paper
 
 
 def picture(path: Path, title: str, text: str) -> Medium:
@@ -39,10 +45,24 @@ def thumbnail(path: Path, height: int) -> str:
 
 
 def video(path: Path, page: Path, title: str, text: str, limit: float) -> Medium:
-    """A video, embedded if it has at most `limit` MB, else linked by its path from the page's folder."""
+    """A video, embedded if it has at most `limit` MB, else linked by its path from the page's folder.
+
+    Raises:
+        UserError: one that is to be embedded holds no video.
+    """
+    link = path.relative_to(page.parent).as_posix()
     if path.stat().st_size > limit * _MEGABYTE:
-        return Medium(title, text, path.relative_to(page.parent).as_posix(), False)
-    return Medium(title, text, _data_uri("video/mp4", path.read_bytes()), True)
+        return Medium(title, text, link, False)
+    return Medium(title, text, _data_uri("video/mp4", path.read_bytes()), True, link, _first_frame(path))
+
+
+def _first_frame(path: Path) -> str:
+    """A video's first frame as a data URI. Raises UserError where the file holds no video."""
+    words = open_file(path).output("pipe:", vframes=1, format="image2pipe", vcodec="mjpeg", **{"q:v": 6})
+    done = subprocess.run(words.compile(ffmpeg_binary()), capture_output=True, check=False)
+    if done.returncode or not done.stdout:
+        raise UserError(f"{path}: expected a video that the stage render made, could not read it; run render again")
+    return _data_uri("image/jpeg", done.stdout)
 
 
 def _data_uri(kind: str, content: bytes) -> str:

@@ -18,6 +18,7 @@ from pipeline.report import figures, sections
 from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
+from pipeline.report.gist import gist
 from pipeline.report.media import Medium, picture, thumbnail, video
 from pipeline.report.sureness import sure_charts
 from pipeline.runtime.errors import UserError
@@ -88,7 +89,8 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
     summary = summarise(table, paths.name)
     runs, info = sections.stage_runs(paths), VideoInfo.load(paths.video)
     clips, stills = _media(paths, settings)
-    fit = next((run for run in runs if run.name == "fit"), None)
+    fit, camera = next((run for run in runs if run.name == "fit"), None), Camera.load(paths.camera)
+    gained, distrust = gist(paths, summary, camera)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -97,9 +99,11 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(info, Camera.load(paths.camera), fit, camera_line(paths)),
+        facts=_facts(info, camera, fit, camera_line(paths)),
         verdict=sections.verdict(paths),
-        viewer=_viewer(paths),
+        viewer=_viewer(paths, settings),
+        gained=gained,
+        distrust=distrust,
         cards=sections.cards(summary),
         warnings=[(run.name, warning) for run in runs for warning in run.warnings],
         hero=clips.pop("overlay.mp4", None),
@@ -154,12 +158,23 @@ def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world
     return facts
 
 
-def _viewer(paths: VideoDir) -> tuple[str, str | None] | None:
-    """Where the page is that draws the avatar, from this one, and a small picture of the avatar; None without one."""
+@dataclass(frozen=True)
+class _Viewer:
+    """The page that draws the avatar."""
+
+    link: str  # from the report's folder
+    picture: str | None  # a small one of the avatar
+    page: str | None  # itself, where it is not too large to be put into the report
+
+
+def _viewer(paths: VideoDir, settings: ReportSettings) -> _Viewer | None:
+    """None where there is no such page."""
     page, still = paths.exports / "viewer.html", paths.renders / "stills" / "avatar.png"
     if not page.is_file():
         return None
-    return page.relative_to(paths.report.parent).as_posix(), thumbnail(still, _THUMBNAIL) if still.is_file() else None
+    link, small = page.relative_to(paths.report.parent).as_posix(), page.stat().st_size <= settings.embed_limit * 1e6
+    picture = thumbnail(still, _THUMBNAIL) if still.is_file() else None
+    return _Viewer(link, picture, page.read_text(encoding="utf-8") if small else None)
 
 
 def _media(paths: VideoDir, settings: ReportSettings) -> tuple[dict[str, Medium], list[Medium]]:

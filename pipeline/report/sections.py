@@ -92,13 +92,13 @@ class Verdict:
 
 def cards(summary: pd.DataFrame) -> list[Change]:
     """The few figures for the top of the page."""
-    found = [_picture_card(summary, name) if name in _PICTURES else _change(summary, name) for name in CARDS]
+    found = [picture_card(summary, name) if name in _PICTURES else change(summary, name) for name in CARDS]
     return [card for card in found if card is not None][:_CARDS_SHOWN]
 
 
 def comparisons(summary: pd.DataFrame) -> list[tuple[str, list[Change]]]:
     """Groups of metrics before and after; a group of which nothing was measured is left out."""
-    groups = [(title, [_change(summary, name) for name in names]) for title, names in _GROUPS]
+    groups = [(title, [change(summary, name) for name in names]) for title, names in _GROUPS]
     groups = [(title, [row for row in rows if row is not None]) for title, rows in groups]
     return [(title, rows) for title, rows in groups if rows]
 
@@ -122,7 +122,7 @@ def pictures(summary: pd.DataFrame) -> list[PictureRow]:
     return rows
 
 
-def _change(summary: pd.DataFrame, name: str) -> Change | None:
+def change(summary: pd.DataFrame, name: str) -> Change | None:
     """A metric measured before and after, over all frames; None if it was not."""
     rows = summary[(summary["metric"] == name) & summary["initial"].notna() & summary["refined"].notna()]
     whole = rows[rows["split"] == ALL]
@@ -153,7 +153,7 @@ def _change(summary: pd.DataFrame, name: str) -> Change | None:
     )
 
 
-def _picture_card(summary: pd.DataFrame, name: str) -> Change | None:
+def picture_card(summary: pd.DataFrame, name: str) -> Change | None:
     """A figure of the avatar's pictures in held-out frames, else in training frames; it has no before."""
     for split in (HELD_OUT, TRAIN):
         rows = summary[(summary["metric"] == name) & (summary["split"] == split) & summary["avatar"].notna()]

@@ -7,31 +7,34 @@ from pathlib import Path
 
 import torch
 
-from pipeline.avatar.widening import widened
 from pipeline.body import load_body
-from pipeline.exports.ply import facing_viewer, posed, write_ply
-from pipeline.exports.world import CAMERA_TO_Y_UP, to_world
-from pipeline.formats.atomic import atomic_directory
+from pipeline.exports.fitted import Fitted
+from pipeline.exports.ply_sequence import write_sequence
+from pipeline.exports.settings import ExportSettings
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
-from pipeline.motion.library import Motion, motion
+from pipeline.motion.library import motion
 from pipeline.motion.moves import MOTIONS
 from pipeline.render.drive import orbit_frames, seen_by
 from pipeline.render.novel_pose import novel_pose_frames
 from pipeline.render.performer import Performer
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
+from pipeline.runtime.settings import load_settings
 from pipeline.runtime.threads import get_threads, set_threads
 from pipeline.video.encode import write_video
+from pipeline.viewer.build import contents_of, driven, write_page
 
 HELP = """Let an avatar perform a motion that the person never did.
 
-reads   --avatar DIR: fit/avatar.npz, fit/pose_refined.npz; with --camera video also video.json
+reads   --avatar DIR: fit/avatar.npz, fit/pose_refined.npz; for the page also frames/, masks/, pose_init.npz; with
+        --camera video also video.json
         --motion: a name, or a file: AMASS or SMPL-X npz, pose_refined.npz of another clip, BVH with the bones' names of
         SMPL, Mixamo or CMU, results of GVHMR, WHAM, PHALP
-writes  OUT/drive.mp4, and with --ply OUT/ply/%06d.ply: Gaussians of each frame, for splat viewers"""
+writes  OUT/drive.mp4; OUT/viewer.html: the motion on a page for any browser, beside those of the clip; with --ply
+        OUT/avatar_sequence.zip: Gaussians of each frame, frame_%06d.ply, for splat viewers"""
 _SECONDS = 4.0  # of a motion by name
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=Fraction, default=Fraction(30), help="frames a second (default: %(default)s)")
     parser.add_argument("--height", type=int, default=640, help="px of the picture (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="style of a motion by name (default: %(default)s)")
-    parser.add_argument("--ply", action="store_true", help="also a PLY a frame; 3 MB each for 12,000 Gaussians")
+    parser.add_argument("--no-viewer", action="store_true", help="leave out viewer.html, and read nothing for it")
+    parser.add_argument(
+        "--ply", action="store_true", help="also a zip of a PLY a frame; 1 MB each for 12,000 Gaussians"
+    )
     parser.add_argument(
         "--body-model", default="free", metavar="NAME|FILE", help='"free", or an SMPL file that you registered for'
     )
@@ -71,10 +77,12 @@ def run(args: argparse.Namespace) -> None:
     frames = None if seconds is None else max(1, round(seconds * fps))
     with torch.no_grad():
         performer = Performer.cast(file, body, refined)
+        fitted = Fitted(refined, body, file, performer.avatar, load_settings("export", None, ExportSettings))
         moving = motion(args.motion, frames, fps, args.seed, body, performer.avatar.betas.numpy())
+        page = None if args.no_viewer else driven(contents_of(fitted, paths), moving, fps)
         if args.camera == "video":
             # Where the video's camera stood in the first frame, in the world that the exports have.
-            camera = to_world(refined, body, CAMERA_TO_Y_UP).world_from_camera.reshape(-1, 4, 4)[0]
+            camera = fitted.y_up.world_from_camera.reshape(-1, 4, 4)[0]
             video = VideoInfo.load(paths.video)
             pictures = seen_by(performer, moving, camera, refined.K, video.width, video.height)
         else:
@@ -83,15 +91,10 @@ def run(args: argparse.Namespace) -> None:
         out = args.out / "drive.mp4"
         write_video(out, track(pictures, "drive", len(moving.poses), "frame"), args.fps)
         log.info("drive: %s %d frames, %.1f s", out, len(moving.poses), len(moving.poses) / fps)
+        if page is not None:
+            write_page(args.out / "viewer.html", page)
+            log.info("drive: %s", args.out / "viewer.html")
         if args.ply:
-            _write_sequence(args.out / "ply", performer, file, moving)
-
-
-def _write_sequence(folder: Path, performer: Performer, file: AvatarFile, moving: Motion) -> None:
-    scales = widened(file.scales, performer.pixels_per_metre)
-    with atomic_directory(folder) as fresh:
-        moments = zip(moving.poses, moving.trans)
-        for index, moment in enumerate(track(moments, "ply", len(moving.poses), "file")):
-            means, quats = facing_viewer(*posed(performer.avatar, performer.body, *moment))
-            write_ply(fresh / f"{index:06d}.ply", means, quats, scales, file.opacities, file.sh)
-    log.info("drive: %s, %d files", folder, len(moving.poses))
+            out, scale = args.out / "avatar_sequence.zip", performer.pixels_per_metre
+            write_sequence(out, performer.avatar, body, file, scale, moving.poses, moving.trans)
+            log.info("drive: %s %.1f MB", out, out.stat().st_size / 1e6)

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import load_body
-from pipeline.exports import amass, angles, bvh, camera, glb, ply, splat_glb, trc, vrm
+from pipeline.exports import amass, angles, bvh, camera, glb, ply, ply_sequence, splat_glb, trc, vrm
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.settings import ExportSettings
 from pipeline.formats.atomic import atomic_directory
@@ -20,7 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.viewer import build as viewer
 
-FORMATS = (amass, angles, bvh, camera, glb, ply, splat_glb, trc, vrm)
+FORMATS = (amass, angles, bvh, camera, glb, ply, ply_sequence, splat_glb, trc, vrm)
 HELP = """Write the motion and the avatar as files that other tools open.
 
 reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
@@ -28,6 +28,7 @@ writes  DIRECTORY/exports/
           avatar.ply               Gaussians standing at ease, standard 3DGS attributes, facing the viewer
           avatar_canonical.ply     the same in canonical space
           avatar_posed_%06d.ply    the same in the pose and camera frame of some frames
+          avatar_sequence.zip      where asked for: a PLY a frame of the motion
           avatar_splats.glb        the same as avatar.ply, by KHR_gaussian_splatting, y up
           avatar.vrm               the body's mesh in the avatar's colours, a VRM 1.0 humanoid, y up
           motion.glb               the same mesh, skinned and animated, y up, and the video's camera
@@ -64,10 +65,11 @@ def run(args: argparse.Namespace) -> None:
         fitted = Fitted(pose, body, file, Avatar.from_file(file, body), settings)
         for each in FORMATS:
             each.export(fitted, folder)
-        if settings.viewer:
-            viewer.export(fitted, paths, folder)
+        unseen = viewer.export(fitted, paths, folder) if settings.viewer else None
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     provenance.facts = {"Gaussians": len(file.means), "frames": len(pose), "bytes": sizes}
+    if unseen is not None:
+        provenance.facts["never filmed, %"] = round(100 * unseen, 1)
     provenance.save(paths.provenance("export"))
     for name, size in sizes.items():
         log.info("export: %s %.2f MB", paths.exports / name, size / 1e6)

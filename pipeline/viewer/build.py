@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.motion.library import motion
+from pipeline.motion.library import Motion
+from pipeline.motion.loop import looping
 from pipeline.runtime.errors import UserError
 from pipeline.viewer.blob import pack
 from pipeline.viewer.contents import ClipCamera, Contents, Movement, tables_of
@@ -40,8 +42,8 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
-def export(fitted: Fitted, paths: VideoDir, folder: Path) -> None:
-    """Write viewer.html.
+def export(fitted: Fitted, paths: VideoDir, folder: Path) -> float:
+    """Write viewer.html. Returns the share of the avatar that was never filmed.
 
     Args:
         fitted: the person after the fit.
@@ -51,7 +53,24 @@ def export(fitted: Fitted, paths: VideoDir, folder: Path) -> None:
     Raises:
         UserError: one of these is missing, damaged, of another length or of another body model.
     """
-    write_page(folder / "viewer.html", contents_of(fitted, paths))
+    contents = contents_of(fitted, paths)
+    write_page(folder / "viewer.html", contents)
+    return float(1 - contents.seen.mean())
+
+
+def driven(contents: Contents, moving: Motion, fps: float) -> Contents:
+    """The page of a clip with one motion more, which plays when it opens.
+
+    Args:
+        contents: of the clip.
+        moving: on the clip's own body.
+        fps: frames a second of `moving`.
+    """
+    root = contents.body.rest_joints(contents.avatar.betas)[0].double().numpy()
+    more = _never_done(moving, moving.name.replace("_", " ").capitalize(), fps, root)
+    place = sum(other.kind != "new" for other in contents.movements)
+    movements = [*contents.movements[:place], more, *contents.movements[place:]]
+    return replace(contents, movements=movements, first=place)
 
 
 def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
@@ -79,10 +98,8 @@ def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
         Movement("Before", "before", pose.fps, poses, _in_world(camera, initial.transl + _root(initial, body))),
     ]
     for name in NEVER_DONE:
-        moving = motion(name, round(_SECONDS * _FPS), _FPS, _SEED, body, avatar.betas.double().numpy())
-        movements.append(
-            Movement(name.capitalize(), "new", _FPS, moving.poses.reshape(-1, 24, 3), moving.trans + rest[0])
-        )
+        moving = looping(name, round(_SECONDS * _FPS), _FPS, _SEED, body, avatar.betas.double().numpy())
+        movements.append(_never_done(moving, name.capitalize(), _FPS, rest[0]))
     chosen = np.unique(np.rint(np.linspace(0, len(pose) - 1, _PICTURES)).astype(int)).tolist()
     height, width = frames[0].shape[:2]
     return Contents(
@@ -90,7 +107,9 @@ def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
         avatar=avatar,
         seen=seen_share(avatar, body, pose, masks, fitted.file.train_frames),
         body=body,
+        mesh_colours=fitted.surface_colors,
         movements=movements,
+        first=0,
         camera=ClipCamera(pose.K, width, height, camera, [(frame, _small_jpeg(frames[frame])) for frame in chosen]),
         pixels_per_metre=float(np.median(pose.K[1, 1] / np.maximum(pose.transl[:, 2], 0.1))),
     )
@@ -112,6 +131,10 @@ def write_page(path: Path, contents: Contents) -> None:
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _never_done(moving: Motion, name: str, fps: float, root: np.ndarray) -> Movement:
+    return Movement(name, "new", fps, moving.poses.reshape(-1, 24, 3), moving.trans + root)
 
 
 def _root(pose: Pose, body: BodyModel) -> np.ndarray:

@@ -10,7 +10,6 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.avatar import Avatar
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel
-from pipeline.exports.colors import vertex_colors
 from pipeline.viewer.blob import Table, quantised
 
 MOST_KEYS = 600  # frames of a motion that are kept, evenly spread; the page interpolates
@@ -49,7 +48,9 @@ class Contents:
     avatar: Avatar
     seen: np.ndarray  # (N,) how well the training frames show each Gaussian, 0 to 1
     body: BodyModel
+    mesh_colours: np.ndarray  # (V, 3) of the body's vertices, sRGB in [0, 1]
     movements: Sequence[Movement]
+    first: int  # of the movements: the one that plays when the page opens
     camera: ClipCamera
     pixels_per_metre: float  # of the person in the video
 
@@ -76,6 +77,7 @@ def tables_of(contents: Contents) -> tuple[dict[str, Table], dict]:
         "joints": JOINT_NAMES,
         "parents": PARENTS,
         "movements": movements,
+        "first": contents.first,
         "pixels_per_metre": contents.pixels_per_metre,
         "camera": {
             "K": camera.K.ravel().tolist(),
@@ -130,7 +132,7 @@ def _mesh(contents: Contents) -> dict[str, Table]:
     fresh = np.concatenate([[0], np.maximum.accumulate(corners)[:-1] + 1])
     return {
         "vertices": quantised(vertices[order], 4096),
-        "vertex_colours": quantised(vertex_colors(vertices, avatar)[order], 32, 0, 1),
+        "vertex_colours": quantised(contents.mesh_colours[order], 32, 0, 1),
         "vertex_weights": _whole_weights(body.weights.double().numpy()[order], _MESH_WEIGHTS),
         "corners": Table((fresh - corners).astype(np.uint16)[:, None]),
     }

@@ -1,5 +1,6 @@
 """avatar.vrm and avatar_splats.glb by their specifications; motion.trc and joint_angles.csv by their definitions."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import torch
 from export_readers import FPS, FRAMES, Glb, read_ply
 from scipy.spatial.transform import Rotation
 
+from pipeline.__main__ import main
+from pipeline.avatar import Avatar
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.body.anatomy import anatomical_joints
 from pipeline.exports.angles import joint_angles
+from pipeline.exports.ply import posed
 from pipeline.exports.world import CAMERA_TO_Y_UP, WorldMotion, to_world
+from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.pose import Pose
 
 # Those without which a model is no humanoid, and the bone that each must hang below (VRM 1.0, humanoid).
@@ -74,6 +79,28 @@ def test_the_splat_glb_is_the_ply_in_gltfs_terms(results: Path) -> None:
     ours = list(ply["sh"][:, :4].double().numpy().transpose(1, 0, 2))
     for direction in np.eye(3):
         np.testing.assert_allclose(color(theirs, direction * [1, -1, -1]), color(ours, direction), atol=1e-5)
+
+
+def test_the_sequence_is_the_motion_on_the_ground(results: Path, tmp_path: Path, pose: Pose, body: BodyModel) -> None:
+    """A PLY a frame with the axes and the look of avatar.ply; the same zip each time."""
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    (clip / "fit").symlink_to(results / "fit")
+    packed = []
+    for _ in range(2):
+        assert main(["export", str(clip), "--settings", "{sequence: true, posed_frames: 0, viewer: false}"]) == 0
+        packed.append((clip / "exports" / "avatar_sequence.zip").read_bytes())
+    assert packed[0] == packed[1]
+    with zipfile.ZipFile(clip / "exports" / "avatar_sequence.zip") as files:
+        assert files.namelist() == [f"frame_{index:06d}.ply" for index in range(FRAMES)]
+        last = read_ply(Path(files.extract(f"frame_{FRAMES - 1:06d}.ply", tmp_path)))
+    world = to_world(pose, body, CAMERA_TO_Y_UP)
+    avatar = Avatar.from_file(AvatarFile.load(results / "fit" / "avatar.npz"), body)
+    means, _ = posed(avatar, body, world.poses[-1].reshape(72), world.transl[-1])
+    np.testing.assert_allclose(last["means"].numpy(), means * [1, -1, -1], atol=1e-5)
+    standing = read_ply(results / "exports" / "avatar.ply")
+    for name in ("scales", "opacities", "sh"):
+        np.testing.assert_allclose(last[name].numpy(), standing[name].numpy(), atol=1e-6)
 
 
 def test_trc_holds_the_anatomical_centres(results: Path, pose: Pose, body: BodyModel) -> None:

@@ -1,4 +1,11 @@
-"""An avatar made from the body alone, for tests that need one without a fit: flat Gaussians on the surface."""
+"""An avatar made from the body alone, for tests that need one without a fit: flat Gaussians on the surface. And what a
+page that shows an avatar holds."""
+
+import base64
+import gzip
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -7,6 +14,7 @@ from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, vertex_normals
 from pipeline.formats.avatar import AvatarFile
 from pipeline.geometry.rotations import matrix_to_quaternion
+from pipeline.viewer.blob import Table, unpack
 
 _DC = 0.28209479177387814  # the spherical harmonic of degree 0
 SKIN, SHIRT, TROUSERS = (0.85, 0.65, 0.52), (0.75, 0.22, 0.18), (0.20, 0.30, 0.55)
@@ -50,3 +58,9 @@ def seeded_avatar(body: BodyModel, count: int = 6000, frames: int = 4, seed: int
         betas=torch.zeros(10),
     )
     return avatar.to_file(body, "camel", np.arange(frames) % 5 != 4)
+
+
+def read_page(page: Path) -> tuple[dict[str, Table], dict[str, Any]]:
+    """The tables of a viewer.html, and its text."""
+    data = re.search(r'<script id="data" type="text/plain">([^<]*)<', page.read_text(encoding="utf-8"))[1]
+    return unpack(gzip.decompress(base64.b64decode(data)), str(page))

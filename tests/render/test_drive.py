@@ -1,12 +1,13 @@
 """`python -m pipeline drive`: a video and PLY files of an avatar in another motion."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from export_readers import read_ply
-from helpers_avatar import seeded_avatar
+from helpers_avatar import read_page, seeded_avatar
 from scipy.spatial.transform import Rotation
 from video_files import decode
 
@@ -49,14 +50,38 @@ def test_a_video_and_files_of_each_frame(
     """Driven by its own motion, as another clip's would be."""
     out = tmp_path / "out ä"
     words = ["drive", "--avatar", str(person.root), "--motion", str(person.pose_refined), "--out", str(out)]
-    assert main([*words, "--fps", "10", "--seconds", "0.4", "--height", "64", "--camera", camera, "--ply"]) == 0
+    words += ["--fps", "10", "--seconds", "0.4", "--height", "64", "--camera", camera, "--ply", "--no-viewer"]
+    assert main(words) == 0
     size = (128, 160) if camera == "video" else (64, 64)
     video = decode(out / "drive.mp4", tmp_path / "decoded")
     assert (video.frames, video.width, video.height, video.fps) == (4, *size, 10)
-    files = sorted(path.name for path in (out / "ply").iterdir())
-    assert files == [f"{index:06d}.ply" for index in range(4)]
-    means = read_ply(out / "ply" / "000000.ply")["means"].numpy()
+    assert sorted(path.name for path in out.iterdir()) == ["avatar_sequence.zip", "drive.mp4"]
+    with zipfile.ZipFile(out / "avatar_sequence.zip") as files:
+        assert files.testzip() is None
+        assert files.namelist() == [f"frame_{index:06d}.ply" for index in range(4)]
+        means = read_ply(Path(files.extract("frame_000000.ply", tmp_path)))["means"].numpy()
     assert -2.1 < means[:, 1].min() < -1.3 and means[:, 1].max() < 0.05  # y down, on the ground
+
+
+def test_the_page_plays_the_motion_beside_those_of_the_clip(
+    person: VideoDir, tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["drive", "--avatar", str(person.root), "--motion", "squat", "--out", str(tmp_path), "--height", "64"]
+    assert main([*words, "--fps", "10", "--seconds", "0.4"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive.mp4", "viewer.html"]
+    tables, text = read_page(tmp_path / "viewer.html")
+    kinds = [each["kind"] for each in text["movements"]]
+    assert kinds[:3] == ["after", "before", "new"] and text["first"] == 2
+    assert text["movements"][2] == {"name": "Squat", "kind": "new", "fps": 10}
+    squat = motion("squat", 4, 10, 0, body)
+    turns = Rotation.from_quat(tables["turns2"].values.reshape(-1, 4))
+    assert (turns * Rotation.from_rotvec(squat.poses.reshape(-1, 3)).inv()).magnitude().max() < 1e-4
+    root = body.rest_joints(torch.zeros(10))[0].double().numpy()
+    np.testing.assert_allclose(tables["pelvis2"].values, squat.trans + root, atol=1e-3)
+    lost = person.masks.rename(person.root / "away")
+    assert main([*words, "--fps", "10", "--seconds", "0.4"]) == 1
+    lost.rename(person.masks)
+    assert "masks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

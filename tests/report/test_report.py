@@ -1,5 +1,8 @@
 """The report: its numbers, that it loads nothing, and what happens where parts are absent."""
 
+import base64
+import io
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -26,6 +29,7 @@ from pipeline.report.focal import focal_text
 from pipeline.report.page import ReportSettings, _media
 from pipeline.report.sureness import behind_hips, sure_charts
 from pipeline.runtime.errors import UserError
+from pipeline.video.encode import write_video
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -39,6 +43,7 @@ class Page(HTMLParser):
         self.loads: list[str] = []
         self.links: list[str] = []  # followed where a reader clicks, and not before
         self.tags: set[str] = set()
+        self.within: list[str] = []  # pages inside the page
         self.words: list[str] = []
         self.feed(text)
         assert self.open == []
@@ -48,6 +53,7 @@ class Page(HTMLParser):
         if tag == "a":
             self.links += [value for key, value in attrs if key == "href"]
             attrs = [(key, value) for key, value in attrs if key != "href"]
+        self.within += [value for key, value in attrs if key == "srcdoc"]
         self.loads += [value for key, value in attrs if key in ("src", "href", "srcset", "poster", "data")]
         if tag not in VOID:
             self.open.append(tag)
@@ -75,7 +81,7 @@ def fill(directory: Path) -> VideoDir:
     history.assign(psnr_person=20.0, n_gaussians=3000, seconds=step / 50).to_csv(paths.history, index=False)
     (paths.renders / "stills").mkdir(parents=True)
     for name in ("overlay.mp4", "turntable.mp4", "novel_pose.mp4"):
-        (paths.renders / name).write_bytes(b"not really a video, but bytes all the same")
+        write_video(paths.renders / name, np.full((2, 32, 48, 3), 90, np.uint8), 10)
     for name in ("close_up", "held_out"):
         Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(paths.renders / "stills" / f"{name}.png")
     paths.exports.mkdir()
@@ -179,7 +185,7 @@ def test_pictures_and_runs_are_there(clip):
     page = Page(clip.report.read_text(encoding="utf-8"))
     kinds = [load.split(";")[0] for load in page.loads]
     assert kinds.count("data:video/mp4") == 3
-    assert kinds.count("data:image/jpeg") == 2
+    assert kinds.count("data:image/jpeg") == 3 + 2  # first frames of the videos, and the stills
     assert "1 min 15 s" in page.text
     assert "smplify.iterations 250" in page.text
     assert "2 people; <b> & so on" in page.text  # escaped in the source, or it would be a tag
@@ -258,6 +264,87 @@ def test_the_first_screen_leads_to_the_avatar(tmp_path, pictured):
     assert len(header.loads) == pictured and all(load.startswith("data:") for load in header.loads)
     assert all(len(load) < 40_000 for load in header.loads)
     assert "Opens in any browser" in Page(html).text
+
+
+def test_the_avatar_is_in_the_page_and_nothing_else_of_it_runs(tmp_path):
+    directory, _ = make_clip(tmp_path, frames=5)
+    paths = fill(directory)
+    viewer = '<p title="a">a & b</p><script>let a = "</p>" < 1;</script>'
+    (paths.exports / "viewer.html").write_text(viewer)
+    assert main(["evaluate", str(directory)]) == 0
+    assert main(["report", str(directory)]) == 0
+    page = Page(paths.report.read_text(encoding="utf-8"))
+    assert page.within == [viewer]
+    assert not page.tags & {"script", "link", "object", "embed"}
+    assert all(load.startswith("data:") for load in page.loads)
+    assert main(["report", str(directory), "--settings", "embed_limit: 0.00001"]) == 0
+    page = Page(paths.report.read_text(encoding="utf-8"))
+    assert page.within == [] and "iframe" not in page.tags and "exports/viewer.html" in page.links
+
+
+def test_videos_have_a_still_for_paper_and_for_those_who_want_no_motion(clip):
+    text = clip.report.read_text(encoding="utf-8")
+    posters = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)" alt="[^"]*">\s*<video', text)
+    assert len(posters) == text.count("<video") == 3
+    for poster in posters:
+        with Image.open(io.BytesIO(base64.b64decode(poster))) as image:
+            assert image.size == (48, 32) and abs(np.asarray(image).mean() - 90) < 3
+    assert "@media (prefers-reduced-motion: reduce) { .clip video { display: none; } }" in text
+    assert re.search(r"@media print \{ \.clip video[^}]*display: none", text)
+    assert "renders/overlay.mp4" in Page(text).links  # with it, it can be played all the same
+
+
+def test_a_render_that_is_no_video_is_named(tmp_path, capsys):
+    directory, _ = make_clip(tmp_path, frames=5)
+    paths = fill(directory)
+    (paths.renders / "overlay.mp4").write_bytes(b"not a video")
+    assert main(["evaluate", str(directory)]) == 0
+    assert main(["report", str(directory)]) == 1
+    assert "overlay.mp4: expected a video" in capsys.readouterr().err
+
+
+def test_stills_can_be_enlarged_and_closed(clip):
+    text = clip.report.read_text(encoding="utf-8")
+    places = set(re.findall(r' id="([^"]*)"', text))
+    inside = [link for link in Page(text).links if link.startswith("#")]
+    assert inside == ["#still-1", "#large-1", "#still-2", "#large-2"]
+    assert {link[1:] for link in inside} <= places
+
+
+def test_the_first_screen_says_what_was_gained_and_what_to_distrust(tmp_path):
+    directory, truth = make_clip(tmp_path, frames=6)
+    paths = fill(directory)
+    refined = Pose.load(paths.pose_refined)
+    replace(refined, sigma=np.full((6, 24, 2), [0.02, 0.08])).save(paths.pose_refined)
+    provenance(paths, "export", {}, facts={"never filmed, %": 31.4})
+    provenance(paths, "render", {}, facts={"frames interpolated": 2})
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    assert main(["report", str(directory)]) == 0
+    found = json.loads(paths.summary.read_text(encoding="utf-8"))
+    mpjpe = found["metrics"]["mpjpe"]["splits"]["all"]
+    values = f"{number(mpjpe['initial'])} → {number(mpjpe['refined'])} mm"
+    better = mpjpe["refined"] < mpjpe["initial"]
+    assert any(f"where they truly are: {values}." in line for line in found["gained" if better else "distrust"])
+    distrust = " ".join(found["distrust"])
+    assert "to about 8 cm; where it is in the picture, to 2 cm" in distrust
+    assert "focal length is a guess" in distrust and "Colours of 31% of the avatar" in distrust
+    assert "2 frames in which the person was not found" in distrust
+    header = Page(paths.report.read_text(encoding="utf-8").partition("<header>")[2].partition("</header>")[0])
+    for line in found["gained"] + found["distrust"]:
+        assert line in header.text
+
+
+def test_a_script_reads_the_same(clip):
+    found = json.loads(clip.summary.read_text(encoding="utf-8"))
+    table = read_metrics(clip.metrics)
+    for row in table[table.scope == "all"].itertuples():
+        metric = found["metrics"][row.metric]
+        assert metric["unit"] == row.unit and metric["splits"][row.split][row.when] == pytest.approx(row.value)
+    assert found["synthetic"] is True and found["frames"] == 10 and found["video"] == clip.name
+    assert found["warnings"] == [{"stage": "pose", "text": "2 people; <b> & so on"}]
+    assert found["seconds"].items() >= {"pose": 4.0, "fit": 75.0}.items()
+    assert found["files"]["exports/motion.glb"] == 1_200_000
+    assert not [name for name in found["files"] if "snakemake" in name]
 
 
 def test_what_is_absent_is_left_out(real):

@@ -1,7 +1,5 @@
 """What goes into viewer.html, read back out of the page and held against the files that it was made from."""
 
-import base64
-import gzip
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_avatar import seeded_avatar
+from helpers_avatar import read_page, seeded_avatar
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.avatar import Avatar
-from pipeline.body import BodyModel
+from pipeline.body import BodyModel, vertex_normals
+from pipeline.exports.colors import surface_colors
 from pipeline.exports.world import CAMERA_TO_Y_UP, to_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.motion.library import MOTIONS
-from pipeline.viewer.blob import unpack
 from pipeline.viewer.build import NEVER_DONE
 from pipeline.viewer.contents import MOST_KEYS, kept_frames
 from pipeline.viewer.seen import seen_share
@@ -31,9 +29,7 @@ from pipeline.viewer.seen import seen_share
 @pytest.fixture(scope="module")
 def read(page: Path):
     """The tables of the page, and its text."""
-    text = page.read_text(encoding="utf-8")
-    data = re.search(r'<script id="data" type="text/plain">([^<]*)<', text)[1]
-    return unpack(gzip.decompress(base64.b64decode(data)), str(page))
+    return read_page(page)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +90,12 @@ def test_triangles_and_pictures_come_back(read, fitted: VideoDir, body: BodyMode
         fresh = max(fresh, corners[-1] + 1)
     expected = body.shaped(torch.zeros(10)).numpy()[body.faces.numpy()].reshape(-1, 3)
     np.testing.assert_allclose(tables["vertices"].values[corners], expected, atol=3e-4)
+    file = AvatarFile.load(fitted.avatar)
+    rest = body.shaped(torch.zeros(10))
+    sharp = surface_colors(
+        rest.double().numpy(), vertex_normals(rest, body.faces).double().numpy(), Avatar.from_file(file, body)
+    )
+    np.testing.assert_allclose(tables["vertex_colours"].values[corners], sharp[body.faces.numpy().ravel()], atol=0.02)
     camera = text["camera"]
     assert sum(camera["bytes"]) == tables["pictures"].numbers.size
     assert camera["frames"][0] == 0

@@ -142,6 +142,7 @@ def test_every_file_is_made(workflow: Workflow) -> None:
         "exports/motion.trc",
         "metrics.csv",
         "report.html",
+        "summary.json",
     }
     missing = sorted(name for name in expected if not (workflow.results / name).is_file())
     assert not missing

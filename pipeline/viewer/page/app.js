@@ -31,6 +31,7 @@ class App {
     const eye = this.clipCamera.view(0, 1, 1).eye;
     this.orbit.front = Math.atan2(eye[0] - this.skeleton.places[0], eye[2] - this.skeleton.places[2]) + 0.3;
     this.orbit.reset();
+    this.choose(text.first);
   }
 
   get movement() { return this.movements[this.index]; }

@@ -23,12 +23,12 @@ class Orbit {
   follow(x, z, share) { this.at[0] += (x - this.at[0]) * share; this.at[2] += (z - this.at[2]) * share; }
 
   view(width, height) {
-    const f = LENS * height, distance = f * this.stature * Math.max(1.28 / height, 0.8 / width) / this.zoom;
+    const f = LENS * height, distance = f * this.stature * Math.max(1.36 / height, 0.8 / width) / this.zoom;
     const {azimuth: a, elevation: e, at} = this;
     const back = [Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e)], eye = at.map((x, i) => x + distance * back[i]);
     const right = [Math.cos(a), 0, -Math.sin(a)], forward = back.map(x => -x);
     const down = [forward[1] * right[2] - forward[2] * right[1], forward[2] * right[0] - forward[0] * right[2], forward[0] * right[1] - forward[1] * right[0]];
-    return {V: worldToCamera([right, down, forward], eye), eye, fx: f, fy: f, cx: width / 2, cy: 0.53 * height, width, height, left: 0, bottom: 0};
+    return {V: worldToCamera([right, down, forward], eye), eye, fx: f, fy: f, cx: width / 2, cy: 0.55 * height, width, height, left: 0, bottom: 0};
   }
 }
 

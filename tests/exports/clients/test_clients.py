@@ -4,14 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from export_readers import FPS, FRAMES, Glb
+from PIL import Image
 from scipy.spatial import cKDTree
 
+from benchmarks.chromium import chromium, missing
+from benchmarks.viewer import decoded
 from pipeline.__main__ import main
 from pipeline.exports.ply import facing_viewer, write_ply
 from pipeline.exports.splat_glb import write_splats
@@ -75,6 +82,57 @@ def test_splat_transform(tmp_path: Path) -> None:
 def _attributes(glb: Glb) -> dict[str, np.ndarray]:
     named = glb.json["meshes"][0]["primitives"][0]["attributes"]
     return {name.split(":")[-1]: glb.accessor(index) for name, index in named.items()}
+
+
+@pytest.fixture(scope="module")
+def drawn_by(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], np.ndarray]]:
+    """What a program makes of a file in headless Chromium: its name and the file's -> (600, 400, 3) in [0, 1]."""
+    if missing() is not None:
+        pytest.skip(str(missing()))
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "node_modules").symlink_to(f"{CLIENTS}/node_modules")
+    (folder / "exports").symlink_to(results / "exports")
+    (folder / "browser.html").symlink_to(HERE / "browser.html")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, chromium(400, 600) as driver:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        def draw(program: str, name: str) -> np.ndarray:
+            driver.get(f"http://127.0.0.1:{server.server_port}/browser.html?with={program}&file=/exports/{name}")
+            done = WebDriverWait(driver, 300).until(
+                lambda d: d.execute_script("return window.picture || window.failed")
+            )
+            assert done.startswith("data:"), done
+            picture = decoded(done)
+            if pictures := os.environ.get("PICTURES"):
+                Image.fromarray((255 * picture).astype(np.uint8)).save(f"{pictures}/{program}_{name}.png")
+            return picture
+
+        yield draw
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [
+        ("three", "motion.glb"),
+        ("vrm", "avatar.vrm"),
+        ("spark", "avatar.ply"),
+        ("playcanvas", "avatar_splats.glb"),
+    ],
+)
+def test_a_person_stands_in_the_browser(drawn_by: Callable[[str, str], np.ndarray], program: str, name: str) -> None:
+    """Upright, of a person's size, and facing the camera: the avatar's left half is red, its right one blue."""
+    picture = drawn_by(program, name)
+    rows, _ = np.nonzero(picture.min(2) < 0.7)
+    metre = 300 / np.tan(np.deg2rad(15)) / 4  # px, above the origin
+    soles, stature = (300 - rows.max()) / metre + 0.95, (rows.max() - rows.min()) / metre
+    red, blue = (picture[..., one] > picture[..., other] + 0.2 for one, other in ((0, 2), (2, 0)))
+    assert 1.4 < stature < 2.2 and abs(soles) < 0.12
+    assert red.sum() > 1000 and blue.sum() > 1000
+    assert np.nonzero(red)[1].mean() > np.nonzero(blue)[1].mean() + 0.1 * metre
 
 
 def test_bvh_packages(results: Path) -> None:
