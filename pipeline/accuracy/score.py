@@ -1,4 +1,4 @@
-"""Scores that need the studio: pictures against the true masks, side cameras with true poses, V2V by surface."""
+"""Scores that need the studio: pictures against the true masks, side cameras and poses never trained, V2V by surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 
 COLUMNS = ("metric", "where", "frames", "value")
-HELD_OUT, SIDE, INITIAL, REFINED = "held-out frames", "side cameras", "initial", "refined"
+HELD_OUT, SIDE, NOVEL = "held-out frames", "side cameras", "novel poses"
+INITIAL, REFINED = "initial", "refined"
 _MM = 1000.0
 
 
@@ -47,7 +48,7 @@ def score(
 
     Args:
         paths: where the fit is.
-        truth: the clip's truth, with views/.
+        truth: the clip's truth, with views/ and, where a second motion was filmed, novel/.
         view_frames: of each side camera so many frames are scored, evenly spread.
         image_frames: so many held-out frames at most.
         crop_padding: the crop is the person's box plus this share of its longer side.
@@ -74,13 +75,16 @@ def score(
     if len(frames):
         seen = _Pictures(FrameFolder(paths.frames), true_masks, refined)
         rows += _picture_rows(HELD_OUT, [(seen, frame) for frame in frames], avatar, body, crop_padding, lpips)
-    pictures = []
-    for view in sorted((truth / "views").iterdir()) if (truth / "views").is_dir() else []:
-        pose = in_body_of(avatar.betas, Pose.load(view / "pose.npz"), body)
-        seen = _Pictures(FrameFolder(view / "frames"), MaskFolder(view / "masks"), pose)
-        pictures += [(seen, frame) for frame in spread(np.arange(len(pose)), view_frames)]
-    if pictures:
-        rows += _picture_rows(SIDE, pictures, avatar, body, crop_padding, lpips)
+    views = sorted((truth / "views").iterdir()) if (truth / "views").is_dir() else []
+    novel = [truth / "novel"] if (truth / "novel").is_dir() else []
+    for where, folders in ((SIDE, views), (NOVEL, novel)):
+        pictures = []
+        for folder in folders:
+            pose = in_body_of(avatar.betas, Pose.load(folder / "pose.npz"), body)
+            seen = _Pictures(FrameFolder(folder / "frames"), MaskFolder(folder / "masks"), pose)
+            pictures += [(seen, frame) for frame in spread(np.arange(len(pose)), view_frames)]
+        if pictures:
+            rows += _picture_rows(where, pictures, avatar, body, crop_padding, lpips)
     for where, pose in ((INITIAL, initial), (REFINED, refined)):
         rows += _surface_rows(where, pose, true_pose, body)
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -21,6 +21,7 @@ from pipeline.accuracy.measured_page import (
 )
 from pipeline.accuracy.page import write_page
 from pipeline.accuracy.settings import SIMULATED, Benchmark, Run, load_benchmark
+from pipeline.evaluation.table import REAL
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
@@ -89,7 +90,7 @@ def _of_studio(args: argparse.Namespace, benchmark: Benchmark) -> None:
 def _of_datasets(args: argparse.Namespace, benchmark: Benchmark, datasets: dict[str, str]) -> None:
     runs = benchmark.dataset_runs(datasets, args.benchmark)
     sequences = describe(args.folder, runs)
-    table = gather(args.folder, runs)
+    table = gather(args.folder, runs, REAL)
     table["sequence"] = table["sequence"].map({video: sequence.name for video, sequence in sequences.items()})
     split, out = next(iter(benchmark.splits)), args.folder / "datasets"
     measured = [[name for name in part if name in set(table["metric"])] for part in (MOTION, PICTURES | TIME)]
