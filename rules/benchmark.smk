@@ -373,7 +373,8 @@ rule benchmark_quick:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"
 
 
-# Further tables, each of some sequences; they are put into a page that other tables may be written to meanwhile.
+# Further tables, each of some sequences. The page that they are put into may be the benchmark's own: of both at once it is
+# written first.
 rule benchmark_studies:
     input:
         metrics=[
@@ -390,6 +391,7 @@ rule benchmark_studies:
             for name in dict.fromkeys(run.sequence for run in BENCHMARK.study_runs())
         ],
         benchmark=left_in_place([BENCHMARK_FILE]),
+        first=rules.benchmark_studio.output if "benchmark" in sys.argv else [],
     output:
         multiext(
             f"{BENCHMARKS}/studies/",

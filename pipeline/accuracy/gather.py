@@ -27,6 +27,10 @@ MEAN = "mean"
 MOTION = {
     "mpjpe": ("MPJPE", ".1f", False),
     "pa_mpjpe": ("PA-MPJPE", ".1f", False),
+    "mpjpe_h36m17": ("MPJPE, 17 joints", ".1f", False),
+    "pa_mpjpe_h36m17": ("PA-MPJPE, 17 joints", ".1f", False),
+    "mpjpe_h36m14": ("MPJPE, 14 joints", ".1f", False),
+    "pa_mpjpe_h36m14": ("PA-MPJPE, 14 joints", ".1f", False),
     "v2v_surface": ("V2V", ".1f", False),
     "v2v": ("V2V, all vertices alike", ".1f", False),
     "v2v_surface_global": ("V2V, global", ".1f", False),

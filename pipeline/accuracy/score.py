@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def _picture_rows(
         if box is None:
             continue
         target = over_white(torch.from_numpy(seen.frames[frame].astype(np.float32) / 255), mask)
-        image = _draw(avatar, body, seen.pose, frame, mask.shape)
+        image = draw_in_frame(avatar, body, seen.pose, frame, mask.shape)
         for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
             values.setdefault(f"psnr{suffix}", []).append(psnr(*pair))
             values.setdefault(f"ssim{suffix}", []).append(ssim(*pair))
@@ -122,7 +123,8 @@ def _picture_rows(
     return [(metric, where, len(found), float(np.mean(found))) for metric, found in values.items()]
 
 
-def _draw(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, shape: torch.Size) -> Tensor:
+def draw_in_frame(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, shape: Sequence[int]) -> Tensor:
+    """The avatar in a frame's pose over white, (H, W, 3) in [0, 1], for a picture of this shape (H, W)."""
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
     tensors = (torch.as_tensor(values, dtype=torch.float32) for values in rows)
     image, _ = render_avatar(avatar, body, *tensors, shape[1], shape[0], background=torch.ones(3))

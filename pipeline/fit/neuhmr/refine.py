@@ -163,17 +163,40 @@ class NeuHMRFit:
         Without registered features (NeuHMR's table 4) a joint looks in the frame as it does in the rendering.
         """
         places = project(joints, self.clip.views[frame][_LEVEL].K)
+        targets, counted = self._targets(frame, rendered, background, places.detach(), joints, registered, known)
+        return matching_loss(places, targets, counted)
+
+    @torch.no_grad()
+    def found(
+        self, avatar: Avatar, frame: int, registered: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:  # [J, 2], [J] bool, [3, 3]
+        """Where the joints of a frame are found from the pose as it is, px of its crop; which count; the crop's K."""
+        black, view = torch.zeros(3, device=self.device), self.clip.views[frame][_LEVEL]
+        rendered, joints = self._render(avatar, frame, self.field.correction(frame), black)
+        places = project(joints, view.K)
+        return *self._targets(frame, rendered, black, places, joints, registered, known), view.K
+
+    @torch.no_grad()
+    def _targets(
+        self,
+        frame: int,
+        rendered: Rendered,
+        background: Tensor,  # [3]
+        places: Tensor,  # [J, 2]
+        joints: Tensor,  # [J, 3]
+        registered: Tensor,  # [J, C]
+        known: Tensor,  # [J] bool
+    ) -> tuple[Tensor, Tensor]:  # [J, 2], [J] bool
+        """Where each joint is found (equation 12), and which count."""
         counted = self._visible(rendered, places, joints)
         chosen = self.settings.neuhmr
         if chosen.registered:
             counted &= known
         else:
             grey = (0.5 - background) * (1 - rendered.alpha[..., None])
-            registered = self.extract((rendered.image + grey).detach().clamp(0, 1)).at(places.detach())
-        targets = match(
-            self._features(frame), registered, places.detach(), chosen.sigma, chosen.samples, self.generator
-        )
-        return matching_loss(places, targets, counted)
+            registered = self.extract((rendered.image + grey).clamp(0, 1)).at(places)
+        features = self._features(frame)
+        return match(features, registered, places, chosen.sigma, chosen.samples, self.generator), counted
 
     def _features(self, frame: int) -> FeatureMap:
         """Features of a frame's person, before grey: what is behind changes from frame to frame."""
