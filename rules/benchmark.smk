@@ -17,7 +17,9 @@ BENCHMARKS = f"{RESULTS}/benchmark"
 CLIP = f"{BENCHMARKS}/clips/{{sequence}}"
 PREPARED = f"{BENCHMARKS}/prepared/{{estimators}}/{{sequence}}"
 WITH_TRUTH, WITH_CONFIG = (
-    PREPARED.replace("{estimators}", f"{{estimators,{'|'.join(map(re.escape, kinds))}}}")
+    PREPARED.replace(
+        "{estimators}", f"{{estimators,{'|'.join(map(re.escape, kinds))}}}"
+    )
     for kinds in (BENCHMARK.simulated_kinds, BENCHMARK.configured_kinds)
 )
 WITHOUT_DEPTH = (
@@ -380,11 +382,10 @@ rule benchmark_studies:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.study_runs()
         ],
-        scores=[
-            f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.study_runs()
-        ],
+        scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.study_runs()],
         fits=[
-            f"{run.folder(BENCHMARKS)}/fit/avatar.npz" for run in BENCHMARK.study_runs()
+            f"{run.folder(BENCHMARKS)}/fit/avatar.npz"
+            for run in BENCHMARK.study_runs()
         ],
         truths=[
             CLIP.format(sequence=name) + ".truth"

@@ -1,7 +1,8 @@
 """The papers' pictures: initial, GART, ours and truth side by side on the same frames, as mesh and as rendering.
 
 Rows, from the top: the mesh over the video; the mesh from the side, coloured by how far each vertex is off with the
-pelvis aligned; the avatar in a frame that was held out; how far that is from the frame; the avatar before a side camera.
+pelvis aligned; the avatar in a frame that was held out; how far that is from the frame; the avatar before a side
+camera.
 """
 
 from __future__ import annotations

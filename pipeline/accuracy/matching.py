@@ -71,7 +71,9 @@ def find_matches(paths: VideoDir, truth: Path, detected: Path | None) -> Matches
     settings = build(FitSettings, record["settings"], str(paths.provenance("fit")))
     initial, refined, true = (Pose.load(path) for path in (paths.pose_init, paths.pose_refined, truth / "pose.npz"))
     body = load_body(initial.body_model)
-    fit = NeuHMRFit(load_clip(paths, initial, settings, torch.device("cpu")), body, initial, settings, torch.device("cpu"))
+    fit = NeuHMRFit(
+        load_clip(paths, initial, settings, torch.device("cpu")), body, initial, settings, torch.device("cpu")
+    )
     avatar = Avatar.from_file(AvatarFile.load(paths.avatar), body)
     registered, known = fit.register(avatar, np.array(record["facts"]["anchor_frames"]))
     matched = np.stack([_in_frame(fit, avatar, frame, registered, known, initial.K) for frame in fit.frames])
@@ -121,8 +123,12 @@ def draw_matching(path: Path, paths: VideoDir, matches: Matches) -> None:
     left.legend(frameon=True, fontsize=8, loc="lower left")
     for name, values in matches.errors().items():
         share = (np.arange(len(values)) + 1) / len(values)
-        right.plot(np.sort(values), share, color=_COLOURS[name], linewidth=2, label=f"{name}, mean {values.mean():.1f} px")
-    right.set(xlim=(0, 25), ylim=(0, 1), xlabel="distance from the true joint in the image, px", ylabel="share of joints")
+        right.plot(
+            np.sort(values), share, color=_COLOURS[name], linewidth=2, label=f"{name}, mean {values.mean():.1f} px"
+        )
+    right.set(
+        xlim=(0, 25), ylim=(0, 1), xlabel="distance from the true joint in the image, px", ylabel="share of joints"
+    )
     right.grid(color="#d8dde3", linewidth=0.7)
     right.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False, loc="lower right")

@@ -1,4 +1,4 @@
-"""The numbers that the papers print (HumanSplatHMR, NeuHMR: tables 1 to 4), to stand beside ours. Their data are not ours.
+"""The numbers that the papers print (tables 1 to 4 of HumanSplatHMR and NeuHMR), beside ours. Their data are not ours.
 
 Tables do not agree with one another: "Full" of HumanSplatHMR's table 4 is no average of its tables 2 and 3; NeuHMR's
 text has 85.5 for HybrIK's PVE on ZJU-MoCap, its table 86.5.
@@ -6,8 +6,8 @@ text has 85.5 for HybrIK's PVE on ZJU-MoCap, its table 86.5.
 
 POSE, PICTURE = ("MPJPE", "PA-MPJPE", "V2V"), ("PSNR", "SSIM", "LPIPS")
 
-# H36M: MPJPE, PA-MPJPE; 3DPW: MPJPE, PA-MPJPE, V2V. With an MPJPE of 76 mm a V2V of 239 mm cannot be pelvis-aligned, and
-# that of table 2 is smaller than its MPJPE: so this one must be in the camera frame, where the distance counts.
+# H36M: MPJPE, PA-MPJPE; 3DPW: MPJPE, PA-MPJPE, V2V. Beside an MPJPE of 76 mm a V2V of 239 mm cannot be pelvis-aligned,
+# and those of table 2 are smaller than their MPJPE: this one must be in the camera frame, where the distance counts.
 TABLE_1 = {
     "HMR2.0": (80.58, 41.13, 75.64, 56.26, 239.27),
     "GART": (80.58, 41.13, 75.64, 56.27, 239.27),

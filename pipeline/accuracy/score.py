@@ -1,4 +1,4 @@
-"""Scores that need the studio: pictures against the true masks, side cameras and poses never trained, V2V by surface."""
+"""Scores that need the studio: pictures against true masks, side cameras and poses never trained, V2V by surface."""
 
 from __future__ import annotations
 

@@ -9,56 +9,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.accuracy.errors import Errors, Simulated
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import build, merged
 
 SIMULATED, CONFIGURED = ("simulated", "configured")
 BY_METHOD, BY_START = LAYOUTS = ("method", "start")
-
-
-@dataclass(frozen=True)
-class PoseErrors:
-    """Subsection `simulated.pose`."""
-
-    correlation: float
-    steady: float
-    jitter: float
-    along_sight: float
-    shape_kept: float
-    shape_noise: float
-    pixels: float
-    distance_bias: float
-    distance_wander: float
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Key `errors` of a sequence: means over it, mm."""
-
-    like: str  # sequence of NeuMan on which HMR2.0 errs so
-    mpjpe: float
-    pa_mpjpe: float
-    v2v: float
-
-
-@dataclass(frozen=True)
-class MaskErrors:
-    """Subsection `simulated.masks`."""
-
-    ragged: float
-    lost_hands: float
-    leaks: float
-
-
-@dataclass(frozen=True)
-class DepthErrors:
-    """Subsection `simulated.depth`."""
-
-    focal: float
-    scale: float
-    smooth: float
-    flicker: float
-    bleeding: float
 
 
 @dataclass(frozen=True)
@@ -104,15 +60,6 @@ class Study:
     sequences: list
     estimators: list
     rows: list
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """Section `simulated`."""
-
-    pose: PoseErrors
-    masks: MaskErrors
-    depth: DepthErrors
 
 
 @dataclass(frozen=True)

