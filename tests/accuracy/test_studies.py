@@ -22,14 +22,14 @@ from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera
 from pipeline.accuracy.simulate_pose import simulate_pose
 from pipeline.accuracy.studies_page import MARKS
-from pipeline.body import load_body
+from pipeline.body import JOINT_NAMES, load_body
+from pipeline.evaluation.against_truth import LIMBS
 from pipeline.evaluation.pose_metrics import joint_errors
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import default_config, load_settings, merged
 
@@ -139,7 +139,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Studied:
         shutil.copytree(clip, paths.root)
         noisy(true, 0.2 if run.estimators == "twice" else 0.1, "start", 1).save(paths.pose_init)
         noisy(true, 0.15 if run.estimators == "twice" else ROWS[run.row], "fit", 2).save(paths.pose_refined)
-        ideal_landmarks(load_body("free"), true, LANDMARK_NAMES).save(paths.landmarks)
+        ideal_landmarks(load_body("free"), true, tuple(JOINT_NAMES[joint] for joint in LIMBS)).save(paths.landmarks)
         fit = merged(default_config()["fit"], benchmark.rows[run.row].fit) | {"holdout_every": 5}
         facts = {
             "frames": 10,
@@ -217,7 +217,7 @@ def test_a_fit_of_another_refiner_has_no_matches(studied: Studied) -> None:
 def test_pictures_need_their_rows(studied: Studied, tmp_path: Path, capsys) -> None:
     values = yaml.safe_load(studied.benchmark.read_text())
     del values["studies"]["rows"]
-    (tmp_path / "less.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "less.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     assert main(["benchmark", str(studied.root), "--benchmark", str(tmp_path / "less.yaml"), "--studies"]) == 1
     assert "expected the rows no_pose, gart, full, neuhmr" in capsys.readouterr().err
 

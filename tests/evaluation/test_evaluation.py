@@ -16,8 +16,11 @@ from scipy.spatial.transform import Rotation
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.__main__ import main
+from pipeline.body import load_body
+from pipeline.body.anatomy import H36M, anatomical_joints
 from pipeline.body.load import FREE_BODY
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
+from pipeline.evaluation.against_truth import JOINTS_14
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.paths import VideoDir
@@ -383,6 +386,10 @@ def test_every_metric_of_a_studio_clip(clip):
     assert (table.protocol != "").all()
     for metric in ("mpjpe", "pa_mpjpe", "v2v", "v2v_global", "mpjpe_global", "translation_error", "jitter"):
         assert value(table, metric, "refined") < 0.5 * value(table, metric, "initial"), metric
+    for joints in (14, 17):
+        for metric in (f"mpjpe_h36m{joints}", f"pa_mpjpe_h36m{joints}"):
+            assert value(table, metric, "refined") < 0.5 * value(table, metric, "initial"), metric
+            assert f"{joints} joints of Human3.6M" in table[table.metric == metric].protocol.iloc[0]
     for metric in ("reprojection", "reprojection_percent"):
         assert value(table, metric, "refined") < 0.6 * value(table, metric, "initial"), metric
     assert "right_ankle" not in set(table[table.metric == "reprojection"].key)  # it is not visible
@@ -452,6 +459,27 @@ def test_lpips_is_measured_where_its_weights_are(tmp_path):
     assert all("1 of 1 held-out frames, poses as estimated" in protocol for protocol in protocols)
 
 
+def test_the_joints_of_human36m_are_aligned_at_the_hips_and_not_at_the_body_s_root(clip):
+    """Against joints posed and compared here."""
+    directory, truth = clip
+    names = [name for name in H36M if name not in ("pelvis", "spine", "nose")]
+    assert len(names) == 14 and [H36M[index] for index in JOINTS_14] == names
+    body, found = load_body("free"), []
+    for path in (directory / "pose_init.npz", truth / "pose.npz"):
+        pose = Pose.load(path)
+        rows = (
+            torch.as_tensor(v, dtype=torch.float32)
+            for v in (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
+        )
+        joints = anatomical_joints(body, *rows, H36M).double().numpy()
+        hips = joints[:, [H36M.index("l_hip"), H36M.index("r_hip")]].mean(1, keepdims=True)
+        found.append(joints - hips)
+    errors = 1000 * np.linalg.norm(found[0] - found[1], axis=2)
+    table = read_metrics(directory / "metrics.csv")
+    assert value(table, "mpjpe_h36m17", "initial") == pytest.approx(errors.mean(), rel=1e-3)
+    assert value(table, "mpjpe_h36m14", "initial") == pytest.approx(errors[:, JOINTS_14].mean(), rel=1e-3)
+
+
 def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     directory, truth = make_clip(tmp_path, frames=4)
     long = motion(12, 64)
@@ -469,6 +497,7 @@ def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
     table = read_metrics(directory / "metrics.csv")
     assert value(table, "mpjpe_global", "refined") == pytest.approx(0, abs=0.01)
+    assert value(table, "mpjpe_h36m17", "refined") == pytest.approx(0, abs=0.01)
     assert value(table, "acceleration_error", "refined") == pytest.approx(0, abs=0.01)
 
 
