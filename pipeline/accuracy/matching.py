@@ -34,6 +34,7 @@ from pipeline.runtime.settings import build
 
 STARTED, MATCHES, REFINED, DETECTED = "initial estimate", "matched from there", "after the fit", "detector"
 _COLOURS = {STARTED: "#8a929c", MATCHES: "#c8553d", REFINED: "#1f6fb4", DETECTED: "#3f8f5b"}
+_MARGIN = 25  # px around the joints
 _SEEN = 0.5  # of a landmark's visibility: NeuHMR takes confidences above it
 _ROWS = [MATCHED.index(joint) for joint in LIMBS]
 
@@ -110,17 +111,18 @@ def draw_matching(path: Path, paths: VideoDir, matches: Matches) -> None:
     figure = Figure(figsize=(11, 5), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
-    left.imshow(FrameFolder(paths.frames)[int(matches.frames[row])])
+    image = FrameFolder(paths.frames)[int(matches.frames[row])]
+    left.imshow(image)
     left.scatter(*matches.true[row].T, s=60, facecolors="none", edgecolors="white", linewidths=1.6, label="truth")
     for name in (STARTED, MATCHES):
         left.scatter(*matches.found[name][row].T, s=16, color=_COLOURS[name], label=name)
     for start, end in zip(matches.found[STARTED][row], matches.found[MATCHES][row]):
         left.plot(*zip(start, end), color=_COLOURS[MATCHES], linewidth=1)
     around = np.concatenate([matches.true[row], matches.found[STARTED][row]])
-    (low_x, low_y), (high_x, high_y) = around.min(0) - 25, around.max(0) + 25
-    left.set(xlim=(low_x, high_x), ylim=(high_y, low_y), xticks=[], yticks=[])
+    low, high = np.maximum(around.min(0) - _MARGIN, 0), np.minimum(around.max(0) + _MARGIN, image.shape[1::-1])
+    left.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), xticks=[], yticks=[])
     left.set_title(f"frame {matches.frames[row]}", loc="left", fontsize=10)
-    left.legend(frameon=True, fontsize=8, loc="lower left")
+    left.legend(fontsize=8, loc="lower left", facecolor="#22272e", labelcolor="white", framealpha=0.8)
     for name, values in matches.errors().items():
         share = (np.arange(len(values)) + 1) / len(values)
         right.plot(
