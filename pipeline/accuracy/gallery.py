@@ -65,12 +65,20 @@ def draw_gallery(folders: Mapping[str, Path], truth: Path) -> np.ndarray:
     file = AvatarFile.load(runs[FULL].avatar)
     body = load_body(file.body_model)
     subject = _subject(runs[FULL], truth, file, body)
-    columns = [
-        draw.headed(draw.column(_of_run(runs[row], subject, body), _GAP), label, draw.label_size(2 * _TILE))
-        for row, label in COMPARED.items()
+    columns = {label: _of_run(runs[row], subject, body) for row, label in COMPARED.items()}
+    columns[_TRUTH] = _of_truth(subject, body)
+    return draw.row([_column(tiles, label) for label, tiles in columns.items()], _GAP)
+
+
+def _column(tiles: list[np.ndarray], label: str) -> np.ndarray:
+    """Tiles below each other, in the middle of the widest one's width, under what they are called."""
+    width = max(tile.shape[1] for tile in tiles)
+    sides = [divmod(width - tile.shape[1], 2) for tile in tiles]
+    tiles = [
+        np.pad(tile, ((0, 0), (half, half + odd), (0, 0)), constant_values=255)
+        for tile, (half, odd) in zip(tiles, sides)
     ]
-    columns.append(draw.headed(draw.column(_of_truth(subject, body), _GAP), _TRUTH, draw.label_size(2 * _TILE)))
-    return draw.row(columns, _GAP)
+    return draw.headed(draw.column(tiles, _GAP), label, draw.label_size(2 * _TILE))
 
 
 def _subject(paths: VideoDir, truth: Path, file: AvatarFile, body: BodyModel) -> _Subject:
@@ -85,7 +93,6 @@ def _subject(paths: VideoDir, truth: Path, file: AvatarFile, body: BodyModel) ->
         tiles_of(person_boxes([each], body, [frame], *shown.shape[1::-1]), *shown.shape[1::-1], _TILE)[0]
         for each, shown in ((pose, image), (side_pose, side))
     ]
-    crops = [Crop(c.left, c.top, c.scale, min(crop.width for crop in crops), c.height) for c in crops]
     return _Subject(
         frame,
         pose,
