@@ -21,7 +21,7 @@ from pipeline.accuracy.matching import DETECTED, MATCHES, STARTED, Matches, find
 from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera
 from pipeline.accuracy.simulate_pose import simulate_pose
-from pipeline.accuracy.studies_page import MARKS
+from pipeline.accuracy.studies_page import _LOOSER, MARKS, _holds_better
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.evaluation.against_truth import LIMBS
 from pipeline.evaluation.pose_metrics import joint_errors
@@ -220,6 +220,15 @@ def test_pictures_need_their_rows(studied: Studied, tmp_path: Path, capsys) -> N
     (tmp_path / "less.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     assert main(["benchmark", str(studied.root), "--benchmark", str(tmp_path / "less.yaml"), "--studies"]) == 1
     assert "expected the rows no_pose, gart, full, neuhmr" in capsys.readouterr().err
+
+
+def test_claims_about_looser_bindings_are_read_off_the_means() -> None:
+    values = {"full": 40.0, "lsw_camel": 41.0, "field": 39.5}
+    rows = [("twice", "uniform", row, "a", "mpjpe", value) for row, value in values.items()]
+    table = pd.DataFrame(rows, columns=["estimators", "split", "row", "sequence", "metric", "value"])
+    held = _holds_better(table, "uniform", "twice", "full", _LOOSER)
+    assert [holds for _, holds in held] == [True, False] and "(40.00, 39.50)" in held[1][0]
+    assert _holds_better(table, "uniform", "simulated", "full", _LOOSER) == []
 
 
 def test_errors_are_of_the_joints_that_were_matched() -> None:
