@@ -5,7 +5,8 @@
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth, camera_track and pose
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
-from pipeline.accuracy.settings import CONFIGURED, SIMULATED, load_benchmark
+#   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studies
+from pipeline.accuracy.settings import load_benchmark
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]
 try:
@@ -15,9 +16,15 @@ except UserError as error:
 BENCHMARKS = f"{RESULTS}/benchmark"
 CLIP = f"{BENCHMARKS}/clips/{{sequence}}"
 PREPARED = f"{BENCHMARKS}/prepared/{{estimators}}/{{sequence}}"
-WITH_TRUTH = PREPARED.replace("{estimators}", SIMULATED)
-WITH_CONFIG = PREPARED.replace("{estimators}", CONFIGURED)
-WITHOUT_DEPTH = [CONFIGURED] * (config["depth"]["backend"] == "none")
+WITH_TRUTH, WITH_CONFIG = (
+    PREPARED.replace(
+        "{estimators}", f"{{estimators,{'|'.join(map(re.escape, kinds))}}}"
+    )
+    for kinds in (BENCHMARK.simulated_kinds, BENCHMARK.configured_kinds)
+)
+WITHOUT_DEPTH = (
+    BENCHMARK.configured_kinds if config["depth"]["backend"] == "none" else []
+)
 PREPARED_FILES = [
     f"{PREPARED}/video.json",
     f"{PREPARED}/frames",
@@ -41,7 +48,7 @@ if (SEQUENCES or MEASURED) and "benchmark_quick" in sys.argv:
 
 
 wildcard_constraints:
-    estimators=f"{SIMULATED}|{CONFIGURED}",
+    estimators="|".join(map(re.escape, BENCHMARK.estimators)),
     sequence="|".join(map(re.escape, BENCHMARK.sequences)),
     split="|".join(map(re.escape, BENCHMARK.splits)),
     row="|".join(map(re.escape, BENCHMARK.rows)),
@@ -113,11 +120,15 @@ rule benchmark_simulate:
         code=code("simulate"),
         directory=folder_of,
         reruns_when_changed=lambda wildcards: str(
-            (BENCHMARK.sequences[wildcards.sequence], BENCHMARK.simulated)
+            (
+                BENCHMARK.sequences[wildcards.sequence],
+                BENCHMARK.errors(wildcards.sequence, wildcards.estimators),
+                BENCHMARK.simulated,
+            )
         ),
     shell:
         "python -m pipeline simulate {params.directory:q} --truth {input.truth:q} --benchmark {input.benchmark:q} "
-        "--sequence {wildcards.sequence:q} --log {log:q}"
+        "--estimators {wildcards.estimators:q} --sequence {wildcards.sequence:q} --log {log:q}"
 
 
 use rule masks as benchmark_masks with:
@@ -210,7 +221,10 @@ use rule pose as benchmark_pose with:
         code=code("pose", backend=True),
         files=stamp(stage_files("pose")),
         directory=folder_of,
-        settings=settings("pose"),
+        settings=lambda wildcards: json.dumps(
+            BENCHMARK.pose_settings(config["pose"], wildcards.estimators),
+            sort_keys=True,
+        ),
         body=body_model,
 
 
@@ -359,3 +373,42 @@ rule benchmark_quick:
         folder=lambda wildcards, output: str(Path(output[0]).parent.parent),
     shell:
         "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} --quick --log {log:q}"
+
+
+# Further tables, each of some sequences. The page that they are put into may be the benchmark's own: of both at once it is
+# written first.
+rule benchmark_studies:
+    input:
+        metrics=[
+            f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.study_runs()
+        ],
+        scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.study_runs()],
+        fits=[
+            f"{run.folder(BENCHMARKS)}/fit/avatar.npz"
+            for run in BENCHMARK.study_runs()
+        ],
+        truths=[
+            CLIP.format(sequence=name) + ".truth"
+            for name in dict.fromkeys(run.sequence for run in BENCHMARK.study_runs())
+        ],
+        benchmark=left_in_place([BENCHMARK_FILE]),
+        first=rules.benchmark_studio.output if "benchmark" in sys.argv else [],
+    output:
+        multiext(
+            f"{BENCHMARKS}/studies/",
+            "figures.csv",
+            "pictures.png",
+            "matching.png",
+            "results.md",
+        ),
+    log:
+        f"{BENCHMARKS}/logs/benchmark_studies.log",
+    conda:
+        "../envs/embedded.yaml"
+    params:
+        code=code("benchmark"),
+        folder=lambda wildcards, output: str(Path(output[0]).parent.parent),
+        page=["--page", BENCHMARK.studies_page] if BENCHMARK.studies_page else [],
+    shell:
+        "python -m pipeline benchmark {params.folder:q} --benchmark {input.benchmark:q} {params.page:q} --studies "
+        "--log {log:q}"

@@ -62,6 +62,9 @@ rule benchmark:
             else (
                 rules.benchmark_measured.output
                 if MEASURED
-                else rules.benchmark_studio.output
+                else [
+                    *rules.benchmark_studio.output,
+                    *(rules.benchmark_studies.output if BENCHMARK.studies else []),
+                ]
             )
         ),

@@ -101,7 +101,10 @@ def write_dataset_page(
     ours = [(row, benchmark.rows[row].label) for row in _COMPARED if row in benchmark.rows]
     compared = [(INITIAL_ROW, INITIAL_LABEL), *ours]
     compared += [(f"{PAPER}{name}", label) for name, label in _labels(paper.TABLE_1)]
+    theirs = {f"{PAPER}NeuHMR, {name}": f"{name} (NeuHMR prints)" for table in paper.NEUHMR.values() for name in table}
+    compared += list(theirs.items())
     ablations = [(f"{PAPER}{name}", label) for name, label in _labels(paper.TABLE_4)]
+    ablations += [(f"{PAPER}NeuHMR, {name}", f"{name} (NeuHMR prints)") for name in paper.NEUHMR_ABLATIONS]
     poses, pictures, means, rest = [], [], [], []
     for kind, title in titles.items():
         names = [sequence.name for sequence in sequences if sequence.dataset == kind]
@@ -134,9 +137,10 @@ def write_dataset_page(
 
 def _table_1(table: pd.DataFrame, split: str, titles: Mapping[str, str], rows: Rows) -> str:
     """Means over each dataset's sequences, the datasets side by side."""
-    header = ["Method"] + [f"{title}: {COLUMNS[metric][0]}" for title in titles.values() for metric in POSE]
+    metrics = (*POSE, "v2v_surface_global")
+    header = ["Method"] + [f"{title}: {COLUMNS[metric][0]}" for title in titles.values() for metric in metrics]
     lines = [
-        [label, *(number(mean_of(table, kind, split, row, metric), metric) for kind in titles for metric in POSE)]
+        [label, *(number(mean_of(table, kind, split, row, metric), metric) for kind in titles for metric in metrics)]
         for row, label in rows
     ]
     return markdown(header, [line for line in lines if any(line[1:])])
@@ -172,7 +176,12 @@ def _paper_rows(benchmark: Benchmark, sequences: Sequence[DatasetSequence]) -> p
 
     for method, values in paper.TABLE_1.items():
         add(_H36M, uniform, method, _MEANS, POSE, values[:2])
-        add(_3DPW, uniform, method, _MEANS, POSE, values[2:])
+        add(_3DPW, uniform, method, _MEANS, (*POSE[:2], "v2v_surface_global"), values[2:])
+    for dataset, printed in paper.NEUHMR.items():
+        for method, values in printed.items():
+            add(dataset, uniform, f"NeuHMR, {method}", _MEANS, (POSE[0], POSE[2]), values)
+    for part, values in paper.NEUHMR_ABLATIONS.items():
+        add("emdb", uniform, f"NeuHMR, {part}", _MEANS, (POSE[0], POSE[2]), values)
     for sequence in sequences:
         printed = [name.casefold() for name in paper.NEUMAN]
         if sequence.dataset != _NEUMAN or sequence.name.casefold() not in printed:

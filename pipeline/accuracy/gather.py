@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy.score import COLUMNS as SCORE_COLUMNS
-from pipeline.accuracy.score import HELD_OUT, INITIAL, REFINED, SIDE
-from pipeline.accuracy.settings import ESTIMATORS, Run
+from pipeline.accuracy.score import HELD_OUT, INITIAL, NOVEL, REFINED, SIDE
+from pipeline.accuracy.settings import Run
 from pipeline.evaluation.table import ALL, REAL, STUDIO, read_metrics
 from pipeline.evaluation.table import HELD_OUT as HELD_OUT_SPLIT
 from pipeline.formats.paths import VideoDir
@@ -27,6 +27,10 @@ MEAN = "mean"
 MOTION = {
     "mpjpe": ("MPJPE", ".1f", False),
     "pa_mpjpe": ("PA-MPJPE", ".1f", False),
+    "mpjpe_h36m17": ("MPJPE, 17 joints", ".1f", False),
+    "pa_mpjpe_h36m17": ("PA-MPJPE, 17 joints", ".1f", False),
+    "mpjpe_h36m14": ("MPJPE, 14 joints", ".1f", False),
+    "pa_mpjpe_h36m14": ("PA-MPJPE, 14 joints", ".1f", False),
     "v2v_surface": ("V2V", ".1f", False),
     "v2v": ("V2V, all vertices alike", ".1f", False),
     "v2v_surface_global": ("V2V, global", ".1f", False),
@@ -43,17 +47,23 @@ PICTURES = {
     "lpips_crop": ("LPIPS, crop", ".4f", False),
 }
 SIDE_PICTURES = {f"side_{name}": (f"{label}, side", form, up) for name, (label, form, up) in PICTURES.items()}
-TIME = {"seconds": ("Seconds", ".0f", False), "steps_per_second": ("Iterations/s", ".1f", True)}
-COLUMNS = MOTION | PICTURES | SIDE_PICTURES | TIME
+NOVEL_PICTURES = {f"novel_{name}": (f"{label}, novel", form, up) for name, (label, form, up) in PICTURES.items()}
+TIME = {
+    "seconds": ("Seconds", ".0f", False),
+    "seconds_per_frame": ("s a frame", ".2f", False),
+    "steps_per_second": ("Iterations/s", ".1f", True),
+}
+COLUMNS = MOTION | PICTURES | SIDE_PICTURES | NOVEL_PICTURES | TIME
 _BY_SURFACE = {"v2v": "v2v_surface", "v2v_global": "v2v_surface_global"}
 
 
-def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
+def gather(root: Path, runs: Iterable[Run], footage: str = STUDIO) -> pd.DataFrame:
     """One row a run and metric: KEYS, metric (a key of COLUMNS), value. The poses before any fit are the row "initial".
 
     Args:
         root: results/benchmark.
         runs: fitted, evaluated and, those of studio clips, scored.
+        footage: STUDIO or REAL, for sequences of datasets.
 
     Raises:
         UserError: a file is missing or wrong.
@@ -62,7 +72,7 @@ def gather(root: Path, runs: Iterable[Run]) -> pd.DataFrame:
     begun: set[tuple] = set()
     for run in runs:
         folder = run.folder(root)
-        motion, pictures = _studio(folder) if run.estimators in ESTIMATORS else _real(folder)
+        motion, pictures = _studio(folder) if footage == STUDIO else _real(folder)
         values = motion[REFINED] | pictures | _time(folder)
         rows += [(run.estimators, run.split, run.row, run.sequence, name, value) for name, value in values.items()]
         start = (run.estimators, run.split, INITIAL_ROW, run.sequence)
@@ -81,7 +91,7 @@ def _studio(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, float]
         values = table[table["when"] == when].set_index("metric")["value"]
         surface = scored[scored["where"] == when].set_index("metric")["value"]
         found[when] = {name: float(value) for name, value in [*values.items(), *surface.items()]}
-    named = {HELD_OUT: "", SIDE: "side_"}
+    named = {HELD_OUT: "", SIDE: "side_", NOVEL: "novel_"}
     shown = scored[scored["where"].isin(list(named))]
     return found, {f"{named[row.where]}{row.metric}": float(row.value) for row in shown.itertuples()}
 
@@ -125,9 +135,10 @@ def _read_score(folder: Path) -> pd.DataFrame:
 
 
 def _time(folder: Path) -> dict[str, float]:
-    """Seconds of the stage fit, and steps of the joint optimisation a second of its own time."""
+    """Seconds of the stage fit, in all and a frame, and steps of the joint optimisation a second of its own time."""
     directory = VideoDir(folder)
-    values = {"seconds": float(read_provenance(directory.provenance("fit"))["seconds"])}
+    seconds = float(read_provenance(directory.provenance("fit"))["seconds"])
+    values = {"seconds": seconds, "seconds_per_frame": seconds / len(Pose.load(directory.pose_refined))}
     with directory.history.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if rows and float(rows[-1]["seconds"]) > 0:

@@ -130,21 +130,6 @@ def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[Cl
     return f"{BEGIN}\n{section.strip()}\n{END}"
 
 
-def section_of(text: str) -> str | None:
-    """The section of a page, or None where it has none."""
-    first, last = text.find(BEGIN), text.find(END)
-    return text[first : last + len(END)] if 0 <= first < last else None
-
-
-def with_section(text: str, section: str) -> str:
-    """A page with its section replaced; one that has none gets it below its title."""
-    old = section_of(text)
-    if old is not None:
-        return text.replace(old, section)
-    title, _, rest = text.partition("\n\n")
-    return f"{title}\n\n{section}\n\n{rest}"
-
-
 def _values(table: pd.DataFrame, split: str, row: str) -> pd.DataFrame:
     """A line a clip, columns (method, metric)."""
     chosen = table[(table["split"] == split) & (table["row"] == row)]

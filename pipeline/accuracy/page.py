@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.accuracy import paper
 from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, gains, orderings, worse_sequences
-from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, MOTION, SIDE_PICTURES, TIME, mean_of
+from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, MOTION, NOVEL_PICTURES, SIDE_PICTURES, TIME, mean_of
 from pipeline.accuracy.settings import CONFIGURED, SIMULATED, Benchmark
 from pipeline.accuracy.tables import (
     INITIAL_LABEL,
@@ -85,7 +85,8 @@ def write_page(
         table_2=by_sequence_table(table, SIMULATED, split, names, with_initial, POSE),
         table_3=_rendering(table, benchmark, names),
         table_4=means_table(table, SIMULATED, split, with_initial, (*PICTURE, *POSE)),
-        side=means_table(table, SIMULATED, split, rows, tuple(SIDE_PICTURES)),
+        side=means_table(table, SIMULATED, split, rows, (*SIDE_PICTURES, *NOVEL_PICTURES)),
+        novel=", ".join(f"{name} does {s.novel}" for name, s in sequences.items() if s.novel) or "none were filmed",
         everything=means_table(table, SIMULATED, split, with_initial, (*MOTION, "psnr_crop", "ssim_crop", *TIME)),
         paper_1=_table_1_of_paper(),
         paper_2=_triples(paper.TABLE_2, paper.NEUMAN, paper.POSE),

@@ -1,7 +1,8 @@
-"""Scores that need the studio: pictures against the true masks, side cameras with true poses, V2V by surface."""
+"""Scores that need the studio: pictures against true masks, side cameras and poses never trained, V2V by surface."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 
 COLUMNS = ("metric", "where", "frames", "value")
-HELD_OUT, SIDE, INITIAL, REFINED = "held-out frames", "side cameras", "initial", "refined"
+HELD_OUT, SIDE, NOVEL = "held-out frames", "side cameras", "novel poses"
+INITIAL, REFINED = "initial", "refined"
 _MM = 1000.0
 
 
@@ -47,7 +49,7 @@ def score(
 
     Args:
         paths: where the fit is.
-        truth: the clip's truth, with views/.
+        truth: the clip's truth, with views/ and, where a second motion was filmed, novel/.
         view_frames: of each side camera so many frames are scored, evenly spread.
         image_frames: so many held-out frames at most.
         crop_padding: the crop is the person's box plus this share of its longer side.
@@ -74,13 +76,16 @@ def score(
     if len(frames):
         seen = _Pictures(FrameFolder(paths.frames), true_masks, refined)
         rows += _picture_rows(HELD_OUT, [(seen, frame) for frame in frames], avatar, body, crop_padding, lpips)
-    pictures = []
-    for view in sorted((truth / "views").iterdir()) if (truth / "views").is_dir() else []:
-        pose = in_body_of(avatar.betas, Pose.load(view / "pose.npz"), body)
-        seen = _Pictures(FrameFolder(view / "frames"), MaskFolder(view / "masks"), pose)
-        pictures += [(seen, frame) for frame in spread(np.arange(len(pose)), view_frames)]
-    if pictures:
-        rows += _picture_rows(SIDE, pictures, avatar, body, crop_padding, lpips)
+    views = sorted((truth / "views").iterdir()) if (truth / "views").is_dir() else []
+    novel = [truth / "novel"] if (truth / "novel").is_dir() else []
+    for where, folders in ((SIDE, views), (NOVEL, novel)):
+        pictures = []
+        for folder in folders:
+            pose = in_body_of(avatar.betas, Pose.load(folder / "pose.npz"), body)
+            seen = _Pictures(FrameFolder(folder / "frames"), MaskFolder(folder / "masks"), pose)
+            pictures += [(seen, frame) for frame in spread(np.arange(len(pose)), view_frames)]
+        if pictures:
+            rows += _picture_rows(where, pictures, avatar, body, crop_padding, lpips)
     for where, pose in ((INITIAL, initial), (REFINED, refined)):
         rows += _surface_rows(where, pose, true_pose, body)
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -109,7 +114,7 @@ def _picture_rows(
         if box is None:
             continue
         target = over_white(torch.from_numpy(seen.frames[frame].astype(np.float32) / 255), mask)
-        image = _draw(avatar, body, seen.pose, frame, mask.shape)
+        image = draw_in_frame(avatar, body, seen.pose, frame, mask.shape)
         for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
             values.setdefault(f"psnr{suffix}", []).append(psnr(*pair))
             values.setdefault(f"ssim{suffix}", []).append(ssim(*pair))
@@ -118,7 +123,8 @@ def _picture_rows(
     return [(metric, where, len(found), float(np.mean(found))) for metric, found in values.items()]
 
 
-def _draw(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, shape: torch.Size) -> Tensor:
+def draw_in_frame(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, shape: Sequence[int]) -> Tensor:
+    """The avatar in a frame's pose over white, (H, W, 3) in [0, 1], for a picture of this shape (H, W)."""
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
     tensors = (torch.as_tensor(values, dtype=torch.float32) for values in rows)
     image, _ = render_avatar(avatar, body, *tensors, shape[1], shape[0], background=torch.ones(3))

@@ -9,55 +9,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.accuracy.errors import Errors, Simulated
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import build, merged
 
-SIMULATED, CONFIGURED = ESTIMATORS = ("simulated", "configured")
-
-
-@dataclass(frozen=True)
-class PoseErrors:
-    """Subsection `simulated.pose`."""
-
-    correlation: float
-    steady: float
-    jitter: float
-    along_sight: float
-    shape_kept: float
-    shape_noise: float
-    pixels: float
-    distance_bias: float
-    distance_wander: float
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Key `errors` of a sequence: means over it, mm."""
-
-    like: str  # sequence of NeuMan on which HMR2.0 errs so
-    mpjpe: float
-    pa_mpjpe: float
-    v2v: float
-
-
-@dataclass(frozen=True)
-class MaskErrors:
-    """Subsection `simulated.masks`."""
-
-    ragged: float
-    lost_hands: float
-    leaks: float
-
-
-@dataclass(frozen=True)
-class DepthErrors:
-    """Subsection `simulated.depth`."""
-
-    focal: float
-    scale: float
-    smooth: float
-    flicker: float
-    bleeding: float
+SIMULATED, CONFIGURED = ("simulated", "configured")
+BY_METHOD, BY_START = LAYOUTS = ("method", "start")
 
 
 @dataclass(frozen=True)
@@ -80,16 +37,29 @@ class Sequence:
     motion: str
     outfit: str
     camera: str
+    novel: str | None  # a second motion of the same person, for poses never trained; None: none
     errors: Errors
 
 
 @dataclass(frozen=True)
-class Simulated:
-    """Section `simulated`."""
+class Start:
+    """One of the section `starts`: estimators beside those of the config and the simulated ones as they are."""
 
-    pose: PoseErrors
-    masks: MaskErrors
-    depth: DepthErrors
+    label: str
+    errors: float | None  # simulated, with so many times the sequence's errors; None: those of the config
+    pose: dict  # laid over the config's section `pose`, where they are those of the config
+
+
+@dataclass(frozen=True)
+class Study:
+    """One of the section `studies`: a further table, of some sequences and the first split."""
+
+    title: str
+    about: str  # a sentence for people, below the table
+    by: str  # BY_METHOD: a line a row, a table a start; BY_START: a line a start, a column a row
+    sequences: list
+    estimators: list
+    rows: list
 
 
 @dataclass(frozen=True)
@@ -112,7 +82,7 @@ class Quick:
 class Run:
     """One fit of one sequence."""
 
-    estimators: str  # of ESTIMATORS; for a sequence of a dataset that dataset, which stands in for some of them
+    estimators: str  # of `Benchmark.estimators`; for a sequence of a dataset that dataset, which stands in for some
     split: str
     row: str
     sequence: str
@@ -129,14 +99,56 @@ class Benchmark:
     page: str
     datasets_page: str | None
     measured_page: str | None
+    studies_page: str | None
     studio: Studio
     sequences: dict[str, Sequence]
     simulated: Simulated
+    starts: dict[str, Start]
     splits: dict[str, Overlay]
     rows: dict[str, Overlay]
     runs: dict[str, dict[str, list[str]]]
     datasets: dict[str, dict[str, list[str]]]
+    studies: dict[str, Study]
     quick: Quick
+
+    @property
+    def estimators(self) -> dict[str, str]:
+        """All kinds of estimators of studio clips, and what they are called."""
+        named = {SIMULATED: "simulated, as HMR2.0 errs", CONFIGURED: "of the config"}
+        return named | {name: start.label for name, start in self.starts.items()}
+
+    @property
+    def simulated_kinds(self) -> list[str]:
+        """Those of the estimators that are simulated."""
+        return [SIMULATED, *(name for name, start in self.starts.items() if start.errors is not None)]
+
+    @property
+    def configured_kinds(self) -> list[str]:
+        """The others: the pipeline's own stages."""
+        return [name for name in self.estimators if name not in self.simulated_kinds]
+
+    def errors(self, sequence: str, estimators: str) -> Errors:
+        """What a simulated kind of estimators errs on a sequence."""
+        factor = self.starts[estimators].errors if estimators in self.starts else 1.0
+        asked = self.sequences[sequence].errors
+        return Errors(asked.like, factor * asked.mpjpe, factor * asked.pa_mpjpe, factor * asked.v2v)
+
+    def pose_settings(self, base: Mapping[str, Any], estimators: str) -> dict[str, Any]:
+        """Settings of the stage pose, `base` with those of a kind of the config's estimators laid over it."""
+        return merged(base, self.starts[estimators].pose if estimators in self.starts else {})
+
+    def study_runs(self, study: str | None = None) -> list[Run]:
+        """All fits of a study, or of all studies, each once; some are the benchmark's own."""
+        split = next(iter(self.splits))
+        runs = [
+            Run(estimators, split, row, sequence)
+            for name, each in self.studies.items()
+            if study in (None, name)
+            for estimators in each.estimators
+            for row in each.rows
+            for sequence in each.sequences
+        ]
+        return list(dict.fromkeys(runs))
 
     def all_runs(self, quick: bool = False) -> list[Run]:
         """All fits of studio clips, or those of `quick`: of the simulated estimators and the first split alone."""
@@ -200,7 +212,7 @@ class Benchmark:
             "outfit": wanted.outfit,
             "camera": wanted.camera,
             "views": studio.views,
-        }
+        } | ({"novel": wanted.novel} if wanted.novel else {})
         return [f"--{name}={value}" for name, value in options.items()]
 
     def fit_settings(self, base: Mapping[str, Any], split: str, row: str) -> dict[str, Any]:
@@ -223,7 +235,8 @@ def load_benchmark(path: str | Path) -> Benchmark:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected KEY: VALUE pairs, found {values!r}")
-    for key, cls in (("sequences", Sequence), ("splits", Overlay), ("rows", Overlay)):
+    parts = {"sequences": Sequence, "starts": Start, "splits": Overlay, "rows": Overlay, "studies": Study}
+    for key, cls in parts.items():
         if isinstance(values.get(key), dict):
             values[key] = {name: build(cls, entry, f"{path} {key}.{name}") for name, entry in values[key].items()}
     benchmark = build(Benchmark, values, str(path))
@@ -233,12 +246,15 @@ def load_benchmark(path: str | Path) -> Benchmark:
 
 def _check_names(path: Path, benchmark: Benchmark) -> None:
     known: Mapping[str, Any] = {
-        "estimators": ESTIMATORS,
+        "estimators": benchmark.estimators,
         "split": benchmark.splits,
         "row": benchmark.rows,
         "sequence": benchmark.sequences,
     }
     used = [("estimators", name) for name in benchmark.runs]
+    for study in benchmark.studies.values():
+        used += [("estimators", name) for name in study.estimators] + [("row", name) for name in study.rows]
+        used += [("sequence", name) for name in study.sequences]
     for splits in (*benchmark.runs.values(), *benchmark.datasets.values()):
         used += [("split", name) for name in splits] + [("row", name) for rows in splits.values() for name in rows]
     used += [("sequence", name) for name in benchmark.quick.sequences] + [
@@ -247,6 +263,14 @@ def _check_names(path: Path, benchmark: Benchmark) -> None:
     for kind, name in used:
         if name not in known[kind]:
             raise UserError(f"{path}: {kind} {name!r} is not defined; there are {', '.join(known[kind])}")
+    for name, study in benchmark.studies.items():
+        if study.by not in LAYOUTS:
+            raise UserError(f"{path}: studies.{name}.by: expected {' or '.join(LAYOUTS)}, found {study.by!r}")
+    for name, start in benchmark.starts.items():
+        if start.errors is not None and start.pose:
+            raise UserError(f"{path}: starts.{name}: expected errors or pose, found both; leave pose empty: {{}}")
+        if name in (SIMULATED, CONFIGURED) or name in benchmark.datasets:
+            raise UserError(f"{path}: starts.{name}: the name is taken; choose another")
     for name, sequence in benchmark.sequences.items():
         if sequence.camera not in ("static", "moving"):
             raise UserError(f"{path}: sequences.{name}.camera: expected static or moving, found {sequence.camera!r}")

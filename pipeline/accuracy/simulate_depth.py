@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from pipeline.accuracy.settings import DepthErrors
+from pipeline.accuracy.errors import DepthErrors
 from pipeline.accuracy.simulate_pose import SOURCE, smooth_noise
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from pipeline.accuracy.settings import MaskErrors
+from pipeline.accuracy.errors import MaskErrors
 from pipeline.accuracy.simulate_pose import smooth_noise
 from pipeline.formats.images import MaskFolder
 

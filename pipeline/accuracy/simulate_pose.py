@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from pipeline.accuracy.settings import Errors, PoseErrors
+from pipeline.accuracy.errors import Errors, PoseErrors
 from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import JOINT_NAMES, BodyModel, skin
 from pipeline.body.model import PARENTS

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.posing import Pose
 from pipeline.body import PARENTS, BodyModel
 from pipeline.body.kinematics import Quaternions
@@ -49,6 +50,7 @@ def pose_gaussians(
     quats: Tensor,  # [N, 4]
     weights: Tensor,  # [N, 24]
     transforms: Tensor,  # [24, 4, 4]
+    field: DeformationField | None = None,
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """Skin Gaussians: centres by equation 4, orientations by the weighted mean of the joints' quaternions.
 
@@ -60,10 +62,13 @@ def pose_gaussians(
         quats: orientations in the rest pose, wxyz. [N, 4]
         weights: skinning weights, rows sum to 1. [N, 24]
         transforms: rigid motion of each joint from the rest pose to the posed body. [24, 4, 4]
+        field: what moves the centres by the pose before they are skinned; None for nothing.
 
     Returns:
         Posed centres and orientations (wxyz, not normalised).
     """
+    if field is not None and field.moves:
+        means = means + field.offsets(means, transforms)
     return move_gaussians(means, quats, weights @ joint_motions(transforms))
 
 
@@ -145,6 +150,7 @@ class Avatar:
     sh: Tensor  # [N, K, 3] spherical harmonics, K = 1 or 4
     weights: Tensor  # [N, 24] skinning weights
     betas: Tensor  # [10] shape of the body that it is bound to
+    field: DeformationField | None = None  # what moves the means by the pose, of binding "field"
 
     @staticmethod
     def from_file(file: AvatarFile, body: BodyModel, device: torch.device | str = "cpu") -> Avatar:
@@ -162,22 +168,26 @@ class Avatar:
         betas, weights = tensor(file.betas), tensor(file.weights)
         canonical = canonical_transforms(body.to(device=device), betas, tensor(file.canonical_pose))
         means, quats = unpose_gaussians(tensor(file.means), tensor(file.quats), weights, canonical)
-        return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas)
+        field = None if file.field is None else DeformationField(tensor(file.field))
+        return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas, field)
 
     def to_file(self, body: BodyModel, binding: str, train_frames: np.ndarray) -> AvatarFile:
         """The inverse of `from_file`.
 
         Args:
             body: the body model that it was fitted with.
-            binding: how its Gaussians were tied to the body: "camel", "lsw", "gom" or "none".
+            binding: how its Gaussians were tied to the body, one of `pipeline.avatar.binding.BINDINGS`.
             train_frames: True for each frame that the Gaussians were trained on. (T,) bool
         """
         pose = legs_apart().to(self.means)
-        means, quats = self.posed(canonical_transforms(body, self.betas, pose))
+        means, quats = pose_gaussians(
+            self.means, self.quats, self.weights, canonical_transforms(body, self.betas, pose)
+        )
         quats = torch.nn.functional.normalize(quats, dim=-1)
         tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
         arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
-        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding)
+        field = None if self.field is None else self.field.values.detach().cpu().numpy()
+        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding, field=field)
 
     @property
     def sh_degree(self) -> int:
@@ -192,7 +202,7 @@ class Avatar:
         Args:
             transforms: of `BodyModel.transforms` or `BodyOutput` for the avatar's betas: rest pose to posed. [24, 4, 4]
         """
-        return pose_gaussians(self.means, self.quats, self.weights, transforms)
+        return pose_gaussians(self.means, self.quats, self.weights, transforms, self.field)
 
 
 def render_avatar(

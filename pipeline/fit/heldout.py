@@ -56,8 +56,9 @@ def _fit_frame(frame: int, result: FitResult, body: BodyModel, fps: float, setti
         correction = rows.correction(frame)
         rotation, pelvis = rows.apply(frame, correction)
         rendered = render(
-            values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree
-        )
+            values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree,
+            avatar.field,
+        )  # fmt: skip
         terms = image_terms(view, views[COARSE], rendered, background, full=True)
         terms |= pose_terms(frame, correction)
         if marks is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.avatar import pose_gaussians
+from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
 from pipeline.fit.data import View
@@ -45,9 +46,10 @@ def render(
     background: Tensor,  # [3]
     with_depth: bool,
     sh_degree: int,
+    field: DeformationField | None = None,
 ) -> Rendered:
     """Render Gaussians in a pose."""
-    return draw(values, *place(values, body, betas, rotmats, pelvis), view, background, with_depth, sh_degree)
+    return draw(values, *place(values, body, betas, rotmats, pelvis, field), view, background, with_depth, sh_degree)
 
 
 def place(
@@ -56,11 +58,12 @@ def place(
     betas: Tensor,  # [10]
     rotmats: Tensor,  # [24, 3, 3]
     pelvis: Tensor,  # [3]
+    field: DeformationField | None = None,
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """Centres and orientations of Gaussians in a pose, metres in the camera frame."""
     transl = pelvis - body.rest_joints(betas)[0]
     transforms = body.transforms(rotmats[None], betas, transl[None])[0]
-    return pose_gaussians(values.means, values.quats, values.weights, transforms)
+    return pose_gaussians(values.means, values.quats, values.weights, transforms, field)
 
 
 def draw(

@@ -27,7 +27,7 @@ class Plan:
     level: str  # of the crops
     full: bool  # the full phase: Gaussians are free
     poses_move: bool
-    skinning_moves: bool
+    skinning_moves: bool  # skinning weights, or the deformation field, are freed
     sh_degree: int  # of the harmonics that have been freed
     gaussian_rates: dict[str, float]  # of the Gaussians' parameters
     shared_rates: dict[str, float]  # of what all frames share
@@ -85,7 +85,7 @@ class Schedule:
         begun = steps.surface + self._settings.skinning_start * steps.full
         done = max(0.0, step - begun) / max(1.0, steps.total - begun)
         skinning = rates.skinning_weights * (rates.skinning_weights_final / rates.skinning_weights) ** done
-        return {"thickness": rates.thickness, "betas": rates.betas, "skinning_weights": skinning}
+        return {"thickness": rates.thickness, "betas": rates.betas, "skinning_weights": skinning, "field": rates.field}
 
     def _pose_factor(self, step: int) -> float:
         """Falls from where poses begin to move."""

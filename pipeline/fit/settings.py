@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pipeline.avatar.binding import BINDINGS
+from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
 
@@ -61,6 +61,7 @@ class Rates:
     sh_rest: float
     skinning_weights: float
     skinning_weights_final: float
+    field: float
     thickness: float
     betas: float
     root_rotation: float
@@ -190,6 +191,7 @@ class NeuHMRSettings:
     rgb: float
     geo: float
     joint: float
+    registered: bool
     extremities: float
 
 
@@ -265,10 +267,10 @@ class FitSettings:
             raise UserError(f"settings fit.sh_degree: expected 0 or 1, found {self.sh_degree}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"settings fit.device: expected auto, cpu or cuda, found {self.device!r}")
-        if self.cuda_graphs and (self.binding == "lsw" or self.refine_betas):
+        if self.cuda_graphs and (self.binding in (*WEIGHTS_LEARNT, "field") or self.refine_betas):
             raise UserError(
-                "settings fit.cuda_graphs: expected false with binding lsw or refine_betas, whose gradients are not "
-                "captured, found true"
+                f"settings fit.cuda_graphs: expected false with refine_betas or the bindings "
+                f"{', '.join(WEIGHTS_LEARNT)} and field, whose gradients are not captured, found true"
             )
         if self.checkpoint_every % self.neighbours_every:
             raise UserError(

@@ -49,7 +49,8 @@ def spread_unseen(unknowns: Unknowns, clip: Clip, strength: float, seed: int) ->
         with torch.no_grad():
             rotmats, pelvis = rows.apply(frame, rows.correction(frame))
         view = clip.view(frame, FULL)
-        return render(values._replace(sh=sh), body, betas, rotmats, pelvis, view, black, False, 0).image
+        own = values._replace(sh=sh)
+        return render(own, body, betas, rotmats, pelvis, view, black, False, 0, unknowns.gaussians.field).image
 
     frames = np.flatnonzero(clip.train)
     looked_at = frames[evenly(len(frames), min(len(frames), _LOOKS))].tolist()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pipeline.avatar import Avatar
-from pipeline.avatar.binding import anchor
+from pipeline.avatar.binding import WEIGHTS_LEARNT, anchor
+from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
@@ -24,6 +25,7 @@ from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 
 _COLOURS = "sh0", "sh_rest"
+_DETACHING = "skinning_weights", "field"  # what lets Gaussians leave the body: freed last
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
 
@@ -31,8 +33,8 @@ _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to 
 class Unknowns:
     """All that the fit looks for, each group with its optimiser.
 
-    The Gaussians hold the clothes' thickness and the differences of skinning weights, too. Focal length and planes are
-    found before the loop (`pipeline.fit.alignment.align`), and stay.
+    The Gaussians hold the clothes' thickness, the differences of skinning weights and the deformation field, too. Focal
+    length and planes are found before the loop (`pipeline.fit.alignment.align`), and stay.
     """
 
     body: BodyModel
@@ -64,9 +66,12 @@ class Unknowns:
         change = torch.zeros(10, device=device, requires_grad=True) if settings.refine_betas else None
         if change is not None:
             shared["betas"] = change
-        if settings.binding == "lsw":
+        if settings.binding in WEIGHTS_LEARNT:
             gaussians.skinning = SkinningGrid.around(body, betas)
             shared["skinning_weights"] = gaussians.skinning.differences
+        if settings.binding == "field":
+            gaussians.field = DeformationField.still(settings.seed, device)
+            shared["field"] = gaussians.field.values
         return Unknowns(
             body=body,
             initial_betas=betas,
@@ -108,7 +113,7 @@ class Unknowns:
         for value in self.rows.params.values():
             value.requires_grad_(plan.poses_move)
         for name, value in self.shared_adam.params.items():
-            value.requires_grad_(plan.skinning_moves if name == "skinning_weights" else plan.poses_move)
+            value.requires_grad_(plan.skinning_moves if name in _DETACHING else plan.poses_move)
 
     def move(self, frame: int, plan: Plan) -> None:
         """One step of Adam. Of the poses only this frame's moves, and what it shares with others."""

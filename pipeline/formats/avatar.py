@@ -1,7 +1,9 @@
 """fit/avatar.npz: the Gaussians of a person in canonical space."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ _SHAPES = {
     "betas": (10,),
     "train_frames": ("T",),
 }
+_OPTIONAL = {"field": ("P",)}
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,25 @@ class AvatarFile:
     betas: np.ndarray  # (10,)
     train_frames: np.ndarray  # (T,) bool, False where the frame was held out from the Gaussians' training
     body_model: str
-    binding: str  # camel | lsw | gom | none
+    binding: str  # camel | lsw | lsw_camel | field | gom | none
+    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and
+    # the viewer leave it out.
+    field: np.ndarray | None = None  # (P,)
 
     def __post_init__(self) -> None:
-        check_arrays("avatar", asdict(self), _SHAPES)
+        _check("avatar", vars(self))
 
     def save(self, path: str | Path) -> None:
-        write_npz(path, asdict(self))
+        write_npz(path, {key: value for key, value in vars(self).items() if value is not None})
 
     @staticmethod
     def load(path: str | Path) -> "AvatarFile":
         arrays = read_npz(path)
-        check_arrays(path, arrays, _SHAPES)
+        _check(path, arrays)
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "binding")}
-        return AvatarFile(**{key: arrays[key] for key in _SHAPES} | texts)
+        return AvatarFile(**{key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays} | texts)
+
+
+def _check(where: str | Path, values: Mapping[str, Any]) -> None:
+    known = {key: shape for key, shape in _OPTIONAL.items() if values.get(key) is not None}
+    check_arrays(where, values, _SHAPES | known)

@@ -18,10 +18,11 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, set_threads
 
 HELP = """Score the fit of a studio clip where only the studio can: pictures of held-out frames against the true masks;
-pictures of side cameras, that no stage saw, in the true poses; V2V by surface. Or score a fit of real video against
-joints that were measured, before and after, and with them other methods whose joints the file holds.
+pictures of side cameras, that no stage saw, and of a second motion, both in the true poses; V2V by surface. Or score a
+fit of real video against joints that were measured, before and after, and with them other methods whose joints the file
+holds.
 
-reads   DIRECTORY/frames/, pose_init.npz, fit/; TRUTH/pose.npz, masks/, views/
+reads   DIRECTORY/frames/, pose_init.npz, fit/; TRUTH/pose.npz, masks/, views/, novel/
         or DIRECTORY/video.json, pose_init.npz, fit/pose_refined.npz; TRUTH.npz, or TRUTH.trc with its calibration
 writes  DIRECTORY/score.csv, or DIRECTORY/joints.csv"""
 SECTION = "evaluate"  # of config/config.yaml

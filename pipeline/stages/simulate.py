@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.accuracy.settings import Errors, Simulated, load_benchmark
+from pipeline.accuracy.errors import Errors, Simulated
+from pipeline.accuracy.settings import SIMULATED, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
 from pipeline.accuracy.simulate_masks import simulate_masks
 from pipeline.accuracy.simulate_pose import SOURCE, simulate_pose
@@ -53,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="where the clip was decoded")
     parser.add_argument("--truth", type=Path, required=True, metavar="DIR", help="the clip's NAME.truth")
     parser.add_argument("--benchmark", type=Path, required=True, metavar="FILE", help="such as config/benchmark.yaml")
+    parser.add_argument(
+        "--estimators", default=SIMULATED, metavar="NAME",
+        help="one of the benchmark's simulated starts (default: %(default)s, the sequence's own errors)",
+    )  # fmt: skip
     parser.add_argument("--sequence", required=True, metavar="NAME", help="one of the benchmark's sequences")
 
 
@@ -61,8 +66,11 @@ def run(args: argparse.Namespace) -> None:
     if args.sequence not in benchmark.sequences:
         names = ", ".join(benchmark.sequences)
         raise UserError(f"--sequence {args.sequence}: not in {args.benchmark}; there are {names}")
-    chosen = benchmark.sequences[args.sequence]
-    given = Given(args.sequence, chosen.seed, chosen.errors, benchmark.simulated)
+    if args.estimators not in benchmark.simulated_kinds:
+        names = ", ".join(benchmark.simulated_kinds)
+        raise UserError(f"--estimators {args.estimators}: not simulated in {args.benchmark}; there are {names}")
+    chosen, errors = benchmark.sequences[args.sequence], benchmark.errors(args.sequence, args.estimators)
+    given = Given(args.sequence, chosen.seed, errors, benchmark.simulated)
     provenance = Provenance("simulate", given, ("numpy", "scipy", "torch"))
     torch.set_num_threads(1)
     directory = VideoDir(args.directory)
@@ -93,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
             boxes.append(mask_box(mask) or (0, 0, 0, 0))
 
     try:
-        pose, achieved = simulate_pose(truth, body, camera, chosen.errors, simulated.pose, seed)
+        pose, achieved = simulate_pose(truth, body, camera, errors, simulated.pose, seed)
     except ValueError as error:
         raise UserError(f"{args.benchmark}: sequences.{args.sequence}.errors: {error}; ask for others") from error
     found = vars(pose) | {"bbox": np.array(boxes, float)}

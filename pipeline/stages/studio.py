@@ -15,8 +15,8 @@ from pipeline.studio.wardrobe import OUTFITS
 HELP = """Film a synthetic, clothed person in a room, with a mesh ray caster, and write the truth beside the video.
 
 Writes OUT/NAME.mp4 and OUT/NAME.truth/: pose.npz (SMPL motion in the camera's frame), masks/, depth/, camera.json,
-camera_track.npz (how the camera moved), views/<k>/ (frames, masks, pose and camera of other cameras around the person)
-and subject.json."""
+camera_track.npz (how the camera moved), views/<k>/ (frames, masks, pose and camera of other cameras around the person),
+novel/ (the same of a second motion) and subject.json."""
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", type=float, metavar=unit, help=f"{text} (any of these: a static camera, held so)"
         )
+    parser.add_argument(
+        "--novel", metavar="NAME|FILE[:CLIP]",
+        help="a second motion of the same person, as --motion, for poses that no avatar was made of: NAME.truth/novel/",
+    )  # fmt: skip
     parser.add_argument("--views", type=int, default=3, help="other cameras around the person (default: %(default)s)")
 
 
@@ -74,5 +78,6 @@ def run(args: argparse.Namespace) -> None:
         camera=args.camera,
         views=args.views,
         stance=Stance(**held) if held else None,
+        novel=args.novel,
     )
     log.info("%s: filmed, its truth is in %s.truth", make_clip(args.out, args.name, request), args.out / args.name)

@@ -7,6 +7,8 @@
     views/<k>/              cameras that the pipeline never sees: frames/%06d.jpg, masks/%06d.png, pose.npz (the motion
                             in that camera), camera.json (Camera, and `viewmats`: T matrices from the main camera's
                             frame at each instant to this camera's)
+    novel/                  where a second motion was asked for: a few frames of it, the same person before a camera of
+                            its own: frames/%06d.jpg, masks/%06d.png, pose.npz, camera.json
     subject.json            what was asked for
 """
 
@@ -39,11 +41,13 @@ from pipeline.runtime.progress import track
 from pipeline.studio.cameras import CAMERAS, ClipCamera, Stance, held_camera, place_cameras
 from pipeline.studio.render import Renderer
 from pipeline.studio.room import build_scene
-from pipeline.studio.subject import dress, random_shape
+from pipeline.studio.scene import Scene
+from pipeline.studio.subject import Subject, dress, random_shape
 from pipeline.studio.wardrobe import OUTFITS
 from pipeline.video.encode import VideoWriter
 
 _CRF = 16
+_NOVEL_FRAMES = 20  # of the second motion, spread over it
 _ROOM_BEHIND_CAMERAS, _ROOM_ABOVE_CAMERAS = 0.6, 0.2  # metres
 _WORTH_A_PROCESS = 4e6  # pixels over all frames and views; starting workers takes about two seconds
 
@@ -62,6 +66,7 @@ class ClipRequest:
     camera: str  # one of CAMERAS: how the main camera moves
     views: int  # cameras besides the main one
     stance: Stance | None = None  # of the main camera, which is then static; None: level, near the height of the eyes
+    novel: str | None = None  # a second motion of the same person, see `motion`; None: none
 
     def __post_init__(self) -> None:
         if self.outfit not in OUTFITS:
@@ -93,9 +98,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     )
     if request.stance is not None:
         cameras[0] = held_camera(vertices[:, ::7], request.width, request.height, request.stance)
-    farthest = max(np.abs(_centre(viewmat)).max() for camera in cameras for viewmat in camera.viewmats)
-    highest = max(_centre(viewmat)[1] for camera in cameras for viewmat in camera.viewmats)
-    scene = build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), request.seed, highest + _ROOM_ABOVE_CAMERAS)
+    scene = _room(cameras, request.seed)
     poses = [_in_camera(body, betas, moving.poses, trans, camera, request) for camera in cameras]
     video = out / f"{name}.mp4"
     # The video appears last, so that whoever finds it finds its truth too.
@@ -110,11 +113,44 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
             Pose(**asdict(pose) | {"bbox": boxes[:, k]}).save(folder / "pose.npz")
             _save_camera(folder / "camera.json", camera, cameras[0] if k else None)
         camera_track(cameras[0]).save(truth / "camera_track.npz")
+        if request.novel is not None:
+            _film_novel(truth / "novel", request.novel, body, subject, request)
         described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
-        if request.stance is None:
-            del described["stance"]
+        for name in ("stance", "novel"):
+            if described[name] is None:
+                del described[name]
         write_json(truth / "subject.json", described)
     return video
+
+
+def _film_novel(folder: Path, name: str, body: BodyModel, subject: Subject, request: ClipRequest) -> None:
+    """Write frames of another motion of the person: poses with truth that no avatar of the clip was made of."""
+    fps = float(request.fps)
+    moving = motion(name, request.frames, fps, request.seed, body, subject.betas)
+    trans = moving.trans + np.array([0, subject.sole, 0])
+    transforms, vertices = _posed(body, subject.betas, moving.poses, trans)
+    cameras = place_cameras(vertices[:, ::7], request.width, request.height, 0, "static", fps, request.seed)
+    renderer = Renderer(subject, _room(cameras, request.seed), cameras, transforms, fps)
+    chosen = np.unique(np.linspace(0, request.frames - 1, _NOVEL_FRAMES).round().astype(int))
+    for kind in ("frames", "masks"):
+        (folder / kind).mkdir(parents=True)
+    boxes = []
+    for number, index in enumerate(track(chosen.tolist(), "second motion", unit="frame")):
+        picture = renderer.draw(index)[0]
+        write_frame(folder / "frames" / f"{number:06d}.jpg", picture.image)
+        write_mask(folder / "masks" / f"{number:06d}.png", picture.mask)
+        boxes.append(_box(picture.mask))
+    pose = _in_camera(body, subject.betas, moving.poses, trans, cameras[0], request)
+    some = {key: getattr(pose, key)[chosen] for key in ("global_orient", "body_pose", "transl", "valid")}
+    Pose(**asdict(pose) | some | {"bbox": np.array(boxes, float)}).save(folder / "pose.npz")
+    _save_camera(folder / "camera.json", cameras[0], None)
+
+
+def _room(cameras: list[ClipCamera], seed: int) -> Scene:
+    """A room that all cameras are inside of."""
+    farthest = max(np.abs(_centre(viewmat)).max() for camera in cameras for viewmat in camera.viewmats)
+    highest = max(_centre(viewmat)[1] for camera in cameras for viewmat in camera.viewmats)
+    return build_scene(max(4.2, farthest + _ROOM_BEHIND_CAMERAS), seed, highest + _ROOM_ABOVE_CAMERAS)
 
 
 def _posed(body: BodyModel, betas: np.ndarray, poses: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,14 +19,16 @@ from clip_files import make_clip, noisy, provenance
 from numpy.testing import assert_allclose, assert_array_equal
 
 from pipeline.__main__ import main
+from pipeline.accuracy.errors import Errors
 from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, orderings, worse_sequences
 from pipeline.accuracy.gather import MEAN, mean_of, wide
 from pipeline.accuracy.measured_page import BEGIN, END
-from pipeline.accuracy.score import HELD_OUT, SIDE, in_body_of
-from pipeline.accuracy.settings import Benchmark, Errors, Run, load_benchmark
+from pipeline.accuracy.score import HELD_OUT, NOVEL, SIDE, in_body_of
+from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
 from pipeline.accuracy.simulate_masks import simulate_masks
 from pipeline.accuracy.simulate_pose import simulate_pose, smooth_noise
+from pipeline.accuracy.studies_page import MARKS as STUDIES
 from pipeline.accuracy.surface import vertex_shares
 from pipeline.body import BodyModel, load_body
 from pipeline.evaluation.pose_metrics import PELVIS, aligned_joint_errors, joint_errors
@@ -256,12 +258,12 @@ def test_vertices_count_by_their_surface(body: BodyModel) -> None:
 def tiny_benchmark(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> Path:
     """The shipped file with one sequence, the tiny clip, and two rows."""
     values = yaml.safe_load(SHIPPED.read_text())
-    sequence = {"seed": 3, "frames": 14, "motion": "walk", "outfit": "shirt", "camera": "static"}
+    sequence = {"seed": 3, "frames": 14, "motion": "walk", "outfit": "shirt", "camera": "static", "novel": None}
     values["sequences"] = {
         "tiny": sequence | {"errors": {"like": "Bike", "mpjpe": 77.2, "pa_mpjpe": 58.2, "v2v": 70.8}}
     }
     values["runs"] = {"simulated": {"uniform": ["full", "gart"]}}
-    values["quick"] = {"sequences": ["tiny"], "rows": ["full"]}
+    values |= {"studies": {}, "quick": {"sequences": ["tiny"], "rows": ["full"]}}
     path = tmp_path_factory.mktemp("benchmark") / "tiny.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     return path
@@ -335,6 +337,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_benchmark: Path) -> Path
     shutil.copytree(clip / "frames", view / "frames")
     shutil.copytree(truth / "masks", view / "masks")
     shutil.copy2(truth / "pose.npz", view / "pose.npz")
+    shutil.copytree(view, truth / "novel")
     for row, amount in (("full", 0.02), ("gart", 0.09)):
         paths = VideoDir(Run("simulated", "uniform", row, "tiny").folder(root))
         shutil.copytree(clip, paths.root)
@@ -353,6 +356,7 @@ def test_side_cameras_are_scored_in_the_true_poses(runs: Path) -> None:
     # The frames show the avatar in the true poses: whatever pose was fitted, the side camera sees it right.
     assert full.loc[(SIDE, "psnr"), "value"] == gart.loc[(SIDE, "psnr"), "value"] > 30
     assert full.loc[(SIDE, "psnr"), "frames"] == 4
+    assert full.loc[(NOVEL, "psnr"), "value"] == full.loc[(SIDE, "psnr"), "value"], "the same pictures here"
     assert full.loc[(HELD_OUT, "psnr"), "value"] > gart.loc[(HELD_OUT, "psnr"), "value"] + 1
     assert full.loc[(HELD_OUT, "psnr"), "frames"] == 2
     assert full.loc[("refined", "v2v_surface"), "value"] < gart.loc[("refined", "v2v_surface"), "value"]
@@ -368,8 +372,8 @@ def test_a_pose_in_another_body_keeps_its_pelvis(studio_clip, body: BodyModel) -
 def test_the_tables_and_the_page(runs: Path, tiny_benchmark: Path) -> None:
     page = runs / "docs" / "results.md"
     page.parent.mkdir()
-    measured_before = f"{BEGIN}\nof real video\n{END}"
-    page.write_text(f"# Results\n\n{measured_before}\n\nold\n")
+    measured_before, studies_before = f"{BEGIN}\nof real video\n{END}", f"{STUDIES[0]}\nstudies\n{STUDIES[1]}"
+    page.write_text(f"# Results\n\n{measured_before}\n\nold\n\n{studies_before}\n")
     assert main(["benchmark", str(runs), "--benchmark", str(tiny_benchmark), "--page", str(page)]) == 0
     motion = pd.read_csv(runs / "motion.csv").set_index(["row", "sequence"])
     measured = pd.read_csv(Run("simulated", "uniform", "full", "tiny").folder(runs) / "metrics.csv")
@@ -378,9 +382,11 @@ def test_the_tables_and_the_page(runs: Path, tiny_benchmark: Path) -> None:
     assert_allclose(motion.loc[("full", "tiny"), "mpjpe"], values["refined"])
     assert_allclose(motion.loc[("initial", MEAN), "mpjpe"], values["initial"])
     rendering = pd.read_csv(runs / "rendering.csv").set_index(["row", "sequence"])
-    assert_allclose(rendering.loc[("full", "tiny"), ["seconds", "steps_per_second"]].astype(float), [90, 20])
+    times = rendering.loc[("full", "tiny"), ["seconds", "seconds_per_frame", "steps_per_second"]]
+    assert_allclose(times.astype(float), [90, 9, 20])
     text = page.read_text()
     assert text.startswith(f"# Results\n\n{measured_before}\n\n## Studio clips\n") and "old" not in text.split("\n")
+    assert text.endswith(f"\n\n{studies_before}\n")
     assert f"| {motion.loc[('initial', 'tiny'), 'mpjpe']:.1f} |" in text
     assert "95.79" in text and "29.85" in text  # the paper's own
     assert "LPIPS, whose weights are not there" in text or (runs / "models").exists()

@@ -191,7 +191,7 @@ def test_the_papers_tables_on_all_sequences() -> None:
     assert lines["initial estimate"] == "| initial estimate | 99.9 |  | 99.9 | 99.9 |  | 99.9 | 99.9 |  | 99.9 |"
     paper = np.mean([[77.21, 58.23, 70.82], [89.29, 52.81, 77.37], [94.83, 58.08, 75.42]], axis=0)
     means = " | ".join(f"{value:.1f}" for value in paper)
-    assert lines["HMR2.0 (paper)"].startswith(f"| HMR2.0 (paper) | {means} | 80.6 | 41.1 |")
+    assert lines["HMR2.0 (paper)"].startswith(f"| HMR2.0 (paper) | {means} |  | 80.6 | 41.1 |")
     assert table_2.count("(paper)") == 3 and "lab V2V" in table_2 and "b MPJPE" in table_2
     assert [line for line in table_3.splitlines() if line.startswith("### ")] == [
         *("### NeuMan, Uniform 80%", "### NeuMan, 20 Views", "### NeuMan, First 80%"),

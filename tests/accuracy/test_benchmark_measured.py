@@ -14,7 +14,8 @@ import yaml
 
 from pipeline.__main__ import main
 from pipeline.accuracy.measured import OWN
-from pipeline.accuracy.measured_page import BEGIN, END, section_of, with_section, write_measured
+from pipeline.accuracy.measured_page import BEGIN, END, write_measured
+from pipeline.accuracy.sections import section_of, with_section
 from pipeline.accuracy.settings import load_benchmark
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.records import read_json, write_json
@@ -123,7 +124,7 @@ def test_the_section_stands_first_and_the_rest_of_the_page_stays(made: Made, fig
     page = (made.root / "docs" / "results.md").read_text()
     assert page.startswith(f"# Results\n\n{BEGIN}\n## Real video, real truth\n") and page.count(BEGIN) == 1
     assert page.endswith(f"{END}\n\n## Studio clips\n\nwhat was there\n")
-    section = section_of(page)
+    section = section_of(page, (BEGIN, END))
     assert section in (made.root / "results" / "benchmark" / "real" / "results.md").read_text()
     assert not re.search(r"synthetic|simulated|nan\b|None|Undefined", section)
     after = figures[(figures["method"] == "after") & (figures["metric"] == "mpjpe")]
@@ -142,10 +143,12 @@ def test_only_what_the_rows_need_was_run(made: Made) -> None:
 
 def test_a_section_takes_the_place_of_the_old_one() -> None:
     old, new = f"{BEGIN}\nold\n{END}", f"{BEGIN}\nnew\n{END}"
-    assert section_of("# Results\n\nno section\n") is None
-    page = with_section("# Results\n\nrest\n", old)
+    marks = BEGIN, END
+    assert section_of("# Results\n\nno section\n", marks) is None
+    page = with_section("# Results\n\nrest\n", old, marks)
     assert page == f"# Results\n\n{old}\n\nrest\n"
-    assert with_section(page, new) == f"# Results\n\n{new}\n\nrest\n"
+    assert with_section(page, new, marks) == f"# Results\n\n{new}\n\nrest\n"
+    assert with_section("# Results\n\nrest\n", old, marks, last=True) == f"# Results\n\nrest\n\n{old}\n"
 
 
 def test_means_are_over_the_clips_that_a_method_has() -> None:

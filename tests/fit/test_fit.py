@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.launches import as_on_gpu
 from pipeline.__main__ import main
+from pipeline.avatar.binding import BINDINGS
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
@@ -368,7 +369,7 @@ def test_settings_out_of_range_are_refused(key, value):
 # Runs
 
 
-@pytest.mark.parametrize("binding", ["camel", "lsw", "gom", "none"])
+@pytest.mark.parametrize("binding", BINDINGS)
 def test_each_binding_reduces_the_loss_and_grows(run, binding):
     alone = {"align": {"coarse": 0, "middle": 0}, "rates": {"root_rotation": 5e-3, "joint_rotations": 1e-2}}
     fit, result = run(
@@ -379,7 +380,10 @@ def test_each_binding_reduces_the_loss_and_grows(run, binding):
     assert last["psnr_person"] > surface["psnr_person"]
     assert np.isfinite([value for row in result.history for value in row.values()]).all()
     assert 800 < len(result.avatar.means) <= 900
-    assert ("skinning" in result.history[-1]) == (binding == "lsw") == (fit.unknowns.gaussians.skinning is not None)
+    learnt = "lsw" in binding
+    assert ("skinning" in result.history[-1]) == learnt == (fit.unknowns.gaussians.skinning is not None)
+    assert ("camel" in result.history[-1]) == ("camel" in binding)
+    assert (result.avatar.field is not None and result.avatar.field.moves) == (binding == "field")
     torch.testing.assert_close(result.avatar.weights.sum(1), torch.ones(len(result.avatar.means)))
 
 
@@ -391,7 +395,7 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(run):
 
 
 # Step 10 is before, step 33 after growth and the freeing of skinning weights began.
-@pytest.mark.parametrize(("stop", "binding"), [(10, "camel"), (33, "camel"), (33, "lsw")])
+@pytest.mark.parametrize(("stop", "binding"), [(10, "camel"), (33, "camel"), (33, "lsw"), (33, "field")])
 def test_a_resumed_run_ends_like_one_that_was_never_stopped(run, results, body, tmp_path, stop, binding):
     settings = short_settings(binding=binding, skinning_start=0.3)
     path, pose = tmp_path / "checkpoint.pt", Pose.load(results.pose_init)

@@ -313,6 +313,22 @@ def test_neuhmr_gives_the_same_result_again(results, body, studio_clip):
         assert torch.equal(value, runs[1][1].rows.params[name]), name
 
 
+def test_without_registered_features_joints_are_found_as_the_avatar_shows_them(results, body, studio_clip):
+    """NeuHMR's ablation: where frame and rendering are one picture, a joint is found where it is."""
+    settings = short_settings(refiner="neuhmr", neuhmr=NEUHMR | {"registered": False})
+    pose = Pose.load(results.pose_init)
+    fit = NeuHMRFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
+    frame, black = int(fit.frames[0]), torch.zeros(3)
+    rendered, joints = fit._render(fit._avatar(fit.frames, 0), frame, fit.field.correction(frame), black)
+    seen = rendered.image.detach() + 0.5 * (1 - rendered.alpha.detach()[..., None])
+    fit._maps[frame] = fit.extract(seen.clamp(0, 1))
+    none = torch.zeros(len(joints), 1)
+    loss = fit._matching(frame, rendered, black, joints, none, torch.zeros(len(joints), dtype=torch.bool))
+    assert float(loss) < 8, "px^2; a random one of the samples has 2 sigma^2 = 32"
+    fit._maps.clear()
+    assert float(fit._matching(frame, rendered, black, joints, none, none[:, 0] > 0)) > float(loss)
+
+
 @pytest.mark.parametrize("change", [{"corrections": "motion_field"}, {"silhouette": "jaccard"}])
 def test_the_joint_fit_takes_parts_of_neuhmr(results, body, studio_clip, change):
     settings = short_settings(
@@ -358,6 +374,7 @@ def test_the_stage_writes_the_same_files_with_neuhmr(results):
     assert results.history.read_text().splitlines()[0].endswith("total,psnr_person,n_gaussians,seconds")
     facts = json.loads(results.provenance("fit").read_text())["facts"]
     assert "hand-made" in facts["features"] and facts["depth"] is False
+    assert facts["seconds of registration"] > 0 and facts["seconds of refinement"] > 0
 
 
 def test_neuhmr_refuses_to_hold_poses_or_to_change_the_shape():

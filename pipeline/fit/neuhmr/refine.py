@@ -63,13 +63,17 @@ class NeuHMRFit:
 
     def run(self) -> FitResult:
         """Choose anchors, make the avatar of them, register the joints, and refine the poses of all trained frames."""
+        begun = time.monotonic()
         anchors = self.choose_anchors()
         log.info("fit: anchor frames %s", ", ".join(map(str, anchors)))
         self.facts["anchor_frames"] = anchors.tolist()
         avatar = self._avatar(anchors, self.settings.neuhmr.anchor_steps)
         registered, known = self.register(avatar, anchors)
         self.facts["joints_registered"] = int(known.sum())
+        refining = time.monotonic()
         self.refine(avatar, registered, known)
+        spent = {"registration": refining - begun, "refinement": time.monotonic() - refining}  # the rows of its table 3
+        self.facts |= {f"seconds of {part}": round(seconds, 2) for part, seconds in spent.items()}
         return FitResult(avatar, self.field, self.betas, self.clip, 1.0, self.history, facts=self.facts)
 
     def choose_anchors(self) -> np.ndarray:  # (N,)
@@ -126,7 +130,7 @@ class NeuHMRFit:
             correction = self.field.correction(frame)
             rendered, joints = self._render(avatar, frame, correction, background)
             terms = self._image_terms(view, rendered, background)
-            terms["joint"] = chosen.joint * self._matching(frame, rendered, joints, registered, known)
+            terms["joint"] = chosen.joint * self._matching(frame, rendered, background, joints, registered, known)
             turns = correction[:-3].view(-1, 3)[_EXTREMITIES]
             terms["extremities"] = chosen.extremities * turns.square().sum(-1).mean()
             loss = torch.stack(list(terms.values())).sum()
@@ -145,15 +149,54 @@ class NeuHMRFit:
             "geo": self.settings.neuhmr.geo * jaccard(rendered.alpha, mask),
         }
 
-    def _matching(self, frame: int, rendered: Rendered, joints: Tensor, registered: Tensor, known: Tensor) -> Tensor:
-        """Equation 12, over the joints that this frame shows: a hidden one has no feature to be found by."""
+    def _matching(
+        self,
+        frame: int,
+        rendered: Rendered,
+        background: Tensor,  # [3]
+        joints: Tensor,  # [J, 3]
+        registered: Tensor,  # [J, C]
+        known: Tensor,  # [J] bool
+    ) -> Tensor:
+        """Equation 12, over the joints that this frame shows: a hidden one has no feature to be found by.
+
+        Without registered features (NeuHMR's table 4) a joint looks in the frame as it does in the rendering.
+        """
         places = project(joints, self.clip.views[frame][_LEVEL].K)
-        counted = known & self._visible(rendered, places, joints)
-        chosen = self.settings.neuhmr
-        targets = match(
-            self._features(frame), registered, places.detach(), chosen.sigma, chosen.samples, self.generator
-        )
+        targets, counted = self._targets(frame, rendered, background, places.detach(), joints, registered, known)
         return matching_loss(places, targets, counted)
+
+    @torch.no_grad()
+    def found(
+        self, avatar: Avatar, frame: int, registered: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:  # [J, 2], [J] bool, [3, 3]
+        """Where the joints of a frame are found from the pose as it is, px of its crop; which count; the crop's K."""
+        black, view = torch.zeros(3, device=self.device), self.clip.views[frame][_LEVEL]
+        rendered, joints = self._render(avatar, frame, self.field.correction(frame), black)
+        places = project(joints, view.K)
+        return *self._targets(frame, rendered, black, places, joints, registered, known), view.K
+
+    @torch.no_grad()
+    def _targets(
+        self,
+        frame: int,
+        rendered: Rendered,
+        background: Tensor,  # [3]
+        places: Tensor,  # [J, 2]
+        joints: Tensor,  # [J, 3]
+        registered: Tensor,  # [J, C]
+        known: Tensor,  # [J] bool
+    ) -> tuple[Tensor, Tensor]:  # [J, 2], [J] bool
+        """Where each joint is found (equation 12), and which count."""
+        counted = self._visible(rendered, places, joints)
+        chosen = self.settings.neuhmr
+        if chosen.registered:
+            counted &= known
+        else:
+            grey = (0.5 - background) * (1 - rendered.alpha[..., None])
+            registered = self.extract((rendered.image + grey).clamp(0, 1)).at(places)
+        features = self._features(frame)
+        return match(features, registered, places, chosen.sigma, chosen.samples, self.generator), counted
 
     def _features(self, frame: int) -> FeatureMap:
         """Features of a frame's person, before grey: what is behind changes from frame to frame."""
@@ -173,7 +216,9 @@ class NeuHMRFit:
         rotmats, pelvis = self.field.apply(frame, correction)
         view = self.clip.views[frame][_LEVEL]
         values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
-        rendered = render(values, self.body, self.betas, rotmats, pelvis, view, background, True, avatar.sh_degree)
+        rendered = render(
+            values, self.body, self.betas, rotmats, pelvis, view, background, True, avatar.sh_degree, avatar.field
+        )
         transl = pelvis - self.body.rest_joints(self.betas)[0]
         joints = self.body.world_joints(rotmats[None], self.betas, transl[None])[0, MATCHED, :3, 3]
         return rendered, joints
