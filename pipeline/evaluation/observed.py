@@ -65,8 +65,9 @@ def picture_quality(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render the avatar in frames of both splits, add PSNR, SSIM and LPIPS; returns the frames and its outlines there.
 
-    The person is compared over white, cut out by the mask, as InstantAvatar and GART do; in the crop also by the mask as
-    the fit refined it, where there is one. A frame in whose mask nobody is has no value. `poses_fitted` tells whether the fit moved the poses, those of held-out frames too.
+    The person is compared over white, cut out by the mask, as InstantAvatar and GART do; in the crop also by the mask
+    that the fit refined. A frame in whose mask nobody is has no value. `poses_fitted` tells whether the fit moved the
+    poses, those of held-out frames too.
     """
     avatar = Avatar.from_file(clip.avatar, clip.body)
     white = torch.ones(3)
@@ -122,7 +123,10 @@ def mask_overlap(table: MetricTable, clip: Clip, outlines: Outlines) -> None:
     """Add the IoU of the body's and of the avatar's outline with the masks that the pipeline found, and with those that
     the fit made of them."""
     how = f"cut at one half, {outlines.raster.width}x{outlines.raster.height} px"
-    kinds = [("", clip.masks, "mask found by the pipeline"), ("_refined", clip.masks_refined, "mask refined by the fit")]
+    kinds = [
+        ("", clip.masks, "mask found by the pipeline"),
+        ("_refined", clip.masks_refined, "mask refined by the fit"),
+    ]
     for suffix, folder, name in kinds:
         if folder is not None:
             frames = (*outlines.frames, *outlines.avatar_frames)

@@ -80,10 +80,16 @@ METRICS = {
     ),
     "iou_avatar": Metric("Mask IoU, avatar", "", True, "Overlap of the avatar's opacity with the person's mask."),
     "iou_body_refined": Metric(
-        "Mask IoU, body, refined masks", "", True, "Overlap of the body mesh's outline with the masks that the fit refined."
+        "Mask IoU, body, refined masks",
+        "",
+        True,
+        "Overlap of the body mesh's outline with the masks that the fit refined.",
     ),
     "iou_avatar_refined": Metric(
-        "Mask IoU, avatar, refined masks", "", True, "Overlap of the avatar's opacity with the masks that the fit refined."
+        "Mask IoU, avatar, refined masks",
+        "",
+        True,
+        "Overlap of the avatar's opacity with the masks that the fit refined.",
     ),
     "iou_body_truth": Metric(
         "True-mask IoU, body", "", True, "Overlap of the body mesh's outline with the person's true mask."
@@ -92,7 +98,10 @@ METRICS = {
         "True-mask IoU, avatar", "", True, "Overlap of the avatar's opacity with the person's true mask."
     ),
     "iou_mask_truth": Metric(
-        "True-mask IoU, masks", "", True, "Overlap of the masks with the true ones: as the pipeline found them, and as the fit refined them."
+        "True-mask IoU, masks",
+        "",
+        True,
+        "Overlap of the masks with the true ones: as the pipeline found them, and as the fit refined them.",
     ),
     "reprojection": Metric(
         "Reprojection",

@@ -213,7 +213,9 @@ def _pyramid(crops: Layers, K: np.ndarray, corner: tuple[int, int], sides: CropS
         size = [max(_SMALLEST_SIDE, round(side * shrink)) for side in (width, height)]
         scale = np.array([[size[0] / width], [size[1] / height], [1.0]])
         shifted = K - np.array([[0, 0, corner[0]], [0, 0, corner[1]], [0, 0, 0]])
-        layers = {name: _resize_depth(crop, size) if name == "depth" else _resize(crop, size) for name, crop in crops.items()}
+        layers = {
+            name: _resize_depth(crop, size) if name == "depth" else _resize(crop, size) for name, crop in crops.items()
+        }
         levels[level] = shifted * scale, layers
     return levels
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.fit.matte import Guide, Matte, matte, outline_error
-from pipeline.fit.plate import MOST_FRAMES, Layer, Plate, filled, find_plate
+from pipeline.fit.plate import MOST_FRAMES, Plate, filled, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
 from pipeline.formats.paths import VideoDir

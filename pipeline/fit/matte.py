@@ -1,13 +1,13 @@
-"""A better outline of the person in a frame: from the background plate, the detector's soft mask, and the avatar.
+"""A better outline of the person in a frame: from the background plate, the detector's soft mask, and the picture.
 
-Each pixel is asked two things. Where: how far inside or outside of the detector's outline, and of the avatar's, it lies,
-with the errors that these are known to have. What: whether its colour is the plate's, within the plate's noise, or that
-of the person beside it and of the avatar there. Both are log-odds and add up (the what counts less than its due, for
-neighbouring pixels err alike). Then the odds of a pixel's surroundings of like colour count, too: a guided filter (He,
-Sun and Tang 2013, equations 14 to 16, for a colour guide) over the probabilities, as in mean-field inference.
+Each pixel is asked two things. Where: how far inside or outside of the detector's outline it lies, with the errors that
+this is known to have. What: whether its colour is the plate's, within the plate's noise, or that of the person beside
+it. Both are log-odds and add up (the what counts less than its due, for neighbouring pixels err alike). Then the odds
+of a pixel's surroundings of like colour count, too: a guided filter (He, Sun and Tang 2013, equations 14 to 16, for a
+colour guide) over the probabilities, as in mean-field inference.
 
-Where colour contradicts place strongly (something held, another person, a shadow), and where a patch is undecided (hair,
-motion blur), nothing is known of a pixel: no loss counts it.
+Where colour contradicts place strongly (something held, another person, a lost hand), and where a patch is undecided
+(hair, motion blur), nothing is known of a pixel: no loss counts it.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _odd(length: float) -> int:
 
 
 class Guide:
-    """A guided filter by a colour image: each call smooths a map where the image is smooth, and keeps the image's edges."""
+    """A guided filter by a colour image: a call smooths a map where the image is smooth, and keeps its edges."""
 
     def __init__(self, image: np.ndarray, radius: int, noise: float) -> None:
         """

@@ -166,7 +166,7 @@ def _medians(stack: np.ndarray, hidden: np.ndarray, gains: np.ndarray) -> tuple[
 
 @inline
 def _select(values, ranks, out):
-    """The value [C] of a rank [C] among values [F, C] uint8, a bit at a time: all columns at once, unlike by sorting."""
+    """The value [C] of a rank [C] among values [F, C] uint8, a bit at a time: all columns at once, unlike sorting."""
     below, trial = np.empty(values.shape[1], np.uint8), np.empty(values.shape[1], np.uint8)
     out[:] = 0
     for bit in range(7, -1, -1):
@@ -183,7 +183,7 @@ def _select(values, ranks, out):
 
 @kernel()
 def _median_rows(start, end, values, ranks, colour, spread):
-    """Rows start..end of the medians of values [F, H, C] uint8, and of what they deviate from them by; out [H, C] uint8.
+    """Rows start..end of the medians of values [F, H, C] uint8, and of the deviations from them; out [H, C] uint8.
 
     ranks [H, C]: the median's place among the sorted values, of which those that do not count, HIDDEN, are last.
     """

@@ -35,9 +35,9 @@ HELP = """Refine motion and avatar together, by rendering (the paper's joint opt
 
 Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ and camera_track.npz where there is one, of
 results/<video>/.
-Writes masks_refined/ (the masks that it compared with), fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's
-place is, and a world), fit/history.csv and provenance/fit.json. A killed run goes on from fit/checkpoint.pt when it is started again with the same settings and
-inputs."""
+Writes masks_refined/ (the masks that it compared with), fit/avatar.npz, fit/pose_refined.npz (with how sure each
+joint's place is, and a world), fit/history.csv and provenance/fit.json. A killed run goes on from fit/checkpoint.pt
+when it is started again with the same settings and inputs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,17 +76,21 @@ def run(args: argparse.Namespace) -> None:
         log.info("fit: %s", verdict.words())
         provenance.facts["verdict"] = verdict.facts()
 
-    provenance.facts |= clip.facts | result.facts | {
-        "frames": len(clip),
-        "frames_trained": int(clip.train.sum()),
-        "frames_held_out": int(clip.heldout.sum()),
-        "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
-        "depth": clip.has_depth,
-        "gaussians": len(result.avatar.means),
-        "focal length against the given one": round(result.focal, 4),
-        "device": str(device),
-        "threads": threads,
-    }
+    provenance.facts |= (
+        clip.facts
+        | result.facts
+        | {
+            "frames": len(clip),
+            "frames_trained": int(clip.train.sum()),
+            "frames_held_out": int(clip.heldout.sum()),
+            "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
+            "depth": clip.has_depth,
+            "gaussians": len(result.avatar.means),
+            "focal length against the given one": round(result.focal, 4),
+            "device": str(device),
+            "threads": threads,
+        }
+    )
     method = "NeuHMR" if settings.refiner == "neuhmr" else "joint fit"
     source = f"{method} ({settings.binding}) of: {pose.source}"
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)

@@ -1,10 +1,13 @@
 """The masks that the fit makes better: a plate by closed form, outlines nearer to the truth, and what is safe."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_fit import SHORT
 
+from pipeline.__main__ import main
 from pipeline.fit.masks import MaskRefiner, crop_box, cut, enlarged, hidden
 from pipeline.fit.matte import Guide, matte
 from pipeline.fit.plate import Layer, Plate, filled, find_plate
@@ -34,7 +37,9 @@ def film(gains: np.ndarray, background: np.ndarray, noise: float = 1.0) -> tuple
     truth = [disc(frame) for frame in range(len(gains))]
     frames = []
     for person, gain in zip(truth, gains):
-        picture = np.where(person[..., None], PERSON, background) * gain + noise * rng.standard_normal((HEIGHT, WIDTH, 3))
+        picture = np.where(person[..., None], PERSON, background) * gain + noise * rng.standard_normal(
+            (HEIGHT, WIDTH, 3)
+        )
         frames.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
     return frames, truth
 
@@ -87,7 +92,9 @@ def test_the_plate_is_the_background_freed_of_exposure() -> None:
     frames, people = film(gains, background)
     plate = plate_of(frames, people)
     assert plate.known.mean() > 0.95
-    scale = np.median(plate.layer.colour[plate.known] / background[plate.known], axis=0)  # of which frame it is, is free
+    scale = np.median(
+        plate.layer.colour[plate.known] / background[plate.known], axis=0
+    )  # of which frame it is, is free
     np.testing.assert_allclose(scale, 1, atol=0.1)
     np.testing.assert_allclose(plate.gains * scale, gains, atol=0.01)
     off = np.abs(plate.layer.colour / scale - background)[plate.known]
@@ -120,12 +127,16 @@ def test_what_is_never_seen_is_filled_in_from_around_and_noisy() -> None:
 def test_the_plates_crop_lies_where_the_frames_does() -> None:
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     ramp = np.dstack([x, y, x + y])
-    plate = Plate(Layer(ramp, np.ones((HEIGHT, WIDTH), np.float32)), np.full((3, 3), 2.0), np.ones((HEIGHT, WIDTH), bool))
+    plate = Plate(
+        Layer(ramp, np.ones((HEIGHT, WIDTH), np.float32)), np.full((3, 3), 2.0), np.ones((HEIGHT, WIDTH), bool)
+    )
     box = 20, 30, 60, 90
     same = plate.crop(1, box, (WIDTH, HEIGHT), (40, 60))
     np.testing.assert_allclose(same.colour, 2 * cut(ramp, box), atol=1e-3)
     half = plate.crop(1, box, (WIDTH, HEIGHT), (20, 30))  # a pixel's centre lies between four
-    np.testing.assert_allclose(half.colour[..., 0], np.broadcast_to(2 * (20.5 + 2 * np.arange(20)), (30, 20)), atol=1e-3)
+    np.testing.assert_allclose(
+        half.colour[..., 0], np.broadcast_to(2 * (20.5 + 2 * np.arange(20)), (30, 20)), atol=1e-3
+    )
     larger = plate.crop(1, (40, 60, 120, 180), (2 * WIDTH, 2 * HEIGHT), (40, 60))
     np.testing.assert_allclose(larger.colour, same.colour, atol=1e-3)
 
@@ -177,7 +188,11 @@ def test_what_is_held_is_unknown() -> None:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     ball = (x - 40) ** 2 + (y - 15) ** 2 < 8**2
     picture = np.where(ball[..., None], np.uint8([250, 250, 250]), frames[0])
-    found = matte(picture, 255 * people[0].astype(np.uint8), plate.crop(0, (0, 0, WIDTH, HEIGHT), (WIDTH, HEIGHT), (WIDTH, HEIGHT)))
+    found = matte(
+        picture,
+        255 * people[0].astype(np.uint8),
+        plate.crop(0, (0, 0, WIDTH, HEIGHT), (WIDTH, HEIGHT), (WIDTH, HEIGHT)),
+    )
     inner = (x - 40) ** 2 + (y - 15) ** 2 < 6**2
     assert not found.sure[inner].any() and not found.alpha[inner].any()
     assert found.sure[people[0]].mean() > 0.9 * 255
@@ -191,8 +206,40 @@ def test_nobody_stays_nobody() -> None:
     assert not found.alpha.any() and found.sure.all()
 
 
+def test_the_stage_writes_masks_nearer_to_the_truth_and_the_same_ones_again(results, studio_clip) -> None:
+    """A studio clip whose masks lie a pixel beside the person, which is 4 px of one who is 400 px tall."""
+    truth = MaskFolder(studio_clip.truth / "masks")
+    for index in range(len(truth)):
+        write_mask(results.masks / f"{index:06d}.png", np.roll(truth[index], 1, axis=1))
+    CameraTrack.static(len(truth), "test").save(results.camera_track)
+    settings = json.dumps(SHORT | {"crop_sides": {"coarse": 48, "middle": 64, "full": 160}})
+
+    def run() -> list[bytes]:
+        assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+        return [file.read_bytes() for file in MaskFolder(results.masks_refined).files]
+
+    written = run()
+    folders = MaskFolder(results.masks), MaskFolder(results.masks_refined)
+    before, after = (
+        np.mean([iou(folder[index] > 127, truth[index] > 127) for index in range(len(truth))]) for folder in folders
+    )
+    assert after > before + 0.02
+    facts = json.loads(results.provenance("fit").read_text())["facts"]["masks"]
+    assert "seen" in facts["background plate"] and facts["unknown"].endswith("% of the crops")
+    results.checkpoint.unlink()
+    assert run() == written
+
+
+def test_masks_stay_where_they_are_not_to_be_refined(results) -> None:
+    settings = json.dumps(SHORT | {"refine_masks": False})
+    assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+    found, kept = MaskFolder(results.masks), MaskFolder(results.masks_refined)
+    assert all((found[index] == kept[index]).all() for index in range(len(found)))
+    assert "masks" not in json.loads(results.provenance("fit").read_text())["facts"]
+
+
 def test_the_guided_filter_keeps_edges_and_is_affine() -> None:
-    """A map that is an affine function of the image's colours comes back; what the image says nothing of is smoothed."""
+    """A map that is affine in the image's colours comes back; what the image says nothing of is smoothed."""
     rng = np.random.default_rng(0)
     image = rng.random((40, 50, 3)).astype(np.float32)
     values = image @ np.float32([0.2, -0.4, 0.7]) + np.float32(0.3)
