@@ -28,9 +28,9 @@ def compare(start, end, pixels, alpha, image, mask, sure, depth, background, col
 
     pixels [H, W, 3 or 4] and alpha [H, W] as rendered; image [H, W, 3] and mask [H, W] uint8; sure [H, W] uint8, how
     much a pixel counts, or [0, 0] for all; depth [H, W] metres, 0 = unknown, or [0, 0] for none; background [3];
-    colours, target out [H, W * 3]: the target is the rendering where a pixel does not count; sums out [H, SUMS]: of the absolute
-    differences of colours, of alpha and mask, of alpha, of alpha times mask, of the mask, of the absolute differences
-    of depth where it is known on the person, and the number of such pixels.
+    colours, target out [H, W * 3], equal where a pixel does not count; sums out [H, SUMS]: of the absolute differences
+    of colours, of alpha and mask, of alpha, of alpha times mask, of the mask, of the absolute differences of depth
+    where it is known on the person, and the number of such pixels.
     """
     with_depth, with_sure = depth.shape[0] > 0, sure.shape[0] > 0
     for y in range(start, end):
