@@ -177,6 +177,10 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     if refiner is not None:
         sure = [float((levels[COARSE].sure / 255.0).mean()) for levels in views if levels]
         facts["masks"] = refiner.facts() | {"unknown": f"{100 * (1 - np.mean(sure)):.1f}% of the crops"}
+    elif settings.refine_masks:
+        facts["masks"] = {
+            "background plate": "none, for the camera is not known to stand still; the masks are as found"
+        }
     return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
 
 

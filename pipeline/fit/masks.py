@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.fit.matte import Guide, Matte, matte, outline_error
-from pipeline.fit.plate import MOST_FRAMES, Plate, filled, find_plate
+from pipeline.fit.matte import Guide, Matte, matte
+from pipeline.fit.plate import MOST_FRAMES, Plate, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
 from pipeline.formats.paths import VideoDir
@@ -19,37 +19,28 @@ Crop = tuple[int, int, int, int]  # x0, y0, x1, y1 px of a frame
 _LONGEST = 960  # px of the plate
 _NEAR = 0.02  # of the person's height: what lies as near to the mask may be the person
 _FAINT = 32  # of 255: so may what the mask only guesses
-_TRIED = 8  # frames that tell how far off the masks' outlines are
-_NOISE = 3.0  # of 255, of a single frame's background
 
 
 @dataclass(frozen=True)
 class MaskRefiner:
     """Makes the masks of one clip better."""
 
-    plate: Plate | None  # None: the camera moves, and each frame's own surroundings must do
-    error: float  # scale of the masks' errors, see `matte`
+    plate: Plate
     full: tuple[int, int]  # width and height of a frame, px
 
     @staticmethod
-    def of(directory: VideoDir, frames: FrameFolder, masks: MaskFolder) -> MaskRefiner:
-        """Look at some frames of a clip: find the plate where the camera stands still, and how good the masks are."""
+    def of(directory: VideoDir, frames: FrameFolder, masks: MaskFolder) -> MaskRefiner | None:
+        """Find the background plate; None where the camera is not known to stand still, and so has none."""
+        path = directory.camera_track
+        if not path.is_file() or CameraTrack.load(path).kind != "static":
+            return None
         chosen = np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).round().astype(int))
         height, width = frames[0].shape[:2]
-        plate = None
-        if directory.camera_track.is_file() and CameraTrack.load(directory.camera_track).kind == "static":
-            factor = min(1.0, _LONGEST / max(width, height))
-            size = round(width * factor), round(height * factor)
-            pictures = [_shrunk(frames[index], size) for index in chosen]
-            people = [hidden(_shrunk(masks[index], size)) for index in chosen]
-            plate = find_plate(pictures, people, chosen, len(frames))
-        first = MaskRefiner(plate, 1.0, (width, height))
-        errors = []
-        for index in chosen[:: max(1, len(chosen) // _TRIED)]:
-            if (box := crop_box(masks[index], 0.1)) is not None:
-                image, mask = (cut(layer[index], box) for layer in (frames, masks))
-                errors.append(outline_error(mask, first(index, box, image, mask)))
-        return MaskRefiner(plate, float(np.median(errors)) if errors else 1.0, (width, height))
+        factor = min(1.0, _LONGEST / max(width, height))
+        size = round(width * factor), round(height * factor)
+        pictures = [_shrunk(frames[index], size) for index in chosen]
+        people = [hidden(_shrunk(masks[index], size)) for index in chosen]
+        return MaskRefiner(find_plate(pictures, people, chosen, len(frames)), (width, height))
 
     def __call__(
         self,
@@ -59,24 +50,15 @@ class MaskRefiner:
         mask: np.ndarray,  # (h, w) uint8
     ) -> Matte:
         """The person in a frame's crop, of any resolution."""
-        size = image.shape[1], image.shape[0]
-        if self.plate is None:
-            behind = filled(image.astype(np.float32), np.full(mask.shape, _NOISE, np.float32), ~hidden(mask))
-        else:
-            behind = self.plate.crop(frame, box, self.full, size)
-        return matte(image, mask, behind, self.error)
+        return matte(image, mask, self.plate.crop(frame, box, self.full, (image.shape[1], image.shape[0])))
 
     def facts(self) -> dict[str, Any]:
         """What the provenance tells of it."""
-        if self.plate is None:
-            found = {"background plate": "none: the camera moves; masks follow edges and the colours around alone"}
-        else:
-            gains = self.plate.gains.mean(1)
-            found = {
-                "background plate": f"{100 * self.plate.known.mean():.0f}% of the picture was seen",
-                "exposure against the plate": f"{gains.min():.2f} to {gains.max():.2f}",
-            }
-        return found | {"error of the masks found": round(self.error, 2)}
+        gains = self.plate.gains.mean(1)
+        return {
+            "background plate": f"{100 * self.plate.known.mean():.0f}% of the picture was seen",
+            "exposure against the plate": f"{gains.min():.2f} to {gains.max():.2f}",
+        }
 
 
 def hidden(mask: np.ndarray) -> np.ndarray:

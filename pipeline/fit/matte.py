@@ -21,16 +21,12 @@ from pipeline.fit.plate import Layer
 f4 = np.float32
 # Lengths are in px of a person of 400 px.
 _TALL = 400.0
-_DETECTOR = 1.8  # scale of the detector's logistic error: a tenth of its outline is 3 px off and more
-_AVATAR = 4.0  # the same of the avatar's outline
-_NINTH, _ERRORS = 2.94, (0.3, 1.5)  # ninth decile of a logistic distribution's distances; bounds of what is believed
-_SUREST, _SUREST_AVATAR = 5.0, 2.0  # log-odds of place far inside or outside of them
-_COLOUR = 0.6  # what colour's log-odds count
-_MOST_COLOUR = 4.0  # of these, whatever a pixel's colour is
+_DETECTOR = 2.4  # scale of the detector's logistic error, hands and hems that it loses counted in
+_SUREST, _SUREST_COLOUR = 0.6  # what colour's log-odds count
+_MOST_COLOUR = 6.0  # of these, whatever a pixel's colour is
 _CORE = 4.0  # inside of the outline from which on a pixel shows the person for certain
 _AROUND = 14.0  # over which the person's colours are like each other
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
-_AVATAR_NOISE = 25.0  # of 255: of the avatar's colours
 _SHADE = 0.6  # a shadow leaves so much of the background's light, or more
 _SHADED = 0.15  # how likely a shadow is
 _ELSE = 0.1  # and that something stands before the background
@@ -55,16 +51,12 @@ def matte(
     image: np.ndarray,  # (h, w, 3) uint8
     mask: np.ndarray,  # (h, w) uint8
     plate: Layer,
-    error: float = 1.0,
-    drawn: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Matte:
     """The person in a crop.
 
     Args:
         mask: the detector's, 255 = person. Empty: nobody is there, and nothing is changed.
         plate: the background of the crop.
-        error: how far off the detector's outline is, where 1 is mediapipe's on studio clips, see `outline_error`.
-        drawn: the avatar's colours (h, w, 3) uint8, and its coverage (h, w) float32 in [0, 1].
     """
     import cv2
 
@@ -74,15 +66,10 @@ def matte(
         return Matte(mask, np.full_like(mask, 255))
     size = _size(rows)
     inside = _inside(person)
-    place = np.clip(inside / (error * _DETECTOR * size), -_SUREST, _SUREST)
-    outer = inside
-    if drawn is not None:
-        by_avatar = _inside(drawn[1] > 0.5)
-        place += np.clip(by_avatar / (_AVATAR * size), -_SUREST_AVATAR, _SUREST_AVATAR)
-        outer = np.maximum(inside, by_avatar)
+    place = np.clip(inside / (_DETECTOR * size), -_SUREST, _SUREST)
     pixels = image.astype(f4)
     core = (inside > _CORE * size).astype(f4)
-    told = _told(pixels, core, plate, _odd(_AROUND * size), drawn)
+    told = _told(pixels, core, plate, _odd(_AROUND * size))
     odds = place + _COLOUR * told
 
     guide = Guide(pixels / 255, max(2, round(_FILTER * size)), _FILTER_NOISE)
@@ -93,32 +80,12 @@ def matte(
 
     window = (_odd(_FILTER * size),) * 2
     around = cv2.blur(told, window)
-    contradicted = ((outer < -_FAR * size) & (around > _CONTRARY)) | ((inside > _FAR * size) & (around < -_CONTRARY))
+    contradicted = ((inside < -_FAR * size) & (around > _CONTRARY)) | ((inside > _FAR * size) & (around < -_CONTRARY))
     undecided = cv2.blur(4 * share * (1 - share), window) > _UNDECIDED
     unknown = cv2.dilate((contradicted | undecided).astype(np.uint8), np.ones((3, 3), np.uint8))
     soft = Guide(pixels / 255, max(1, round(_EDGE * size)), _EDGE_NOISE)(share)
     alpha = np.clip(2 * soft - 0.5, 0, 1)
     return Matte(np.rint(255 * alpha).astype(np.uint8), 255 * (1 - unknown))
-
-
-def outline_error(mask: np.ndarray, found: Matte) -> float:
-    """How far off a detector's outline is, against what `matte` made of it: 1 for mediapipe's on studio clips.
-
-    The ninth decile of the distances, over that of the logistic distribution that `matte` takes for granted.
-    """
-    person, better = mask > 127, (found.alpha > 127).astype(np.uint8)
-    rows = np.flatnonzero(person.any(1))
-    edge = (better != _eroded(better)) & (found.sure > 127)
-    if not len(rows) or not edge.any():
-        return 1.0
-    decile = np.quantile(np.abs(_inside(person)[edge]), 0.9)
-    return float(np.clip(decile / (_NINTH * _DETECTOR * _size(rows)), *_ERRORS))
-
-
-def _eroded(region: np.ndarray) -> np.ndarray:
-    import cv2
-
-    return cv2.erode(region, np.ones((3, 3), np.uint8))
 
 
 def _size(rows: np.ndarray) -> float:
@@ -131,7 +98,6 @@ def _told(
     core: np.ndarray,  # (h, w) 1 = the person for certain
     plate: Layer,
     window: int,
-    drawn: tuple[np.ndarray, np.ndarray] | None,
 ) -> np.ndarray:
     """(h, w) log-odds by colour, person against background.
 
@@ -154,9 +120,6 @@ def _told(
     mean = means[..., :3] / count[..., None]
     variance = np.maximum(means[..., 3] / count - _dot(mean, mean), 0) / 3
     person = _density(_apart(pixels, mean), np.sqrt(variance + f4(_PERSON_NOISE**2))) * (means[..., 4] > _FEW)
-    if drawn is not None:
-        like = _density(_apart(pixels, drawn[0].astype(f4)), np.full_like(sigma, _AVATAR_NOISE))
-        person = (person + like * (drawn[1] > 0.5)) / 2
     odds = (0.5 + 0.5 * person) / (_ELSE + (1 - _ELSE) * behind)
     return np.clip(np.log(odds), -_MOST_COLOUR, _MOST_COLOUR)
 

@@ -2,8 +2,7 @@
 
 Each pixel's colour is the median of the frames that show it, freed of each frame's exposure, and its noise is their
 median absolute deviation (over 1.4826, the same of a Gaussian). What no frame shows is filled in from around, with the
-spread of the colours there as its noise; so is everything in a frame of a camera that moves. A pixel that is little
-known has much noise, and decides nothing.
+spread of the colours there as its noise: what is little known has much noise, and decides nothing.
 """
 
 from __future__ import annotations

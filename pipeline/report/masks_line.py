@@ -8,15 +8,14 @@ from pipeline.formats.provenance import read_provenance
 
 
 def masks_line(paths: VideoDir, summary: pd.DataFrame) -> str | None:
-    """Whether the masks were refined, by what, and with truth how much nearer to it; None where they were not."""
+    """Whether the masks were refined, by what, and with truth how much nearer to it; None where that was not asked for."""
     record = paths.provenance("fit")
     found = read_provenance(record)["facts"].get("masks") if record.is_file() else None
     if found is None:
         return None
-    line = f"refined by the fit; background plate: {found['background plate']}"
-    if exposure := found.get("exposure against the plate"):
-        line += f", exposure {exposure} of it"
-    line += f"; unknown {found['unknown']}"
+    line = f"background plate: {found['background plate']}"
+    if "unknown" in found:
+        line = f"refined by the fit; {line}, exposure {found['exposure against the plate']}; unknown {found['unknown']}"
     rows = summary[(summary["metric"] == "iou_mask_truth") & summary["refined"].notna()]
     if len(rows):
         line += f"; IoU with the true masks {number(rows['input'].iloc[0])} → {number(rows['refined'].iloc[0])}"

@@ -101,9 +101,11 @@ def run(args: argparse.Namespace) -> None:
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
-    refined = [levels and levels[FULL].mask.cpu().numpy() for levels in clip.views]
+    refined = [
+        None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy() for levels in clip.views
+    ]
     with atomic_directory(directory.masks_refined) as out:
-        write_refined(directory, out, refined if settings.refine_masks else [None] * len(clip), settings.crop_padding)
+        write_refined(directory, out, refined, settings.crop_padding)
     provenance.save(directory.provenance("fit"))
 
 

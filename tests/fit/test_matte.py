@@ -154,30 +154,38 @@ def test_outlines_come_nearer_to_the_truth(tmp_path: Path) -> None:
 
 
 def test_true_masks_stay(tmp_path: Path) -> None:
-    """How far the masks are off is found of the clip: those that are right are trusted."""
     frames, truth = film(np.ones((FRAMES, 3)), room())
     masks = [255 * person.astype(np.uint8) for person in truth]
-    refiner, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
-    assert refiner.error < 0.7
-    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.98
+    _, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.97
 
 
-@pytest.mark.parametrize("bare", [False, True])
-@pytest.mark.parametrize("moves", [False, True])
-def test_never_worse_without_a_plate(tmp_path: Path, bare: bool, moves: bool) -> None:
-    """A moving camera has no plate, and says so; a bare wall and one that looks like the person do no harm."""
-    background = np.broadcast_to(PERSON + 3.0, (HEIGHT, WIDTH, 3)) if bare else room()
-    frames, truth = film(np.ones((FRAMES, 3)), background)
-    if moves:
-        frames = [np.where(person[..., None], PERSON, room(seed)).astype(np.uint8) for seed, person in enumerate(truth)]
-        frames = frames if not bare else [np.full_like(frame, 90) for frame in frames]
+def test_a_wall_like_the_person_does_no_harm(tmp_path: Path) -> None:
+    """Where colours tell nothing, the mask stays within a pixel of one who is 50 px tall."""
+    frames, truth = film(np.ones((FRAMES, 3)), np.broadcast_to(PERSON + 3.0, (HEIGHT, WIDTH, 3)))
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    _, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["turning", "travelling", None])
+def test_a_camera_that_may_move_has_no_plate(tmp_path: Path, kind: str | None) -> None:
+    frames, truth = film(np.ones((FRAMES, 3)), room())
     masks = [255 * person.astype(np.uint8) for person in truth]
     world = np.tile(np.eye(4), (FRAMES, 1, 1))
-    track = CameraTrack(world, "turning" if moves else "static", np.zeros((FRAMES, 2)), "test")
-    refiner, alphas, _ = refined(write_clip(tmp_path, frames, masks, track))
-    assert (refiner.plate is None) == moves
-    assert ("moves" in refiner.facts()["background plate"]) == moves
-    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.9
+    track = kind and CameraTrack(world, kind, np.zeros((FRAMES, 2)), "test")
+    directory = write_clip(tmp_path, frames, masks, track)
+    assert MaskRefiner.of(directory, FrameFolder(directory.frames), MaskFolder(directory.masks)) is None
+
+
+def test_a_plate_of_a_picture_that_changes_decides_nothing(tmp_path: Path) -> None:
+    """A camera wrongly taken to stand, or a room full of people: the noise of the plate says so."""
+    truth = [disc(frame) for frame in range(FRAMES)]
+    frames = [np.where(person[..., None], PERSON, room(seed)).astype(np.uint8) for seed, person in enumerate(truth)]
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    refiner, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.median(refiner.plate.layer.sigma) > 15
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.93
 
 
 def test_what_is_held_is_unknown() -> None:
