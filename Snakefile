@@ -7,7 +7,7 @@
 #   results/<video>/landmarks.npz                landmarks
 #   results/<video>/camera_track.npz             camera_track
 #   results/<video>/pose_init.npz                pose
-#   results/<video>/fit/                         fit
+#   results/<video>/fit/, masks_refined/         fit
 #   results/<video>/metrics.csv                  evaluate
 #   results/<video>/renders/                     render
 #   results/<video>/exports/                     export
@@ -71,6 +71,7 @@ FILES = [
     "fit/avatar.npz",
     "fit/pose_refined.npz",
     "fit/history.csv",
+    "masks_refined",
     "metrics.csv",
     "renders",
     "exports",

@@ -242,6 +242,7 @@ rule benchmark_fit:
         avatar=f"{RUN}/fit/avatar.npz",
         pose=f"{RUN}/fit/pose_refined.npz",
         history=f"{RUN}/fit/history.csv",
+        masks=directory(f"{RUN}/masks_refined"),
         provenance=f"{RUN}/provenance/fit.json",
     log:
         f"{RUN}/logs/fit.log",

@@ -34,6 +34,7 @@ use rule benchmark_fit as benchmark_dataset_fit with:
         avatar=f"{DATASET_RUN}/fit/avatar.npz",
         pose=f"{DATASET_RUN}/fit/pose_refined.npz",
         history=f"{DATASET_RUN}/fit/history.csv",
+        masks=directory(f"{DATASET_RUN}/masks_refined"),
         provenance=f"{DATASET_RUN}/provenance/fit.json",
     log:
         f"{DATASET_RUN}/logs/fit.log",

@@ -9,6 +9,7 @@ rule evaluate:
         landmarks=rules.landmarks.output.landmarks,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
+        masks_refined=rules.fit.output.masks,
         fit=rules.fit.output.provenance,
         truth=truth,
         body=those_there(body_file),

@@ -18,6 +18,7 @@ rule fit:
         avatar=f"{OUT}/fit/avatar.npz",
         pose=f"{OUT}/fit/pose_refined.npz",
         history=f"{OUT}/fit/history.csv",
+        masks=directory(f"{OUT}/masks_refined"),
         provenance=f"{OUT}/provenance/fit.json",
     log:
         f"{OUT}/logs/fit.log",

@@ -5,6 +5,7 @@ rule render:
         initial=rules.pose.output.pose,
         avatar=rules.fit.output.avatar,
         refined=rules.fit.output.pose,
+        masks=[rules.masks.output.masks, rules.fit.output.masks],
         files=those_there(render_files),
     output:
         renders=report(

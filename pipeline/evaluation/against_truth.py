@@ -192,7 +192,7 @@ def _vertex_errors(
 
 
 def true_mask_overlap(table: MetricTable, clip: Clip, truth: Truth, outlines: Outlines) -> None:
-    """Add the IoU with the true masks of both bodies, of the avatar, and of the masks that the pipeline found."""
+    """Add the IoU with the true masks of both bodies, of the avatar, and of the masks: found ("input"), and refined."""
     if truth.masks is None:
         return
     raster = outlines.raster
@@ -202,6 +202,8 @@ def true_mask_overlap(table: MetricTable, clip: Clip, truth: Truth, outlines: Ou
     against = f"mask of the {truth.name}, {raster.width}x{raster.height} px"
     add_overlaps(table, clip, outlines, masks, against, suffix="_truth")
     frames = outlines.frames
-    values = np.array([overlap(raster.mask(clip.masks[frame]), masks[int(frame)]) for frame in frames])
-    protocol = f"mask found by the pipeline against the {against}; {len(frames)} of {len(clip)} frames"
-    table.add("iou_mask_truth", "input", protocol, values, frames)
+    protocol = f"mask found, and refined by the fit, against the {against}; {len(frames)} of {len(clip)} frames"
+    for when, folder in (("input", clip.masks), ("refined", clip.masks_refined)):
+        if folder is not None:
+            values = np.array([overlap(raster.mask(folder[frame]), masks[int(frame)]) for frame in frames])
+            table.add("iou_mask_truth", when, protocol, values, frames)

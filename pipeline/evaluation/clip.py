@@ -30,6 +30,7 @@ class Clip:
     paths: VideoDir
     frames: FrameFolder
     masks: MaskFolder
+    masks_refined: MaskFolder | None  # that the fit compared with; None in older results
     camera: Camera
     landmarks: Landmarks
     initial: Pose
@@ -65,6 +66,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         paths=paths,
         frames=FrameFolder(paths.frames),
         masks=MaskFolder(paths.masks),
+        masks_refined=MaskFolder(paths.masks_refined) if paths.masks_refined.is_dir() else None,
         camera=Camera.load(paths.camera),
         landmarks=Landmarks.load(paths.landmarks),
         initial=Pose.load(paths.pose_init),
@@ -75,6 +77,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
     lengths = {
         paths.masks: len(clip.masks),
         paths.landmarks: len(clip.landmarks.xy),
+        paths.masks_refined: len(clip.masks_refined or clip.masks),
         paths.pose_init: len(clip.initial),
         paths.pose_refined: len(clip.refined),
         paths.avatar: len(clip.avatar.train_frames),

@@ -65,8 +65,9 @@ def picture_quality(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render the avatar in frames of both splits, add PSNR, SSIM and LPIPS; returns the frames and its outlines there.
 
-    The person is compared over white, cut out by the mask, as InstantAvatar and GART do. A frame in whose mask nobody
-    is has no value. `poses_fitted` tells whether the fit moved the poses, those of held-out frames too.
+    The person is compared over white, cut out by the mask, as InstantAvatar and GART do; in the crop also by the mask
+    that the fit refined. A frame in whose mask nobody is has no value. `poses_fitted` tells whether the fit moved the
+    poses, those of held-out frames too.
     """
     avatar = Avatar.from_file(clip.avatar, clip.body)
     white = torch.ones(3)
@@ -78,6 +79,8 @@ def picture_quality(
             continue
         values = {name: np.full(len(frames), np.nan) for name in ("psnr", "ssim", "lpips")}
         values |= {f"{name}_crop": column.copy() for name, column in values.items()}
+        if clip.masks_refined is not None:
+            values |= {f"{name}_crop_refined": values[name].copy() for name in ("psnr", "ssim")}
         for row, frame in enumerate(track(frames, f"pictures, {split}", unit="frame")):
             mask = torch.from_numpy(clip.masks[frame].astype(np.float32) / 255)
             image, alpha = _render(avatar, clip, frame, white)
@@ -85,7 +88,12 @@ def picture_quality(
             box = person_box(mask.numpy(), settings.crop_padding)
             if box is None:
                 continue
-            target = over_white(torch.from_numpy(clip.frames[frame].astype(np.float32) / 255), mask)
+            picture = torch.from_numpy(clip.frames[frame].astype(np.float32) / 255)
+            target = over_white(picture, mask)
+            if clip.masks_refined is not None:
+                refined = torch.from_numpy(clip.masks_refined[frame].astype(np.float32) / 255)
+                pair = crop(image, box), crop(over_white(picture, refined), box)
+                values["psnr_crop_refined"][row], values["ssim_crop_refined"][row] = psnr(*pair), ssim(*pair)
             for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
                 values[f"psnr{suffix}"][row] = psnr(*pair)
                 values[f"ssim{suffix}"][row] = ssim(*pair)
@@ -95,7 +103,8 @@ def picture_quality(
         counted = f"{len(frames)} of {len(candidates)} {(_POSES_FITTED if poses_fitted else _POSES_KEPT)[split]}"
         for name, column in values.items():
             region = f"box around the person plus {settings.crop_padding:.0%}" if "_crop" in name else "full image"
-            protocol = f"person over white by the mask, {region}; {counted}"
+            mask_used = "refined mask" if name.endswith("_refined") else "mask"
+            protocol = f"person over white by the {mask_used}, {region}; {counted}"
             table.add(name, "avatar", protocol, column, frames)
     return np.concatenate(all_frames), np.stack(outlines)
 
@@ -111,12 +120,18 @@ def _render(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) ->
 
 
 def mask_overlap(table: MetricTable, clip: Clip, outlines: Outlines) -> None:
-    """Add the IoU of the body's and of the avatar's outline with the masks that the pipeline found."""
-    against = f"mask found by the pipeline, cut at one half, {outlines.raster.width}x{outlines.raster.height} px"
-    masks = {
-        int(frame): outlines.raster.mask(clip.masks[frame]) for frame in (*outlines.frames, *outlines.avatar_frames)
-    }
-    add_overlaps(table, clip, outlines, masks, against, suffix="")
+    """Add the IoU of the body's and of the avatar's outline with the masks that the pipeline found, and with those that
+    the fit made of them."""
+    how = f"cut at one half, {outlines.raster.width}x{outlines.raster.height} px"
+    kinds = [
+        ("", clip.masks, "mask found by the pipeline"),
+        ("_refined", clip.masks_refined, "mask refined by the fit"),
+    ]
+    for suffix, folder, name in kinds:
+        if folder is not None:
+            frames = (*outlines.frames, *outlines.avatar_frames)
+            masks = {int(frame): outlines.raster.mask(folder[frame]) for frame in frames}
+            add_overlaps(table, clip, outlines, masks, f"{name}, {how}", suffix)
 
 
 def add_overlaps(

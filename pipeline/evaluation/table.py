@@ -73,8 +73,14 @@ METRICS = {
         "PSNR", "dB", True, "How near the avatar's picture is to the frame: 10 log10(1 / mean squared difference)."
     ),
     "psnr_crop": Metric("PSNR, crop", "dB", True, "PSNR on the box around the person, where little is plain white."),
+    "psnr_crop_refined": Metric(
+        "PSNR, crop, refined masks", "dB", True, "The same, the person cut out by the masks that the fit refined."
+    ),
     "ssim": Metric("SSIM", "", True, "How alike the local structure of both pictures is; 1 for equal ones."),
     "ssim_crop": Metric("SSIM, crop", "", True, "SSIM on the box around the person."),
+    "ssim_crop_refined": Metric(
+        "SSIM, crop, refined masks", "", True, "The same, the person cut out by the masks that the fit refined."
+    ),
     "lpips": Metric("LPIPS", "", False, "How unlike both pictures look to a trained network (AlexNet, version 0.1)."),
     "lpips_crop": Metric("LPIPS, crop", "", False, "LPIPS on the box around the person."),
     "iou_body": Metric(
@@ -84,6 +90,18 @@ METRICS = {
         "Overlap of the body mesh's outline with the person's mask. Clothes and hair keep it below 1.",
     ),
     "iou_avatar": Metric("Mask IoU, avatar", "", True, "Overlap of the avatar's opacity with the person's mask."),
+    "iou_body_refined": Metric(
+        "Mask IoU, body, refined masks",
+        "",
+        True,
+        "Overlap of the body mesh's outline with the masks that the fit refined.",
+    ),
+    "iou_avatar_refined": Metric(
+        "Mask IoU, avatar, refined masks",
+        "",
+        True,
+        "Overlap of the avatar's opacity with the masks that the fit refined.",
+    ),
     "iou_body_truth": Metric(
         "True-mask IoU, body", "", True, "Overlap of the body mesh's outline with the person's true mask."
     ),
@@ -91,7 +109,10 @@ METRICS = {
         "True-mask IoU, avatar", "", True, "Overlap of the avatar's opacity with the person's true mask."
     ),
     "iou_mask_truth": Metric(
-        "True-mask IoU, masks", "", True, "Overlap of the masks that the pipeline found with the true ones."
+        "True-mask IoU, masks",
+        "",
+        True,
+        "Overlap of the masks with the true ones: as the pipeline found them, and as the fit refined them.",
     ),
     "reprojection": Metric(
         "Reprojection",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.fit.marks import Sighted
+from pipeline.fit.masks import MaskRefiner, crop_box, cut
+from pipeline.fit.matte import Matte
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
 from pipeline.formats.camera import Camera
@@ -23,7 +26,8 @@ from pipeline.runtime.progress import track
 from pipeline.runtime.threads import map_parallel
 
 COARSE, MIDDLE, FULL = LEVELS = ("coarse", "middle", "full")
-Levels = dict[str, tuple[np.ndarray, list[np.ndarray]]]  # for each of LEVELS K [3, 3], and the crops
+Layers = dict[str, np.ndarray]  # of a crop, by their names in `View`
+Levels = dict[str, tuple[np.ndarray, Layers]]  # for each of LEVELS K [3, 3], and the crop
 _SMALLEST_SIDE = 12  # px of a crop; SSIM needs 11
 _LEAST_FRAMES = 2
 
@@ -36,6 +40,7 @@ class View:
     mask: Tensor  # [h, w] uint8
     depth: Tensor | None  # [h, w] metres, 0 = unknown
     K: Tensor  # [3, 3] px of the crop
+    sure: Tensor | None = None  # [h, w] uint8, how much a pixel counts, of 255; None: all do
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,6 +78,7 @@ class Clip:
     digest: str  # of all that was read
     landmarks: Sighted | None = None
     planes: Tensor | None = None  # [T, 3] found of the depth maps' relative errors, see `View.corrected`
+    facts: dict[str, Any] = field(default_factory=dict)  # what the provenance tells of its masks
 
     def __len__(self) -> int:
         return len(self.views)
@@ -110,22 +116,28 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             )
 
     shelf = Shelf(directory.fit)
-    shelved: list[dict[str, tuple[np.ndarray, list[Place]]] | None] = []
+    refiner = MaskRefiner.of(directory, frames, masks) if settings.refine_masks else None
+    shelved: list[dict[str, tuple[np.ndarray, dict[str, Place]]] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
+    if refiner is not None and refiner.plate is not None:
+        digest.update(np.ascontiguousarray(refiner.plate.layer.colour))
 
     def read(index: int) -> tuple[bytes, Levels] | None:
         """What tells a frame from another, and its crops; None where there is nobody."""
         mask = masks[index]
-        box = _crop_box(mask, settings.crop_padding) if pose.valid[index] else None
+        box = crop_box(mask, settings.crop_padding, _SMALLEST_SIDE) if pose.valid[index] else None
         if box is None:
             return None
-        x0, y0, x1, y1 = box
-        layers = [frames[index], mask] + ([depths[index]] if depths else [])
-        crops = [np.ascontiguousarray(layer[y0:y1, x0:x1]) for layer in layers]
+        layers = {"image": frames[index], "mask": mask} | ({"depth": depths[index]} if depths else {})
+        crops = {name: cut(layer, box) for name, layer in layers.items()}
         own = hashlib.sha256(repr((index, box)).encode())
-        for crop in crops:
+        for crop in crops.values():
             own.update(crop)
-        return own.digest(), _pyramid(crops, camera.K, (x0, y0), settings.crop_sides)
+        levels = _pyramid(crops, camera.K, box[:2], settings.crop_sides)
+        if refiner is not None:
+            layers = levels[FULL][1]
+            _put_matte(levels, refiner(index, box, layers["image"], layers["mask"]))
+        return own.digest(), levels
 
     for found in track(map_parallel(read, range(len(frames))), "reading frames", len(frames), unit="frame"):
         if found is None:
@@ -133,7 +145,12 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             continue
         own, levels = found
         digest.update(own)
-        shelved.append({level: (K, [shelf.put(layer) for layer in layers]) for level, (K, layers) in levels.items()})
+        shelved.append(
+            {
+                level: (K, {name: shelf.put(layer) for name, layer in layers.items()})
+                for level, (K, layers) in levels.items()
+            }
+        )
     views = tuple(
         levels and {level: _view(shelf, *parts, device) for level, parts in levels.items()} for levels in shelved
     )
@@ -156,7 +173,15 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             for part in (found.xy, found.visibility, camera.K)
         )
         landmarks = Sighted(found.names, xy, visibility, K, found.source)
-    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks)
+    facts = {}
+    if refiner is not None:
+        sure = [float((levels[COARSE].sure / 255.0).mean()) for levels in views if levels]
+        facts["masks"] = refiner.facts() | {"unknown": f"{100 * (1 - np.mean(sure)):.1f}% of the crops"}
+    elif settings.refine_masks:
+        facts["masks"] = {
+            "background plate": "none, for the camera is not known to stand still; the masks are as found"
+        }
+    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
 
 
 def _held_out(
@@ -183,38 +208,37 @@ def evenly(count: int, few: int) -> np.ndarray:
     return np.linspace(0, count - 1, few).round().astype(int)
 
 
-def _crop_box(mask: np.ndarray, padding: float) -> tuple[int, int, int, int] | None:
-    """The box x0, y0, x1, y1 of the mask, padded; None where the mask is empty or too small to see anything."""
-    rows, columns = np.flatnonzero((mask > 127).any(1)), np.flatnonzero((mask > 127).any(0))
-    if len(rows) == 0:
-        return None
-    pad = max(8, round(padding * max(rows[-1] - rows[0], columns[-1] - columns[0])))
-    x0, y0 = max(0, columns[0] - pad), max(0, rows[0] - pad)
-    x1, y1 = min(mask.shape[1], columns[-1] + 1 + pad), min(mask.shape[0], rows[-1] + 1 + pad)
-    if min(x1 - x0, y1 - y0) < _SMALLEST_SIDE:
-        return None
-    return int(x0), int(y0), int(x1), int(y1)
-
-
-def _pyramid(crops: list[np.ndarray], K: np.ndarray, corner: tuple[int, int], sides: CropSides) -> Levels:
-    """For each of `LEVELS` K and the crops (image, mask, perhaps depth), the longer side no longer than the level's."""
-    height, width = crops[0].shape[:2]
+def _pyramid(crops: Layers, K: np.ndarray, corner: tuple[int, int], sides: CropSides) -> Levels:
+    """For each of `LEVELS` K and the crop's layers, the longer side no longer than the level's."""
+    height, width = crops["image"].shape[:2]
     levels = {}
     for level in LEVELS:
         shrink = min(1.0, getattr(sides, level) / max(height, width))
         size = [max(_SMALLEST_SIDE, round(side * shrink)) for side in (width, height)]
         scale = np.array([[size[0] / width], [size[1] / height], [1.0]])
         shifted = K - np.array([[0, 0, corner[0]], [0, 0, corner[1]], [0, 0, 0]])
-        layers = [np.array(Image.fromarray(crop).resize(size, Image.Resampling.BOX)) for crop in crops[:2]]
-        layers += [_resize_depth(crop, size) for crop in crops[2:]]
+        layers = {
+            name: _resize_depth(crop, size) if name == "depth" else _resize(crop, size) for name, crop in crops.items()
+        }
         levels[level] = shifted * scale, layers
     return levels
 
 
-def _view(shelf: Shelf, K: np.ndarray, layers: list[Place], device: torch.device) -> View:
-    """The view whose image, mask and perhaps depth lie on the shelf."""
-    image, mask, *depth = (torch.as_tensor(shelf.get(place), device=device) for place in layers)
-    return View(image, mask, depth[0] if depth else None, torch.as_tensor(K, dtype=torch.float32, device=device))
+def _put_matte(levels: Levels, found: Matte) -> None:
+    """Put the mask found at the full level, and how sure it is, in place of the detector's at all levels."""
+    for _, layers in levels.values():
+        height, width = layers["mask"].shape
+        layers |= {"mask": _resize(found.alpha, [width, height]), "sure": _resize(found.sure, [width, height])}
+
+
+def _resize(layer: np.ndarray, size: list[int]) -> np.ndarray:
+    return np.array(Image.fromarray(layer).resize(size, Image.Resampling.BOX))
+
+
+def _view(shelf: Shelf, K: np.ndarray, layers: dict[str, Place], device: torch.device) -> View:
+    """The view whose layers lie on the shelf."""
+    parts = {name: torch.as_tensor(shelf.get(place), device=device) for name, place in layers.items()}
+    return View(**{"depth": None} | parts, K=torch.as_tensor(K, dtype=torch.float32, device=device))
 
 
 def _resize_depth(depth: np.ndarray, size: list[int]) -> np.ndarray:

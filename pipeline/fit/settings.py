@@ -206,6 +206,7 @@ class FitSettings:
     optimise_pose: bool
     keep_better: bool
     refine_betas: bool
+    refine_masks: bool
     use_depth: bool
     use_landmarks: bool
     use_contact: bool

@@ -47,6 +47,7 @@ class ImageTerms:
             background,
             weights.ssim if full else 0.0,
             self._silhouette,
+            view.sure,
         )
         terms = {"colour": colour, "mask": (weights.mask_full if full else weights.mask) * outline}
         if flat is not None:

@@ -27,6 +27,11 @@ class VideoDir:
         return self.root / "masks"
 
     @property
+    def masks_refined(self) -> Path:
+        """The masks that the fit compared with. Absent in older results."""
+        return self.root / "masks_refined"
+
+    @property
     def people(self) -> Path:
         """Picture of who is in the clip. Absent where the masks are imported."""
         return self.root / "people.jpg"

@@ -43,7 +43,7 @@ def _points(depth: Tensor, K: Tensor) -> Tensor:  # [H, W, 3]
 def depth_2d(
     rendered: Tensor,  # [H, W]
     depth: Tensor,  # [H, W]
-    keep: Tensor,  # [H, W] bool
+    keep: Tensor,  # [H, W] bool, or how much a pixel counts
 ) -> Tensor:
     """Equation 13, averaged: mean absolute difference in metres over the pixels `keep` (depth known, on the person)."""
     return ((rendered - depth).abs() * keep).sum() / keep.sum().clamp(min=1)

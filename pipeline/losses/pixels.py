@@ -32,6 +32,7 @@ def pixel_terms(
     background: Tensor,  # [3]
     ssim_weight: float,
     silhouette: str,
+    sure: Tensor | None = None,  # [H, W] uint8
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The unweighted terms colour, silhouette and depth: scalars, differentiable by `pixels` and `alpha`.
 
@@ -43,17 +44,25 @@ def pixel_terms(
         background: colour that is put behind the person of the frame, too.
         ssim_weight: of 1 - SSIM beside L1 (at least 11 x 11 pixels then); 0: L1 alone.
         silhouette: one of `SILHOUETTES`.
+        sure: how much a pixel counts, of 255; None: all do. What does not count has no gradient, and for SSIM's windows
+            that reach there the frame shows what was rendered.
     """
     if has_kernels(pixels):
         colour, area, deep = _Pixels.apply(
-            pixels, alpha, image, mask, depth, background, ssim_weight, silhouette == "jaccard"
+            pixels, alpha, image, mask, sure, depth, background, ssim_weight, silhouette == "jaccard"
         )
         return colour, area, None if depth is None else deep
     share = mask.to(pixels.dtype) / 255
     target = image.to(pixels.dtype) / 255 * share[..., None] + background * (1 - share[..., None])
-    colours = pixels[..., :3]
+    colours, known = pixels[..., :3], None if depth is None else (depth > 0) & (mask > OPAQUE)
+    if sure is not None:
+        counts = sure.to(pixels.dtype) / 255
+        target = torch.lerp(colours.detach(), target, counts[..., None])
+        colours = torch.lerp(colours.detach(), colours, counts[..., None])
+        alpha, share = counts * alpha, counts * share
+        known = None if known is None else counts * known
     colour = photometric(colours, target, ssim_weight) if ssim_weight else (colours - target).abs().mean()
-    deep = None if depth is None else depth_2d(pixels[..., 3], depth, (depth > 0) & (mask > OPAQUE))
+    deep = None if depth is None else depth_2d(pixels[..., 3], depth, known)
     return colour, SILHOUETTES[silhouette](alpha, share), deep
 
 
@@ -61,9 +70,10 @@ class _Pixels(torch.autograd.Function):
     """The three terms; that of depth is 0 where there is no depth."""
 
     @staticmethod
-    def forward(ctx, pixels, alpha, image, mask, depth, background, ssim_weight, jaccard):
+    def forward(ctx, pixels, alpha, image, mask, sure, depth, background, ssim_weight, jaccard):
         arrays = [array_of(tensor) for tensor in (pixels, alpha)]
         frame = [array_of(tensor) for tensor in (image, mask)]
+        frame.append(np.empty((0, 0), np.uint8) if sure is None else array_of(sure))
         frame.append(np.empty((0, 0), f4) if depth is None else array_of(depth))
         height, width, _ = pixels.shape
         colours, target = np.empty((height, 3 * width), f4), np.empty((height, 3 * width), f4)
@@ -93,7 +103,7 @@ class _Pixels(torch.autograd.Function):
         inputs = *arrays, *ctx.compared, *(ctx.factors * outer).astype(f4), *gradients
         height, size = len(arrays[0]), arrays[1].size
         run_parallel(lambda *w: pixel_kernels.assemble(*split(height, *w, 1), *inputs), _MICROSECONDS * size)
-        return *map(torch.from_numpy, gradients), None, None, None, None, None, None
+        return *map(torch.from_numpy, gradients), None, None, None, None, None, None, None
 
 
 def _by_silhouette(sums: np.ndarray, jaccard: bool) -> tuple[float, float, float, float]:

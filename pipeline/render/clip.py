@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from pipeline.body import BodyModel, load_body
 from pipeline.formats.avatar import AvatarFile
-from pipeline.formats.images import FrameFolder
+from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
@@ -22,10 +22,11 @@ class FittedClip:
     after: Pose
     avatar: AvatarFile
     body: BodyModel
+    masks: tuple[MaskFolder, MaskFolder] | None = None  # as found, and as the fit refined them; None in older results
 
 
 def load_fitted_clip(paths: VideoDir, body_model: str) -> FittedClip:
-    """Read frames/, video.json, pose_init.npz, fit/pose_refined.npz and fit/avatar.npz.
+    """Read frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz, masks/ and masks_refined/.
 
     Raises:
         UserError: a file is missing or broken, or they are of different lengths or of different body models.
@@ -53,4 +54,7 @@ def load_fitted_clip(paths: VideoDir, body_model: str) -> FittedClip:
                 f"{path}: was made with the body model {name!r}, {body_model!r} is {body.name!r}; "
                 "give the same --body-model to every stage, or run its stage again"
             )
-    return FittedClip(frames, VideoInfo.load(paths.video).fps, before, after, avatar, body)
+    masks = None
+    if paths.masks_refined.is_dir():
+        masks = MaskFolder(paths.masks), MaskFolder(paths.masks_refined)
+    return FittedClip(frames, VideoInfo.load(paths.video).fps, before, after, avatar, body, masks)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.body import BodyModel
-from pipeline.formats.images import FrameFolder
+from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.pose import Pose
 from pipeline.motion.library import Motion
 from pipeline.render import draw
@@ -23,6 +23,7 @@ _CLOSE_UP = 620  # px: height of a tile of the close-up
 _GAP = 4
 _SUPERSAMPLE = 3  # rays a pixel side
 _PLAIN = 0.9  # grey behind the avatar where it is set beside the video
+_BEHIND = np.float32([0, 150, 70])  # behind a person cut out: what belongs to the background shows against it
 
 
 def overlay_strip(
@@ -93,6 +94,28 @@ def video_and_avatar(
             draw.label(video, "video", size)
             draw.label(avatar, "avatar, frames not trained on" if len(held_out) else "avatar, frames trained on", size)
         columns.append(draw.headed(draw.column([video, avatar], _GAP), _when(index, refined.fps), size))
+    return draw.row(columns, _GAP)
+
+
+def masks_strip(
+    frames: FrameFolder,
+    masks: tuple[MaskFolder, MaskFolder],
+    poses: tuple[Pose, Pose],
+    body: BodyModel,
+    count: int,
+) -> np.ndarray:
+    """The person cut out of frames across the clip: above by the masks as found, below by the refined ones."""
+    chosen = spread(np.flatnonzero(poses[0].valid), count)
+    size, columns = draw.label_size(_TILE), []
+    for index, crop in zip(chosen, _person_tiles(frames, poses, body, chosen, _TILE)):
+        tiles = []
+        for folder in masks:
+            share = folder[index][..., None] / np.float32(255)
+            tiles.append(crop.of(np.rint(frames[index] * share + _BEHIND * (1 - share)).astype(np.uint8)))
+        if not columns:
+            for tile, name in zip(tiles, ("masks as found", "refined")):
+                draw.label(tile, name, size)
+        columns.append(draw.headed(draw.column(tiles, _GAP), _when(index, poses[0].fps), size))
     return draw.row(columns, _GAP)
 
 

@@ -19,6 +19,7 @@ from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.gist import gist
+from pipeline.report.masks_line import masks_line
 from pipeline.report.media import Medium, picture, thumbnail, video
 from pipeline.report.sureness import sure_charts
 from pipeline.runtime.errors import UserError
@@ -43,6 +44,11 @@ _STILLS = (
         "The video, the mesh before and the mesh after, at moments across the clip.",
     ),
     ("held_out.png", "Video and avatar", "Frames that the avatar was not trained on, and its picture of them."),
+    (
+        "masks.png",
+        "The person cut out",
+        "By the masks as they were found, and as the fit refined them by the background, the edges and the colours.",
+    ),
     ("avatar.png", "The avatar's sides", "The avatar standing, from several sides."),
     (
         "sure.png",
@@ -99,7 +105,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(info, camera, fit, camera_line(paths)),
+        facts=_facts(info, camera, fit, camera_line(paths), masks_line(paths, summary)),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths, settings),
         gained=gained,
@@ -131,7 +137,9 @@ def _motion_rate(paths: VideoDir, info: VideoInfo) -> float:
     return chosen or float(info.fps)
 
 
-def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world: str | None) -> list[tuple[str, str]]:
+def _facts(
+    info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world: str | None, masks: str | None
+) -> list[tuple[str, str]]:
     fps = f"{float(info.fps):.4g} frames/s"
     facts = [
         ("Source", Path(info.source).name),
@@ -152,6 +160,8 @@ def _facts(info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world
     ]
     if counts:
         facts.append(("Split", ", ".join(counts)))
+    if masks is not None:
+        facts.append(("Masks", masks))
     if "gaussians" in known:
         binding = dict(fit.settings).get("binding", "")
         facts.append(("Avatar", f"{known['gaussians']} Gaussians{f', binding {binding}' if binding else ''}"))

@@ -22,14 +22,17 @@ _GROUPS = (
         "Pose, against the truth",
         ("mpjpe", "pa_mpjpe", "v2v", "mpjpe_global", "v2v_global", "translation_error", "acceleration_error"),
     ),
-    ("Body over the video", ("iou_body", "iou_body_truth", "reprojection", "reprojection_percent")),
+    ("Body over the video", ("iou_body", "iou_body_refined", "iou_body_truth", "reprojection", "reprojection_percent")),
     (
         "In the world",
         ("foot_height_p50", "foot_height_p90", "foot_sinking", "foot_sliding", "w_mpjpe", "wa_mpjpe", "path_error"),
     ),
     ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
-_PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
+_PICTURES = (
+    "psnr", "psnr_crop", "psnr_crop_refined", "ssim", "ssim_crop", "ssim_crop_refined", "lpips", "lpips_crop",
+    "iou_avatar", "iou_avatar_refined", "iou_avatar_truth",
+)  # fmt: skip
 _SAME = 0.005  # a relative change below it is shown as none
 
 

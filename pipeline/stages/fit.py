@@ -13,14 +13,15 @@ from pipeline.body import BodyModel, load_body
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
-from pipeline.fit.data import load_clip
+from pipeline.fit.data import FULL, load_clip
 from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
+from pipeline.fit.masks import write_refined
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.uncertainty import joint_sigma
 from pipeline.fit.verdict import keep_better
-from pipeline.formats.atomic import atomic_path
+from pipeline.formats.atomic import atomic_directory, atomic_path
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
@@ -34,9 +35,9 @@ HELP = """Refine motion and avatar together, by rendering (the paper's joint opt
 
 Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ and camera_track.npz where there is one, of
 results/<video>/.
-Writes fit/avatar.npz, fit/pose_refined.npz (with how sure each joint's place is, and a world), fit/history.csv and
-provenance/fit.json. A killed run goes on from fit/checkpoint.pt when it is started again with the same settings and
-inputs."""
+Writes masks_refined/ (the masks that it compared with), fit/avatar.npz, fit/pose_refined.npz (with how sure each
+joint's place is, and a world), fit/history.csv and provenance/fit.json. A killed run goes on from fit/checkpoint.pt
+when it is started again with the same settings and inputs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     tilt = load_settings("camera", parse_overrides(args.camera), CameraSettings)
     settings = load_settings("fit", parse_overrides(args.settings), FitSettings)
-    provenance = Provenance("fit", settings, ("torch", "numba", "numpy"))
+    provenance = Provenance("fit", settings, ("torch", "numba", "numpy", "opencv-contrib-python"))
     directory = VideoDir(args.directory)
     device = choose_device(settings.device)
     threads = args.threads or get_threads()
@@ -75,17 +76,21 @@ def run(args: argparse.Namespace) -> None:
         log.info("fit: %s", verdict.words())
         provenance.facts["verdict"] = verdict.facts()
 
-    provenance.facts |= result.facts | {
-        "frames": len(clip),
-        "frames_trained": int(clip.train.sum()),
-        "frames_held_out": int(clip.heldout.sum()),
-        "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
-        "depth": clip.has_depth,
-        "gaussians": len(result.avatar.means),
-        "focal length against the given one": round(result.focal, 4),
-        "device": str(device),
-        "threads": threads,
-    }
+    provenance.facts |= (
+        clip.facts
+        | result.facts
+        | {
+            "frames": len(clip),
+            "frames_trained": int(clip.train.sum()),
+            "frames_held_out": int(clip.heldout.sum()),
+            "frames_interpolated": int((~clip.train & ~clip.heldout).sum()),
+            "depth": clip.has_depth,
+            "gaussians": len(result.avatar.means),
+            "focal length against the given one": round(result.focal, 4),
+            "device": str(device),
+            "threads": threads,
+        }
+    )
     method = "NeuHMR" if settings.refiner == "neuhmr" else "joint fit"
     source = f"{method} ({settings.binding}) of: {pose.source}"
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
@@ -96,6 +101,11 @@ def run(args: argparse.Namespace) -> None:
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
+    refined = [
+        None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy() for levels in clip.views
+    ]
+    with atomic_directory(directory.masks_refined) as out:
+        write_refined(directory, out, refined, settings.crop_padding)
     provenance.save(directory.provenance("fit"))
 
 

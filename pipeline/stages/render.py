@@ -30,7 +30,7 @@ from pipeline.video.encode import write_video
 
 HELP = """Draw the motion over the video before and after the refinement, and the avatar on its own.
 
-reads   DIRECTORY/frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz
+reads   DIRECTORY/frames/, video.json, pose_init.npz, fit/pose_refined.npz, fit/avatar.npz, masks/, masks_refined/
 writes  DIRECTORY/renders/overlay.mp4, turntable.mp4, novel_pose.mp4, world.mp4, stills/*.png"""
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,9 @@ def _stills(
     }
     chosen = stills.spread(np.flatnonzero(clip.before.valid), count)
     pictures["world"] = lambda: world_still(clip.after, clip.body, settings.world_side, chosen)
+    if clip.masks is not None:
+        cut_out = (clip.frames, clip.masks, (clip.before, clip.after), clip.body, count)
+        pictures["masks"] = lambda: stills.masks_strip(*cut_out)
     if clip.after.sigma is not None:
         pictures["sure"] = lambda: sure_strip(clip.frames, clip.after, clip.body, chosen)
     return pictures

@@ -183,20 +183,51 @@ def test_adam_of_rows(own_rates):
 
 @pytest.mark.parametrize("silhouette", ["area", "jaccard"])
 @pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
-def test_pixel_terms(silhouette, ssim_weight):
+@pytest.mark.parametrize("partly", [False, True])
+def test_pixel_terms(silhouette, ssim_weight, partly):
     torch.manual_seed(0)
     height, width = 45, 37
     mask = torch.randint(0, 256, (height, width), dtype=torch.uint8)
     depth = 3 + torch.randn(height, width)
     depth[torch.rand(height, width) < 0.3] = 0
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
-    frame = image, mask, depth, torch.rand(3), ssim_weight, silhouette
+    sure = torch.randint(0, 256, (height, width), dtype=torch.uint8) if partly else None
+    frame = image, mask, depth, torch.rand(3), ssim_weight, silhouette, sure
     agree(pixel_terms, pixel_terms, (torch.rand(height, width, 4), torch.rand(height, width)), frame)
 
     def without_depth(pixels, alpha, background):
-        return pixel_terms(pixels, alpha, image, mask, None, background, ssim_weight, silhouette)[:2]
+        return pixel_terms(pixels, alpha, image, mask, None, background, ssim_weight, silhouette, sure)[:2]
 
     agree(without_depth, without_depth, (torch.rand(height, width, 3), torch.rand(height, width)), (frame[3],))
+
+
+@pytest.mark.parametrize("silhouette", ["area", "jaccard"])
+def test_what_is_unsure_has_no_gradient(silhouette):
+    """Whatever the frame shows where it does not count, losses and gradients are the same, and none reach there."""
+    torch.manual_seed(0)
+    height, width = 30, 26
+    sure = torch.full((height, width), 255, dtype=torch.uint8)
+    sure[8:20, 5:15] = 0
+    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
+    mask, depth = torch.randint(0, 256, (height, width), dtype=torch.uint8), 3 + torch.randn(height, width)
+    drawn = torch.rand(height, width, 4), torch.rand(height, width)
+
+    def compared(other: int) -> list[torch.Tensor]:
+        shown = torch.where(sure[..., None] > 0, image, torch.tensor(other, dtype=torch.uint8))
+        outline = torch.where(sure > 0, mask, torch.tensor(other, dtype=torch.uint8))
+        leaves = [part.clone().requires_grad_() for part in drawn]
+        terms = pixel_terms(*leaves, shown, outline, depth, torch.rand(3), 0.2, silhouette, sure)
+        sum(terms).backward()
+        return [torch.stack(terms).detach(), *(leaf.grad for leaf in leaves)]
+
+    torch.manual_seed(1)
+    black = compared(0)
+    torch.manual_seed(1)
+    white = compared(255)
+    for a, b in zip(black, white):
+        torch.testing.assert_close(a, b)
+    assert not black[1][sure == 0].any() and not black[2][sure == 0].any()
+    assert black[1][sure > 0].any() and black[2][sure > 0].any()
 
 
 @pytest.mark.parametrize("silhouette", ["area", "jaccard"])

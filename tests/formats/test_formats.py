@@ -245,6 +245,7 @@ def test_paths_follow_the_layout() -> None:
         "video": "video.json",
         "frames": "frames",
         "masks": "masks",
+        "masks_refined": "masks_refined",
         "people": "people.jpg",
         "people_refused": "logs/people.jpg",
         "depth": "depth",

@@ -123,6 +123,7 @@ def test_every_file_is_made(workflow: Workflow) -> None:
         "fit/avatar.npz",
         "fit/pose_refined.npz",
         "fit/history.csv",
+        "masks_refined/000000.png",
         "fit/checkpoint.pt",
         "renders/overlay.mp4",
         "renders/turntable.mp4",

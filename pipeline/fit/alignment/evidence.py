@@ -57,10 +57,11 @@ class Outline:
     @staticmethod
     def of(view: View) -> Outline:
         mask = (view.mask > 127).cpu().numpy()
+        sure = np.ones_like(mask) if view.sure is None else (view.sure > 127).cpu().numpy()
         padded = np.pad(mask, 1, mode="edge")
         signed = distance_transform_edt(~padded) - distance_transform_edt(padded)
         signed = (signed - 0.5 * np.sign(signed))[1:-1, 1:-1].astype(np.float32)
-        rows, columns = np.nonzero(mask & (signed > -1.2))
+        rows, columns = np.nonzero(mask & sure & (signed > -1.2))
         height, width = mask.shape
         free = (rows > 2) & (columns > 2) & (rows < height - 3) & (columns < width - 3)
         rows, columns = rows[free], columns[free]
@@ -68,6 +69,7 @@ class Outline:
             chosen = np.linspace(0, len(rows) - 1, _OUTLINE).round().astype(int)
             rows, columns = rows[chosen], columns[chosen]
         down, across = np.gradient(signed)
+        signed = np.where(sure, signed, np.minimum(signed, 0))  # nothing sticks out where nothing is known
         normals = np.stack([across[rows, columns], down[rows, columns]])
         normals /= np.maximum(np.linalg.norm(normals, axis=0), 1e-6)
         places = np.stack([columns + 0.5, rows + 0.5]) + 0.5 * normals
@@ -188,6 +190,8 @@ def _in_front(u: Tensor, v: Tensor, depth: Tensor, candidates: Tensor, view: Vie
 def _layers(view: View, distance: Tensor) -> Tensor:
     """Colours over grey, mask and signed distance [5, h, w]; with a depth map whether it is trusted, and depth, too."""
     mask = view.mask.float() / 255
+    if view.sure is not None:
+        mask = mask * view.sure / 255
     image = view.image.permute(2, 0, 1).float() / 255 * mask + 0.5 * (1 - mask)
     layers = [_blurred(image), mask[None], distance[None]]
     if view.depth is not None:

@@ -1,0 +1,271 @@
+"""The masks that the fit makes better: a plate by closed form, outlines nearer to the truth, and what is safe."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_fit import SHORT
+
+from pipeline.__main__ import main
+from pipeline.fit.masks import MaskRefiner, crop_box, cut, enlarged, hidden
+from pipeline.fit.matte import Guide, matte
+from pipeline.fit.plate import Layer, Plate, filled, find_plate
+from pipeline.formats.camera_track import CameraTrack
+from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
+from pipeline.formats.paths import VideoDir
+
+HEIGHT, WIDTH, FRAMES = 120, 160, 12
+PERSON = np.array([200, 60, 40])
+
+
+def room(seed: int = 0) -> np.ndarray:
+    """A background of soft patches, far from black and white."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(60, 170, (HEIGHT // 8, WIDTH // 8, 3))
+    return np.kron(coarse, np.ones((8, 8, 1)))
+
+
+def disc(frame: int) -> np.ndarray:
+    """(H, W) bool: somebody round, who walks from left to right."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return (x - 40 - 7 * frame) ** 2 + (y - 60) ** 2 < 25**2
+
+
+def film(gains: np.ndarray, background: np.ndarray, noise: float = 1.0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(1)
+    truth = [disc(frame) for frame in range(len(gains))]
+    frames = []
+    for person, gain in zip(truth, gains):
+        picture = np.where(person[..., None], PERSON, background) * gain + noise * rng.standard_normal(
+            (HEIGHT, WIDTH, 3)
+        )
+        frames.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+    return frames, truth
+
+
+def poor(person: np.ndarray) -> np.ndarray:
+    """What a coarse detector finds: the disc 3 px too large on one side and too small on the other."""
+    return 255 * np.roll(person, 3, axis=1).astype(np.uint8)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return (a & b).sum() / (a | b).sum()
+
+
+def plate_of(frames: list[np.ndarray], people: list[np.ndarray]) -> Plate:
+    return find_plate(frames, people, np.arange(len(frames)), len(frames))
+
+
+def write_clip(root: Path, frames: list[np.ndarray], masks: list[np.ndarray], track: CameraTrack | None) -> VideoDir:
+    directory = VideoDir(root)
+    for folder in (directory.frames, directory.masks):
+        folder.mkdir(parents=True)
+    for index, (frame, mask) in enumerate(zip(frames, masks)):
+        write_frame(directory.frames / f"{index:06d}.jpg", frame)
+        write_mask(directory.masks / f"{index:06d}.png", mask)
+    if track is not None:
+        track.save(directory.camera_track)
+    return directory
+
+
+def refined(directory: VideoDir) -> tuple[MaskRefiner, list[np.ndarray], list[np.ndarray]]:
+    """The refiner of a clip, and for each frame its mask and how sure it is, in the whole frame."""
+    frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
+    refiner = MaskRefiner.of(directory, frames, masks)
+    alphas, sures = [], []
+    for index in range(len(frames)):
+        box = crop_box(masks[index], 0.1)
+        x0, y0, x1, y1 = box
+        found = refiner(index, box, cut(frames[index], box), cut(masks[index], box))
+        alpha, sure = np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 255, np.uint8)
+        alpha[y0:y1, x0:x1], sure[y0:y1, x0:x1] = found.alpha, found.sure
+        alphas.append(alpha > 127)
+        sures.append(sure > 0)
+    return refiner, alphas, sures
+
+
+def test_the_plate_is_the_background_freed_of_exposure() -> None:
+    gains = np.stack([1 + 0.2 * np.sin(np.arange(FRAMES)), np.ones(FRAMES), np.linspace(0.9, 1.1, FRAMES)], axis=1)
+    gains /= np.median(gains, axis=0)
+    background = room()
+    frames, people = film(gains, background)
+    plate = plate_of(frames, people)
+    assert plate.known.mean() > 0.95
+    scale = np.median(
+        plate.layer.colour[plate.known] / background[plate.known], axis=0
+    )  # of which frame it is, is free
+    np.testing.assert_allclose(scale, 1, atol=0.1)
+    np.testing.assert_allclose(plate.gains * scale, gains, atol=0.01)
+    off = np.abs(plate.layer.colour / scale - background)[plate.known]
+    assert np.quantile(off, 0.99) < 3
+    assert np.quantile(plate.layer.sigma[plate.known], 0.9) < 4
+
+
+def test_without_gains_the_plate_would_be_noisy() -> None:
+    """What the exposure changes by is no noise of the plate."""
+    gains = np.repeat(np.linspace(0.8, 1.25, FRAMES)[:, None], 3, axis=1)
+    frames, people = film(gains, room())
+    assert np.median(plate_of(frames, people).layer.sigma) < 4
+    spread = 1.4826 * np.median(np.abs(np.stack(frames) - np.median(frames, axis=0)), axis=0)
+    assert np.median(spread) > 8
+
+
+def test_what_is_never_seen_is_filled_in_from_around_and_noisy() -> None:
+    known = np.ones((60, 80), bool)
+    known[20:40, 30:50] = False
+    colour = np.full((60, 80, 3), 90, np.float32)
+    plain = filled(colour * known[..., None], np.full((60, 80), 2, np.float32), known)
+    np.testing.assert_allclose(plain.colour, 90, atol=0.1)
+    rng = np.random.default_rng(0)
+    busy = filled(rng.uniform(0, 255, (60, 80, 3)).astype(np.float32), np.full((60, 80), 2, np.float32), known)
+    assert busy.sigma[~known].min() > 50 > plain.sigma[~known].max()
+    nothing = filled(colour, np.full((60, 80), 2, np.float32), np.zeros((60, 80), bool))
+    assert np.isfinite(nothing.colour).all() and nothing.sigma.min() > 100
+
+
+def test_the_plates_crop_lies_where_the_frames_does() -> None:
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    ramp = np.dstack([x, y, x + y])
+    plate = Plate(
+        Layer(ramp, np.ones((HEIGHT, WIDTH), np.float32)), np.full((3, 3), 2.0), np.ones((HEIGHT, WIDTH), bool)
+    )
+    box = 20, 30, 60, 90
+    same = plate.crop(1, box, (WIDTH, HEIGHT), (40, 60))
+    np.testing.assert_allclose(same.colour, 2 * cut(ramp, box), atol=1e-3)
+    half = plate.crop(1, box, (WIDTH, HEIGHT), (20, 30))  # a pixel's centre lies between four
+    np.testing.assert_allclose(
+        half.colour[..., 0], np.broadcast_to(2 * (20.5 + 2 * np.arange(20)), (30, 20)), atol=1e-3
+    )
+    larger = plate.crop(1, (40, 60, 120, 180), (2 * WIDTH, 2 * HEIGHT), (40, 60))
+    np.testing.assert_allclose(larger.colour, same.colour, atol=1e-3)
+
+
+def test_outlines_come_nearer_to_the_truth(tmp_path: Path) -> None:
+    gains = np.repeat(np.linspace(0.9, 1.1, FRAMES)[:, None], 3, axis=1)
+    frames, truth = film(gains, room())
+    masks = [poor(person) for person in truth]
+    directory = write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test"))
+    refiner, alphas, _ = refined(directory)
+    before = np.mean([iou(mask > 127, person) for mask, person in zip(masks, truth)])
+    after = np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)])
+    assert before < 0.87 and after > 0.95
+    assert "seen" in refiner.facts()["background plate"]
+
+
+def test_true_masks_stay(tmp_path: Path) -> None:
+    frames, truth = film(np.ones((FRAMES, 3)), room())
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    _, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.97
+
+
+def test_a_wall_like_the_person_does_no_harm(tmp_path: Path) -> None:
+    """Where colours tell nothing, the mask stays within a pixel of one who is 50 px tall."""
+    frames, truth = film(np.ones((FRAMES, 3)), np.broadcast_to(PERSON + 3.0, (HEIGHT, WIDTH, 3)))
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    _, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["turning", "travelling", None])
+def test_a_camera_that_may_move_has_no_plate(tmp_path: Path, kind: str | None) -> None:
+    frames, truth = film(np.ones((FRAMES, 3)), room())
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    world = np.tile(np.eye(4), (FRAMES, 1, 1))
+    track = kind and CameraTrack(world, kind, np.zeros((FRAMES, 2)), "test")
+    directory = write_clip(tmp_path, frames, masks, track)
+    assert MaskRefiner.of(directory, FrameFolder(directory.frames), MaskFolder(directory.masks)) is None
+
+
+def test_a_plate_of_a_picture_that_changes_decides_nothing(tmp_path: Path) -> None:
+    """A camera wrongly taken to stand, or a room full of people: the noise of the plate says so."""
+    truth = [disc(frame) for frame in range(FRAMES)]
+    frames = [np.where(person[..., None], PERSON, room(seed)).astype(np.uint8) for seed, person in enumerate(truth)]
+    masks = [255 * person.astype(np.uint8) for person in truth]
+    refiner, alphas, _ = refined(write_clip(tmp_path, frames, masks, CameraTrack.static(FRAMES, "test")))
+    assert np.median(refiner.plate.layer.sigma) > 15
+    assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.93
+
+
+def test_what_is_held_is_unknown() -> None:
+    """A ball far from the outline belongs to nobody, and to no background: no loss counts it."""
+    background = room()
+    frames, people = film(np.ones((FRAMES, 3)), background)
+    plate = plate_of(frames, people)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    ball = (x - 40) ** 2 + (y - 15) ** 2 < 8**2
+    picture = np.where(ball[..., None], np.uint8([250, 250, 250]), frames[0])
+    found = matte(
+        picture,
+        255 * people[0].astype(np.uint8),
+        plate.crop(0, (0, 0, WIDTH, HEIGHT), (WIDTH, HEIGHT), (WIDTH, HEIGHT)),
+    )
+    inner = (x - 40) ** 2 + (y - 15) ** 2 < 6**2
+    assert not found.sure[inner].any() and not found.alpha[inner].any()
+    assert found.sure[people[0]].mean() > 0.9 * 255
+    assert iou(found.alpha > 127, people[0]) > 0.97
+
+
+def test_nobody_stays_nobody() -> None:
+    nobody = np.zeros((40, 30), np.uint8)
+    plate = Layer(np.full((40, 30, 3), 90, np.float32), np.full((40, 30), 2, np.float32))
+    found = matte(np.full((40, 30, 3), 200, np.uint8), nobody, plate)
+    assert not found.alpha.any() and found.sure.all()
+
+
+def test_the_stage_writes_masks_nearer_to_the_truth_and_the_same_ones_again(results, studio_clip) -> None:
+    """A studio clip whose masks lie a pixel beside the person, which is 4 px of one who is 400 px tall."""
+    truth = MaskFolder(studio_clip.truth / "masks")
+    for index in range(len(truth)):
+        write_mask(results.masks / f"{index:06d}.png", np.roll(truth[index], 1, axis=1))
+    CameraTrack.static(len(truth), "test").save(results.camera_track)
+    settings = json.dumps(SHORT | {"crop_sides": {"coarse": 48, "middle": 64, "full": 160}})
+
+    def run() -> list[bytes]:
+        assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+        return [file.read_bytes() for file in MaskFolder(results.masks_refined).files]
+
+    written = run()
+    folders = MaskFolder(results.masks), MaskFolder(results.masks_refined)
+    before, after = (
+        np.mean([iou(folder[index] > 127, truth[index] > 127) for index in range(len(truth))]) for folder in folders
+    )
+    assert after > before + 0.02
+    facts = json.loads(results.provenance("fit").read_text())["facts"]["masks"]
+    assert "seen" in facts["background plate"] and facts["unknown"].endswith("% of the crops")
+    results.checkpoint.unlink()
+    assert run() == written
+
+
+def test_masks_stay_where_they_are_not_to_be_refined(results) -> None:
+    settings = json.dumps(SHORT | {"refine_masks": False})
+    assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+    found, kept = MaskFolder(results.masks), MaskFolder(results.masks_refined)
+    assert all((found[index] == kept[index]).all() for index in range(len(found)))
+    assert "masks" not in json.loads(results.provenance("fit").read_text())["facts"]
+
+
+def test_the_guided_filter_keeps_edges_and_is_affine() -> None:
+    """A map that is affine in the image's colours comes back; what the image says nothing of is smoothed."""
+    rng = np.random.default_rng(0)
+    image = rng.random((40, 50, 3)).astype(np.float32)
+    values = image @ np.float32([0.2, -0.4, 0.7]) + np.float32(0.3)
+    np.testing.assert_allclose(Guide(image, 3, 1e-3)(values), values, atol=2e-3)
+    noise = rng.standard_normal((40, 50)).astype(np.float32)
+    assert Guide(np.full_like(image, 0.5), 3, 0.02)(noise).std() < 0.3
+
+
+def test_enlarged_masks_follow_the_picture() -> None:
+    y, x = np.mgrid[:80, :60]
+    region = x + y < 70
+    image = np.where(region[..., None], np.uint8([200, 60, 40]), np.uint8([60, 90, 150]))
+    small = (255 * region.reshape(40, 2, 30, 2).mean((1, 3))).astype(np.uint8)
+    assert iou(enlarged(small, image) > 127, region) > 0.99
+    assert enlarged(small, image[:40, :30]) is small
+
+
+def test_more_than_the_mask_may_hide_the_background() -> None:
+    mask = 255 * disc(5).astype(np.uint8)
+    assert hidden(mask)[mask > 127].all() and hidden(mask).sum() > (mask > 127).sum()
+    assert not hidden(np.zeros((30, 20), np.uint8)).any()
