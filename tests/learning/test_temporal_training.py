@@ -1,17 +1,22 @@
 """Training the temporal network: windows are what they say, errors are replayed, what is late is mended."""
 
+import re
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
+import torch
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, shipped_corrector
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector
+from pipeline.formats.arrays import read_npz
 from pipeline.learning import temporal
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import true_landmarks
-from pipeline.learning.temporal import judged_over_time, learnt_over_time
+from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, mixed
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, read_windows, rolled
 
 FRAMES = 14
@@ -36,7 +41,7 @@ def late(repertoire: Repertoire) -> Windows:
         xy = truth[..., :2] / truth[..., 2:]
         for first in range(FRAMES - WINDOW + 1):
             taken = slice(first, first + WINDOW)
-            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person))
+            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person, 0.0))
     return Windows(*(np.stack(part) for part in zip(*parts)))
 
 
@@ -48,6 +53,9 @@ def test_windows_of_films_are_about_their_frames(tmp_path, repertoire):
     np.testing.assert_array_equal(windows.world[0, -1], windows.world[HALF, HALF])
     off = np.linalg.norm(windows.xy - windows.truth[..., :2] / windows.truth[..., 2:], axis=-1) * windows.truth[..., 2]
     assert np.nanmedian(off) < 0.1  # metres
+    # A level camera sees heads straight above hips; one that looks down sees them nearer.
+    up = read_npz(paths[0])["viewmats"][0, :3, 1]
+    np.testing.assert_allclose(windows.pitch, np.arcsin(up[2]))
 
 
 def test_rolled_and_mirrored_windows_are_seen_as_well(late):
@@ -76,6 +84,39 @@ def test_the_network_mends_what_one_frame_does_not_tell(late, repertoire, monkey
     assert before[0] > 20 and after[0] < 0.7 * before[0]
 
 
+def test_training_goes_on_from_a_network_slowly_and_leaves_it_as_it_was(late, repertoire, monkeypatch):
+    monkeypatch.setattr(temporal, "_REPLAYED", 40)
+    monkeypatch.setattr(temporal, "_WIDTH", 48)
+    new = learnt_over_time(late, repertoire, NOTHING, 150, 0, ("", ""))
+    weights = {name: value.clone() for name, value in new.network.state_dict().items()}
+    more = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""), new.network)
+    for name, value in new.network.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert torch.equal(more.network.mean, new.network.mean) and torch.equal(more.network.spread, new.network.spread)
+    # From nothing forty steps gain little; from there they begin where the first training ended.
+    nothing = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""))
+    errors = [judged_over_time(late, network)[0] for network in (new, more, nothing)]
+    assert errors[1] < 0.97 * errors[0] < errors[2]
+
+
+def test_mixed_weights_lie_half_way_from_the_start_to_the_mean_of_the_trained():
+    torch.manual_seed(0)
+    start, *trained = (TemporalCorrector(temporal.Network(8).eval(), NOTHING, f"licence {k}", "data") for k in range(3))
+    before = start.network.enter.weight.clone()
+    result = mixed(start, trained)
+    a, b, c = (corrector.network.enter.weight for corrector in (start, *trained))
+    torch.testing.assert_close(result.network.enter.weight, 0.5 * a + 0.25 * b + 0.25 * c)
+    assert torch.equal(start.network.enter.weight, before)
+    assert not result.network.training and result.licence == "licence 1"
+
+
+def test_cameras_of_every_pitch_are_drawn_alike():
+    pitch = np.radians([-30.0, -28, 0, 1, 2, 3, 4, -1])
+    chances = evenly(pitch)
+    assert chances.sum() == pytest.approx(1)
+    np.testing.assert_allclose(chances, [1 / 4] * 2 + [1 / 12] * 6)
+
+
 def test_the_command_trains_and_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(temporal, "_REPLAYED", 8)
     out, films = tmp_path / "network.npz", ["--films", str(tmp_path / "films"), "--people", "1"]
@@ -83,3 +124,35 @@ def test_the_command_trains_and_writes(tmp_path, monkeypatch):
     assert main(["learn", *films, *small, "--temporal", "--out", str(out)]) == 0
     corrector = TemporalCorrector.load(out, shipped_corrector())
     assert "studio" in corrector.attribution and "cmu.edu" not in corrector.attribution
+
+
+def test_the_command_goes_on_with_several_seeds_and_keeps_whose_data_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(temporal, "_REPLAYED", 8)
+    start, out = tmp_path / "start.npz", tmp_path / "network.npz"
+    films = ["--films", str(tmp_path / "films"), "--people", "3-4", "--frames", "9", "--views", "1", "--longest", "200"]
+    first = TemporalCorrector(temporal.Network(8), shipped_corrector(), "Apache-2.0", "Somebody's data.")
+    first.save(start)
+    seeds = ["--start", str(start), "--seed", "0", "1", "--steps", "2"]
+    assert main(["learn", *films, *seeds, "--temporal", "--out", str(out)]) == 0
+    assert sorted(path.name for path in (tmp_path / "films").iterdir()) == ["00003.npz", "00004.npz"]
+    corrector = TemporalCorrector.load(out, shipped_corrector())
+    assert corrector.attribution.startswith("Somebody's data.") and "studio" in corrector.attribution
+    assert corrector.network.enter.weight.shape[0] == 8
+    told = capsys.readouterr().err
+    for stage in ("before", "seed 0", "seed 1", "mixed"):
+        assert re.search(rf"held out, \d frames, {stage}: MPJPE", told)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--seed", "0", "1", "--temporal"], "--start"),
+        (["--start", "network.npz"], "--temporal"),
+        (["--people", "9-3"], "9-3"),
+        (["--people", "some"], "some"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(tmp_path, capsys, options, told):
+    with pytest.raises(SystemExit) if "--people" in options else nullcontext():
+        assert main(["learn", "--films", str(tmp_path), *options]) != 0
+    assert told in capsys.readouterr().err
