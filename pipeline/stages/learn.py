@@ -43,10 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="where the films are kept")
     parser.add_argument(
         "--people",
-        type=_seeds,
-        default=range(120),
-        metavar="COUNT or FIRST-LAST",
-        help="who is filmed: so many, or those of these seeds (default: 120)",
+        default="120",
+        metavar="COUNT|FIRST-LAST",
+        help="how many are filmed, or those of which seeds (default: %(default)s)",
     )
     parser.add_argument(
         "--motion",
@@ -86,11 +85,12 @@ def _seeds(text: str) -> range:
     except ValueError:
         seeds = range(0)
     if not seeds:
-        raise argparse.ArgumentTypeError(f"should be a count above 0, or a range such as 161-290; found {text!r}")
+        raise UserError(f"learn: people should be a count above 0, or a range such as 161-290; found {text!r}")
     return seeds
 
 
 def run(args: argparse.Namespace) -> None:
+    people = _seeds(args.people)
     if min(args.frames, args.views, args.steps) < 1 or args.longest < 64:
         raise UserError("learn: frames, views and steps should be above 0, longest at least 64")
     if len(args.seed) > 1 and args.start is None:
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
     mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)
     repertoire = Repertoire(load_body("free"), mocap)
     shooting = Shooting(frames=args.frames, views=args.views, longest=args.longest)
-    films = film_people(args.films, args.people, repertoire, shooting)
+    films = film_people(args.films, people, repertoire, shooting)
     attribution = _STUDIO if mocap is None else f"{_STUDIO} {_CMU}"
     if args.temporal:
         _learn_over_time(args, films, repertoire, attribution)
