@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from pipeline.estimators.smplify.corrector import USED, Corrector, about_hips
 from pipeline.estimators.smplify.temporal import HALF, Network, TemporalCorrector, corrected_windows, window_tokens
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import Frames
-from pipeline.learning.training import errors
+from pipeline.learning.training import JOINTS, errors
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, rolled
 from pipeline.runtime.progress import track
 
@@ -78,21 +79,15 @@ def learnt_over_time(
     return TemporalCorrector(network.eval(), linear, *texts)
 
 
-def mixed(start: TemporalCorrector, trained: Sequence[TemporalCorrector]) -> TemporalCorrector:
-    """The network whose weights lie half way from a start to the mean of networks that were trained on from it.
+def soup(trained: Sequence[TemporalCorrector]) -> TemporalCorrector:
+    """The network whose weights are the mean of several, all trained on from one start.
 
-    The mean of several is a "model soup" (Wortsman et al. 2022, arXiv 2203.05482); half way back to the start, what
-    that knew of other people is kept (Wortsman et al. 2022, arXiv 2109.01903, alpha = 0.5). Of networks that began
-    apart the mean is worth nothing. Licence and attribution are those of the trained ones.
+    A "model soup" (Wortsman et al. 2022, arXiv 2203.05482): from one start they end in one valley of the loss. Of
+    networks that began apart the mean is worth nothing.
     """
     states = [corrector.network.state_dict() for corrector in trained]
-    network = copy.deepcopy(start.network)
-    network.load_state_dict(
-        {
-            name: (value + torch.stack([state[name] for state in states]).mean(0)) / 2
-            for name, value in start.network.state_dict().items()
-        }
-    )
+    network = copy.deepcopy(trained[0].network)
+    network.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
     return replace(trained[0], network=network)
 
 
@@ -120,9 +115,17 @@ def evenly(pitch: np.ndarray) -> np.ndarray:
     return 1 / (len(counts) * counts[kind])
 
 
-def judged_over_time(windows: Windows, corrector: TemporalCorrector) -> np.ndarray:
-    """Mean `errors` (3,) of the windows' middle frames, corrected; the focal length is the true one."""
+def judged_over_time(windows: Windows, corrector: TemporalCorrector) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `errors` (3,) of the windows' middle frames, corrected, and their lean; the focal length is the true one.
+
+    Lean (5,): degrees about the camera's x axis by which a frame's landmarks are best turned to the truth, the mean for
+    each kind of pitch, from steeply down to up; not a number where there is none.
+    """
     found = corrected_windows(windows.xy, windows.visibility, windows.world, corrector)
     middle = Frames(*(part[:, HALF] for part in (windows.xy, windows.visibility, windows.world, windows.truth)),
                     windows.size, windows.person)  # fmt: skip
-    return errors(middle, found).mean(0)
+    pairs = zip(about_hips(middle.truth)[:, JOINTS], about_hips(found)[:, JOINTS])
+    turn = np.degrees([Rotation.align_vectors(truth, points)[0].as_rotvec()[0] for truth, points in pairs])
+    kind = np.digitize(windows.pitch, _PITCHES)
+    lean = [turn[kind == each].mean() if (kind == each).any() else np.nan for each in range(len(_PITCHES) + 1)]
+    return errors(middle, found).mean(0), np.array(lean)

@@ -15,7 +15,7 @@ from pipeline.landmarks.detector import check_mediapipe
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import read_films
-from pipeline.learning.temporal import judged_over_time, learnt_over_time, mixed
+from pipeline.learning.temporal import judged_over_time, learnt_over_time, soup
 from pipeline.learning.training import held_out, judged, learnt
 from pipeline.learning.windows import read_windows
 from pipeline.motion.mocap import read_mocap
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="FILE.npz",
-        help="a network to go on from, more slowly; what lies half way to where that leads is written (default: none)",
+        help="a network to go on from, more slowly (default: a new one)",
     )
     parser.add_argument(
         "--seed",
@@ -144,12 +144,12 @@ def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Re
         networks[f"seed {seed}"] = learnt_over_time(
             known, repertoire, linear, args.steps, seed, texts, start and start.network
         )
-    corrector = networks[f"seed {args.seed[0]}"]
-    if start:
-        corrector = networks["mixed"] = mixed(start, [networks[f"seed {seed}"] for seed in args.seed])
+    corrector = soup([networks[f"seed {seed}"] for seed in args.seed])
+    if len(args.seed) > 1:
+        networks["their mean"] = corrector
     corrector.save(out)
     for name, some in (("learnt from", known), ("held out", unseen)):
         for which, network in networks.items() if len(some) else ():
-            told = _told(judged_over_time(some, network))
+            told = "; lean by pitch, degrees: ".join(map(_told, judged_over_time(some, network)))
             log.info("%s, %d frames, %s: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), which, told)
     log.info("%s: written", out)

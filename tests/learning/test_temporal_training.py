@@ -1,21 +1,23 @@
 """Training the temporal network: windows are what they say, errors are replayed, what is late is mended."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, shipped_corrector
+from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, about_hips, shipped_corrector
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector
 from pipeline.formats.arrays import read_npz
 from pipeline.learning import temporal
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import true_landmarks
-from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, mixed
+from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, soup
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, read_windows, rolled
 
 FRAMES = 14
@@ -77,9 +79,9 @@ def test_errors_are_replayed_with_motion_that_was_not_filmed(late, repertoire):
 def test_the_network_mends_what_one_frame_does_not_tell(late, repertoire, monkeypatch):
     monkeypatch.setattr(temporal, "_REPLAYED", 40)
     monkeypatch.setattr(temporal, "_WIDTH", 48)
-    before = judged_over_time(late, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))
+    before = judged_over_time(late, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))[0]
     corrector = learnt_over_time(late, repertoire, NOTHING, 150, 0, ("", ""))
-    after = judged_over_time(late, corrector)
+    after = judged_over_time(late, corrector)[0]
     assert before[0] > 20 and after[0] < 0.7 * before[0]
 
 
@@ -94,19 +96,18 @@ def test_training_goes_on_from_a_network_slowly_and_leaves_it_as_it_was(late, re
     assert torch.equal(more.network.mean, new.network.mean) and torch.equal(more.network.spread, new.network.spread)
     # From nothing forty steps gain little; from there they begin where the first training ended.
     nothing = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""))
-    errors = [judged_over_time(late, network)[0] for network in (new, more, nothing)]
+    errors = [judged_over_time(late, network)[0][0] for network in (new, more, nothing)]
     assert errors[1] < 0.97 * errors[0] < errors[2]
 
 
-def test_mixed_weights_lie_half_way_from_the_start_to_the_mean_of_the_trained():
+def test_a_soup_has_the_mean_of_the_weights():
     torch.manual_seed(0)
-    start, *trained = (TemporalCorrector(temporal.Network(8).eval(), NOTHING, f"licence {k}", "data") for k in range(3))
-    before = start.network.enter.weight.clone()
-    result = mixed(start, trained)
-    a, b, c = (corrector.network.enter.weight for corrector in (start, *trained))
-    torch.testing.assert_close(result.network.enter.weight, 0.5 * a + 0.25 * b + 0.25 * c)
-    assert torch.equal(start.network.enter.weight, before)
-    assert not result.network.training and result.licence == "licence 1"
+    networks = [temporal.Network(8).eval() for _ in range(3)]
+    mean = soup([TemporalCorrector(network, NOTHING, "a licence", "data") for network in networks])
+    for name, value in mean.network.state_dict().items():
+        torch.testing.assert_close(value, sum(network.state_dict()[name] for network in networks) / 3)
+    assert not mean.network.training and mean.licence == "a licence"
+    assert not torch.equal(mean.network.enter.weight, networks[0].enter.weight)
 
 
 def test_cameras_of_every_pitch_are_drawn_alike():
@@ -114,6 +115,20 @@ def test_cameras_of_every_pitch_are_drawn_alike():
     chances = evenly(pitch)
     assert chances.sum() == pytest.approx(1)
     np.testing.assert_allclose(chances, [1 / 4] * 2 + [1 / 12] * 6)
+
+
+def test_lean_is_told_by_pitch(late):
+    turned = Rotation.from_rotvec([np.radians(-6), 0, 0]).as_matrix()
+    leant = replace(
+        late, world=about_hips(late.truth) @ turned.T, pitch=np.where(late.person < 5, np.radians(-30), 0.0)
+    )
+    off = np.arctan2(
+        *late.truth[:, HALF, 23:25].mean(1)[:, 1:].T
+    )  # the ray to the hips: world landmarks are of view axes
+    np.testing.assert_allclose(off, 0, atol=1e-6)
+    _, lean = judged_over_time(leant, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))
+    np.testing.assert_allclose(lean[[0, 3]], 6, atol=0.1)
+    assert np.isnan(lean[[1, 2, 4]]).all()
 
 
 def test_the_command_trains_and_writes(tmp_path, monkeypatch):
@@ -138,7 +153,7 @@ def test_the_command_goes_on_with_several_seeds_and_keeps_whose_data_it_was(tmp_
     assert corrector.attribution.startswith("Somebody's data.") and "studio" in corrector.attribution
     assert corrector.network.enter.weight.shape[0] == 8
     told = capsys.readouterr().err
-    for stage in ("before", "seed 0", "seed 1", "mixed"):
+    for stage in ("before", "seed 0", "seed 1", "their mean"):
         assert re.search(rf"held out, \d frames, {stage}: MPJPE", told)
 
 
