@@ -120,7 +120,7 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
     """
     pieces = -(-len(films) // _PIECE)  # about as many frames
     unseen = [unfilmed(repertoire, rng, _PIECE, _PIECE_FPS) for _ in range(pieces)]
-    truth, size = np.concatenate([t for t, _ in unseen]), np.repeat([s for _, s in unseen], _PIECE)
+    truth, size = np.concatenate([t for t, *_ in unseen]), np.repeat([s for _, s, _ in unseen], _PIECE)
     bank = Frames(*(np.concatenate(pair) for pair in zip(vars(films).values(), vars(mirrored(films)).values())))
     there, here = ideal(bank.truth, bank.size), ideal(truth, size)
     distances = torch.cdist(
@@ -140,8 +140,13 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
     )
 
 
-def unfilmed(repertoire: Repertoire, rng: np.random.Generator, frames: int, fps: float) -> tuple[np.ndarray, float]:
-    """True landmarks (frames, 33, 3) of a performance, in the axes of a random camera, and the body's size."""
+def unfilmed(
+    repertoire: Repertoire, rng: np.random.Generator, frames: int, fps: float
+) -> tuple[np.ndarray, float, float]:
+    """True landmarks (frames, 33, 3) of a performance in a random camera's axes, the body's size, the camera's pitch.
+
+    The pitch is in radians; negative looks down.
+    """
     betas, stance = random_shape(int(rng.integers(2**31))), random_stance(rng)
     performed = repertoire.piece(rng, betas, frames, fps)
     noise = Rotation.from_rotvec(rng.normal(0, _JITTER * rng.uniform(), (frames * 24, 3)))
@@ -150,7 +155,7 @@ def unfilmed(repertoire: Repertoire, rng: np.random.Generator, frames: int, fps:
     middle = (np.nanmin(points, (0, 1)) + np.nanmax(points, (0, 1))) / 2
     distance = _STATURE * stance.focal / (stance.tall * _SHORT_SIDE)
     aside = rng.uniform(-_ASIDE, _ASIDE, 2) / stance.focal * distance
-    return (points - middle) @ stance.rotation.T + [*aside, max(distance, _NEAREST)], size
+    return (points - middle) @ stance.rotation.T + [*aside, max(distance, _NEAREST)], size, np.radians(stance.pitch)
 
 
 def ideal(truth: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from pipeline.learning.samples import Frames, replayed, rolled, targets
 from pipeline.learning.windows import Windows
 
 HELD_OUT = 8, 3  # people whose seed leaves 3 when divided by 8 judge the map, and are not learnt from
-_JOINTS = [LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right")
+JOINTS = [LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right")
            for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]  # fmt: skip
 _ROBUST, _ROUNDS = 0.1, 6  # metres, root mean square over a frame's landmarks; solutions
 _PASSES = 3  # all frames are taken so often, with other rolls and other guesses of the focal length
@@ -100,8 +100,8 @@ def errors(frames: Frames, world: np.ndarray) -> np.ndarray:
         frames: what is true.
         world: landmarks (N, 33, 3) in camera axes.
     """
-    truth = about_hips(frames.truth)[:, _JOINTS] / frames.size[:, None, None]
-    found = about_hips(world)[:, _JOINTS]
+    truth = about_hips(frames.truth)[:, JOINTS] / frames.size[:, None, None]
+    found = about_hips(world)[:, JOINTS]
     found = found * ((found * truth).sum() / (found**2).sum())
     off = found - truth
     parts = distances(found, truth), np.abs(off[..., 2]), aligned_joint_errors(found, truth)

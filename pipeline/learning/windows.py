@@ -36,6 +36,7 @@ class Windows:
     truth: np.ndarray  # (N, WINDOW, 33, 3) camera axes, metres
     size: np.ndarray  # (N,) of the person, 1 is the detector's usual
     person: np.ndarray  # (N,) seed
+    pitch: np.ndarray  # (N,) rad, of the camera; negative looks down
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -64,7 +65,8 @@ def read_windows(paths: Iterable[Path], body: BodyModel) -> Windows:
                 continue
             rows = window_rows(frames, RATE)  # films are at this rate
             seen = (a[view][frames][rows] for a in (xy, visibility, film["world"], truth))
-            parts.append((*seen, np.full(len(rows), size), np.full(len(rows), int(path.stem))))
+            pitch = np.arcsin(film["viewmats"][view, 2, 1])  # the z axis, in a world with y up
+            parts.append((*seen, *(np.full(len(rows), value) for value in (size, int(path.stem), pitch))))
     return Windows(*(np.concatenate(values) for values in zip(*parts)))
 
 
@@ -105,11 +107,12 @@ class ErrorBank:
             count: of windows, at least.
             rng: for all choices.
         """
-        truths, sizes = [], []
+        truths, sizes, pitches = [], [], []
         for _ in range(-(-count // len(_SHIFTS))):
-            truth, size = unfilmed(repertoire, rng, WINDOW + _SHIFTS[-1], RATE)
+            truth, size, pitch = unfilmed(repertoire, rng, WINDOW + _SHIFTS[-1], RATE)
             truths += [truth[shift : shift + WINDOW] for shift in _SHIFTS]
             sizes += [size] * len(_SHIFTS)
+            pitches += [pitch] * len(_SHIFTS)
         truth, size = np.stack(truths), np.array(sizes)
         here = _ideal(truth, size)
         near = torch.cat(
@@ -127,6 +130,7 @@ class ErrorBank:
             truth=truth,
             size=size,
             person=self.windows.person[source],
+            pitch=np.array(pitches),
         )
 
 

@@ -10,11 +10,12 @@ import torch
 from pipeline.body import load_body
 from pipeline.estimators.smplify import temporal
 from pipeline.estimators.smplify.corrector import SHIPPED, Corrector, shipped_corrector
+from pipeline.estimators.smplify.temporal import TemporalCorrector
 from pipeline.landmarks.detector import check_mediapipe
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import read_films
-from pipeline.learning.temporal import judged_over_time, learnt_over_time
+from pipeline.learning.temporal import judged_over_time, learnt_over_time, soup
 from pipeline.learning.training import held_out, judged, learnt
 from pipeline.learning.windows import read_windows
 from pipeline.motion.mocap import read_mocap
@@ -40,7 +41,12 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="where the films are kept")
-    parser.add_argument("--people", type=int, default=120, help="how many are filmed (default: %(default)s)")
+    parser.add_argument(
+        "--people",
+        default="120",
+        metavar="COUNT|FIRST-LAST",
+        help="how many are filmed, or those of which seeds (default: %(default)s)",
+    )
     parser.add_argument(
         "--motion",
         type=Path,
@@ -52,22 +58,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--temporal", action="store_true", help="train the network, not the map")
     parser.add_argument("--steps", type=int, default=2000, help="of its training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of its training (default: %(default)s)")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE.npz",
+        help="a network to go on from, more slowly (default: a new one)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="of its training; several: as many trainings on from --start, their weights averaged (default: 0)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="(default: where the one that ships is)")
     parser.add_argument("--frames", type=int, default=16, help="of each person (default: %(default)s)")
     parser.add_argument("--views", type=int, default=5, help="cameras around each person (default: %(default)s)")
     parser.add_argument("--longest", type=int, default=420, help="px, longer side (default: %(default)s)")
 
 
+def _seeds(text: str) -> range:
+    """`120`: seeds 0 to 119. `161-290`: those, both ends among them."""
+    first, dash, last = text.partition("-")
+    try:
+        seeds = range(int(first), int(last) + 1) if dash else range(int(first))
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise UserError(f"learn: people should be a count above 0, or a range such as 161-290; found {text!r}")
+    return seeds
+
+
 def run(args: argparse.Namespace) -> None:
-    if min(args.people, args.frames, args.views, args.steps) < 1 or args.longest < 64:
-        raise UserError("learn: people, frames, views and steps should be above 0, longest at least 64")
+    people = _seeds(args.people)
+    if min(args.frames, args.views, args.steps) < 1 or args.longest < 64:
+        raise UserError("learn: frames, views and steps should be above 0, longest at least 64")
+    if len(args.seed) > 1 and args.start is None:
+        raise UserError("learn: weights are averaged of networks from one start; set --start, or a single --seed")
+    if args.start is not None and not args.temporal:
+        raise UserError("learn: --start names a network; set --temporal, or leave it out")
     check_mediapipe()
     torch.set_num_threads(1)  # the operations are small
     mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)
     repertoire = Repertoire(load_body("free"), mocap)
     shooting = Shooting(frames=args.frames, views=args.views, longest=args.longest)
-    films = film_people(args.films, range(args.people), repertoire, shooting)
+    films = film_people(args.films, people, repertoire, shooting)
     attribution = _STUDIO if mocap is None else f"{_STUDIO} {_CMU}"
     if args.temporal:
         _learn_over_time(args, films, repertoire, attribution)
@@ -85,12 +120,13 @@ def _learn_map(args: argparse.Namespace, films: list[Path], repertoire: Repertoi
     corrector.save(out)
     for name, some in (("learnt from", known), ("held out", unseen)):
         if len(some):
-            told = "; ".join(
-                f"{when} " + " / ".join(f"{value:.1f}" for value in mean)
-                for when, mean in judged(some, corrector).items()
-            )
+            told = "; ".join(f"{when} {_told(mean)}" for when, mean in judged(some, corrector).items())
             log.info("%s, %d frames: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), told)
     log.info("%s: written", out)
+
+
+def _told(errors: np.ndarray) -> str:
+    return " / ".join(f"{value:.1f}" for value in errors)
 
 
 def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
@@ -98,11 +134,22 @@ def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Re
     known, unseen = windows[~held_out(windows)], windows[held_out(windows)]
     if len(known) == 0:
         raise UserError(f"{args.films}: the detector found nobody; film more people, or larger pictures")
-    texts, out = (_LICENCE, attribution), args.out or temporal.SHIPPED
-    corrector = learnt_over_time(known, repertoire, shipped_corrector(), args.steps, args.seed, texts)
+    linear, out = shipped_corrector(), args.out or temporal.SHIPPED
+    start = None if args.start is None else TemporalCorrector.load(args.start, linear)
+    if start and start.attribution not in attribution:
+        attribution = f"{start.attribution} {attribution}"  # what it was learnt from stays in it
+    texts = _LICENCE, attribution
+    networks = {"before": start} if start else {}
+    for seed in args.seed:
+        networks[f"seed {seed}"] = learnt_over_time(
+            known, repertoire, linear, args.steps, seed, texts, start and start.network
+        )
+    corrector = soup([networks[f"seed {seed}"] for seed in args.seed])
+    if len(args.seed) > 1:
+        networks["their mean"] = corrector
     corrector.save(out)
     for name, some in (("learnt from", known), ("held out", unseen)):
-        if len(some):
-            told = " / ".join(f"{value:.1f}" for value in judged_over_time(some, corrector))
-            log.info("%s, %d frames: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), told)
+        for which, network in networks.items() if len(some) else ():
+            told = "; lean by pitch, degrees: ".join(map(_told, judged_over_time(some, network)))
+            log.info("%s, %d frames, %s: MPJPE / along the ray / PA-MPJPE mm: %s", name, len(some), which, told)
     log.info("%s: written", out)

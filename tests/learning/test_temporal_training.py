@@ -1,17 +1,23 @@
 """Training the temporal network: windows are what they say, errors are replayed, what is late is mended."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, shipped_corrector
+from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, about_hips, shipped_corrector
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector
+from pipeline.formats.arrays import read_npz
 from pipeline.learning import temporal
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import true_landmarks
-from pipeline.learning.temporal import judged_over_time, learnt_over_time
+from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, soup
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, read_windows, rolled
 
 FRAMES = 14
@@ -36,7 +42,7 @@ def late(repertoire: Repertoire) -> Windows:
         xy = truth[..., :2] / truth[..., 2:]
         for first in range(FRAMES - WINDOW + 1):
             taken = slice(first, first + WINDOW)
-            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person))
+            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person, 0.0))
     return Windows(*(np.stack(part) for part in zip(*parts)))
 
 
@@ -48,6 +54,9 @@ def test_windows_of_films_are_about_their_frames(tmp_path, repertoire):
     np.testing.assert_array_equal(windows.world[0, -1], windows.world[HALF, HALF])
     off = np.linalg.norm(windows.xy - windows.truth[..., :2] / windows.truth[..., 2:], axis=-1) * windows.truth[..., 2]
     assert np.nanmedian(off) < 0.1  # metres
+    # A level camera sees heads straight above hips; one that looks down sees them nearer.
+    up = read_npz(paths[0])["viewmats"][0, :3, 1]
+    np.testing.assert_allclose(windows.pitch, np.arcsin(up[2]))
 
 
 def test_rolled_and_mirrored_windows_are_seen_as_well(late):
@@ -70,10 +79,53 @@ def test_errors_are_replayed_with_motion_that_was_not_filmed(late, repertoire):
 def test_the_network_mends_what_one_frame_does_not_tell(late, repertoire, monkeypatch):
     monkeypatch.setattr(temporal, "_REPLAYED", 40)
     monkeypatch.setattr(temporal, "_WIDTH", 48)
-    before = judged_over_time(late, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))
+    before = judged_over_time(late, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))[0]
     corrector = learnt_over_time(late, repertoire, NOTHING, 150, 0, ("", ""))
-    after = judged_over_time(late, corrector)
+    after = judged_over_time(late, corrector)[0]
     assert before[0] > 20 and after[0] < 0.7 * before[0]
+
+
+def test_training_goes_on_from_a_network_slowly_and_leaves_it_as_it_was(late, repertoire, monkeypatch):
+    monkeypatch.setattr(temporal, "_REPLAYED", 40)
+    monkeypatch.setattr(temporal, "_WIDTH", 48)
+    new = learnt_over_time(late, repertoire, NOTHING, 150, 0, ("", ""))
+    weights = {name: value.clone() for name, value in new.network.state_dict().items()}
+    more = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""), new.network)
+    for name, value in new.network.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert torch.equal(more.network.mean, new.network.mean) and torch.equal(more.network.spread, new.network.spread)
+    # From nothing forty steps gain little; from there they begin where the first training ended.
+    nothing = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""))
+    errors = [judged_over_time(late, network)[0][0] for network in (new, more, nothing)]
+    assert errors[1] < 0.97 * errors[0] < errors[2]
+
+
+def test_a_soup_has_the_mean_of_the_weights():
+    torch.manual_seed(0)
+    networks = [temporal.Network(8).eval() for _ in range(3)]
+    mean = soup([TemporalCorrector(network, NOTHING, "a licence", "data") for network in networks])
+    for name, value in mean.network.state_dict().items():
+        torch.testing.assert_close(value, sum(network.state_dict()[name] for network in networks) / 3)
+    assert not mean.network.training and mean.licence == "a licence"
+    assert not torch.equal(mean.network.enter.weight, networks[0].enter.weight)
+
+
+def test_cameras_of_every_pitch_are_drawn_alike():
+    pitch = np.radians([-30.0, -28, 0, 1, 2, 3, 4, -1])
+    chances = evenly(pitch)
+    assert chances.sum() == pytest.approx(1)
+    np.testing.assert_allclose(chances, [1 / 4] * 2 + [1 / 12] * 6)
+
+
+def test_lean_is_told_by_pitch(late):
+    turned = Rotation.from_rotvec([np.radians(-6), 0, 0]).as_matrix()
+    # All hips lie on the z axis: view axes, which world landmarks are of, are the camera's.
+    np.testing.assert_allclose(late.truth[:, HALF, 23:25, :2].mean(1), 0, atol=1e-6)
+    pitch = np.where(late.person < 5, np.radians(-30), 0.0)
+    leant = replace(late, world=about_hips(late.truth) @ turned.T, pitch=pitch)
+    _, lean = judged_over_time(leant, TemporalCorrector(temporal.Network(8).eval(), NOTHING, "", ""))
+    np.testing.assert_allclose(lean[[0, 3]], 6, atol=0.1)
+    assert np.isnan(lean[[1, 2, 4]]).all()
 
 
 def test_the_command_trains_and_writes(tmp_path, monkeypatch):
@@ -83,3 +135,34 @@ def test_the_command_trains_and_writes(tmp_path, monkeypatch):
     assert main(["learn", *films, *small, "--temporal", "--out", str(out)]) == 0
     corrector = TemporalCorrector.load(out, shipped_corrector())
     assert "studio" in corrector.attribution and "cmu.edu" not in corrector.attribution
+
+
+def test_the_command_goes_on_with_several_seeds_and_keeps_whose_data_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(temporal, "_REPLAYED", 8)
+    start, out = tmp_path / "start.npz", tmp_path / "network.npz"
+    films = ["--films", str(tmp_path / "films"), "--people", "3-4", "--frames", "9", "--views", "1", "--longest", "200"]
+    first = TemporalCorrector(temporal.Network(8), shipped_corrector(), "Apache-2.0", "Somebody's data.")
+    first.save(start)
+    seeds = ["--start", str(start), "--seed", "0", "1", "--steps", "2"]
+    assert main(["learn", *films, *seeds, "--temporal", "--out", str(out)]) == 0
+    assert sorted(path.name for path in (tmp_path / "films").iterdir()) == ["00003.npz", "00004.npz"]
+    corrector = TemporalCorrector.load(out, shipped_corrector())
+    assert corrector.attribution.startswith("Somebody's data.") and "studio" in corrector.attribution
+    assert corrector.network.enter.weight.shape[0] == 8
+    told = capsys.readouterr().err
+    for stage in ("before", "seed 0", "seed 1", "their mean"):
+        assert re.search(rf"held out, \d frames, {stage}: MPJPE", told)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--seed", "0", "1", "--temporal"], "--start"),
+        (["--start", "network.npz"], "--temporal"),
+        (["--people", "9-3"], "9-3"),
+        (["--people", "some"], "some"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(tmp_path, capsys, options, told):
+    assert main(["learn", "--films", str(tmp_path), *options]) != 0
+    assert told in capsys.readouterr().err
