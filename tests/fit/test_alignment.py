@@ -273,3 +273,16 @@ def test_another_focal_length_leaves_all_in_its_place_in_the_image(alignment):
     torch.testing.assert_close(new_depth, depth * factor)
     torch.testing.assert_close(zoomed.corrected(alignment.planes[2]).depth, corrected * factor, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(zoomed.K[:2, 2], view.K[:2, 2])
+
+
+def test_evidence_counts_by_the_second_not_by_the_frame(results, body):
+    """Neighbouring masks err alike: a clip at twice the frame rate tells no more of a pose. Slow ones count in full."""
+    pose = Pose.load(results.pose_init)
+
+    def told(fps: float) -> torch.Tensor:
+        return make(results, body, dataclasses.replace(pose, fps=fps)).equations("coarse")[0].sum(0)
+
+    slow, fast, faster = told(5.0), told(60.0), told(120.0)
+    torch.testing.assert_close(told(10.0), slow)
+    torch.testing.assert_close(2 * faster, fast)
+    torch.testing.assert_close(3 * fast, slow)
