@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from pipeline.body.model import skin
 from pipeline.fit.alignment import Alignment
+from pipeline.fit.alignment.alignment import counts
 from pipeline.fit.alignment.evidence import Evidence, Outline, linearise, projected
 from pipeline.fit.alignment.nearest import nearest
 from pipeline.fit.alignment.normal import by_kernels, by_torch, normal_equations
@@ -273,3 +274,25 @@ def test_another_focal_length_leaves_all_in_its_place_in_the_image(alignment):
     torch.testing.assert_close(new_depth, depth * factor)
     torch.testing.assert_close(zoomed.corrected(alignment.planes[2]).depth, corrected * factor, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(zoomed.K[:2, 2], view.K[:2, 2])
+
+
+def test_evidence_counts_by_the_second_not_by_the_frame(results, body):
+    """Neighbouring masks err alike: a clip at twice the frame rate tells no more of a pose. Slow ones count in full."""
+    pose = Pose.load(results.pose_init)
+
+    def told(fps: float) -> torch.Tensor:
+        return make(results, body, dataclasses.replace(pose, fps=fps)).equations("coarse")[0].sum(0)
+
+    slow, fast, faster = told(5.0), told(60.0), told(120.0)
+    torch.testing.assert_close(told(10.0), slow)
+    torch.testing.assert_close(2 * faster, fast)
+    assert fast.norm() < 0.8 * slow.norm()
+
+
+def test_frames_of_twenty_a_second_count_in_full_also_where_nobody_is_seen_for_a_while():
+    gaps = torch.full((40,), 1 / 60)
+    gaps[20] = 30.0
+    assert counts(gaps) == pytest.approx(1 / 3)
+    assert counts(torch.full((9,), 1 / 20)) == pytest.approx(1)
+    assert counts(torch.full((9,), 1 / 5)) == 1
+    assert counts(torch.zeros(0)) == 1

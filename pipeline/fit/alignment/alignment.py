@@ -35,12 +35,27 @@ from pipeline.fit.unknowns import Unknowns
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import run_parallel
 
+RATE = 20.0  # frames a second that the sigmas of the evidence are stated for (the studio benchmark's)
 PLANE = 3  # unknowns of a depth map's relative error: constant, and slopes across and down the image
 _LONGEST = 0.3  # of a step, radians a joint
 _HELD = 1e7  # weight of the prior of what is not to move
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
 _HAIRY = [12, 15]  # neck, head
+
+
+def counts(
+    gaps: Tensor,  # [F - 1]
+) -> float:
+    """How much each frame's evidence counts: what is wrong in one mask is wrong in the next, a sixtieth of a second on.
+
+    Args:
+        gaps: between neighbouring frames, seconds.
+
+    Returns:
+        1 up to `RATE` frames a second; above it as many frames tell as much as those of `RATE`.
+    """
+    return min(1.0, RATE * float(gaps.median())) if len(gaps) else 1.0  # the median: nobody may be seen for a while
 
 
 class _Look(NamedTuple):
@@ -110,6 +125,7 @@ class Alignment:
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
         self._chain = Chain(gaps, settings.correlation, self.sigmas().to(betas))
+        self._counts = counts(gaps)
 
     def sigmas(self) -> Tensor:  # [75 + 3]
         """Prior sizes of a frame's own unknowns: rotations, place, depth plane."""
@@ -185,7 +201,7 @@ class Alignment:
             frames, surface, sigma = self.rows.frames, self.surface, self.settings.sigma_stand
             told = footing_equations(self.footing, frames, skeletons, surface.rest_joints, surface.subtree, sigma)
             hessian, gradient = hessian + told[0], gradient + told[1]
-        return hessian, gradient
+        return self._counts * hessian, self._counts * gradient
 
     def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
         frame = self.frames[position]
