@@ -21,9 +21,10 @@ from pipeline.fit.plate import Layer
 f4 = np.float32
 # Lengths are in px of a person of 400 px.
 _TALL = 400.0
-_DETECTOR = 2.4  # scale of the detector's logistic error, hands and hems that it loses counted in
-_SUREST, _SUREST_COLOUR = 0.6  # what colour's log-odds count
-_MOST_COLOUR = 6.0  # of these, whatever a pixel's colour is
+_DETECTOR = 2.0  # scale of the detector's logistic error, hands and hems that it loses counted in
+_SUREST = 5.0  # log-odds of place far inside or outside of it
+_COLOUR = 0.6  # what colour's log-odds count
+_MOST_COLOUR = 5.0  # of these, whatever a pixel's colour is
 _CORE = 4.0  # inside of the outline from which on a pixel shows the person for certain
 _AROUND = 14.0  # over which the person's colours are like each other
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
