@@ -383,7 +383,7 @@ def test_refined_masks_have_figures_of_their_own(tmp_path):
     assert value(table, "iou_mask_truth", "input") < 0.9
     assert value(table, "iou_mask_truth", "refined") == pytest.approx(1.0)
     for metric in ("psnr_crop", "ssim_crop", "iou_avatar"):
-        assert value(table, f"{metric}_refined", "avatar") > value(table, metric, "avatar"), metric
+        assert value(table, f"{metric}_refined", "avatar", TRAIN) > value(table, metric, "avatar", TRAIN), metric
     assert value(table, "iou_body_refined", "refined") > value(table, "iou_body", "refined")
     row = summarise(table, "clip").query("metric == 'iou_mask_truth' and split == 'all'")
     assert len(row) == 1 and row["input"].iloc[0] < row["refined"].iloc[0]
