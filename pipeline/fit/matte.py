@@ -21,21 +21,22 @@ from pipeline.fit.plate import Layer
 f4 = np.float32
 # Lengths are in px of a person of 400 px.
 _TALL = 400.0
-_DETECTOR = 2.4  # scale of the detector's logistic error, hands and hems that it loses counted in
-_SUREST, _SUREST_COLOUR = 0.6  # what colour's log-odds count
-_MOST_COLOUR = 6.0  # of these, whatever a pixel's colour is
+_DETECTOR = 2.0  # scale of the detector's logistic error, hands and hems that it loses counted in
+_SUREST = 5.0  # log-odds of place far inside or outside of it
+_COLOUR = 0.6  # what colour's log-odds count
+_MOST_COLOUR = 5.0  # of these, whatever a pixel's colour is
 _CORE = 4.0  # inside of the outline from which on a pixel shows the person for certain
 _AROUND = 14.0  # over which the person's colours are like each other
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
-_SHADE = 0.6  # a shadow leaves so much of the background's light, or more
-_SHADED = 0.15  # how likely a shadow is
-_ELSE = 0.1  # and that something stands before the background
+_SHADE = 0.7  # a shadow leaves so much of the background's light, or more
+_SHADED = 0.03  # how likely a shadow is
+_ELSE = 0.15  # and that something stands before the background
 _FEW = 0.02  # share of a window that must show the person for certain
 _FILTER, _FILTER_NOISE = 5.0, 0.02  # radius of the guided filter, and the contrast (of 1) that it takes for noise
 _TOGETHER, _ROUNDS = 2.5, 2  # log-odds that the surroundings count, and how often they are asked
 _EDGE, _EDGE_NOISE = 1.5, 0.01  # the same filter, for the soft edge
 _FAR = 6.0  # from the outlines: from there on what colour says against place is something else
-_CONTRARY = 2.0  # log-odds by colour, mean over the filter's window, that contradict
+_CONTRARY = 1.0  # log-odds by colour, mean over the filter's window, that contradict
 _UNDECIDED = 0.45  # of 4 p (1 - p), mean over the filter's window
 
 

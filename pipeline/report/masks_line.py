@@ -8,7 +8,7 @@ from pipeline.formats.provenance import read_provenance
 
 
 def masks_line(paths: VideoDir, summary: pd.DataFrame) -> str | None:
-    """Whether the masks were refined, by what, and with truth how much nearer to it; None where that was not asked for."""
+    """Whether the masks were refined, and with truth how much nearer to it; None where that was not asked for."""
     record = paths.provenance("fit")
     found = read_provenance(record)["facts"].get("masks") if record.is_file() else None
     if found is None:

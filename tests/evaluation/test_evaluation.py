@@ -1,6 +1,7 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
 import pickle
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.evaluation import image_metrics, lpips, pose_metrics
 from pipeline.evaluation.against_truth import JOINTS_14
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
+from pipeline.formats.images import MaskFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
@@ -406,6 +408,25 @@ def test_every_metric_of_a_studio_clip(clip):
     per_frame = table[(table.metric == "v2v") & (table.scope == "frame") & (table.when == "refined")]
     assert per_frame.split.tolist() == ([TRAIN] * 4 + [HELD_OUT]) * 2
     assert per_frame.value.mean() == pytest.approx(value(table, "v2v", "refined"), rel=1e-4)
+
+
+def test_refined_masks_have_figures_of_their_own(tmp_path):
+    """Masks that lie beside the person, and refined ones that are the true ones."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    paths = VideoDir(directory)
+    shutil.copytree(paths.masks, paths.masks_refined)
+    for index in range(5):
+        write_mask(paths.masks / f"{index:06d}.png", np.roll(MaskFolder(paths.masks_refined)[index], 3, axis=1))
+    Pose.load(truth / "pose.npz").save(paths.pose_refined)
+    assert main(["evaluate", str(directory), "--truth", str(truth)]) == 0
+    table = read_metrics(paths.metrics)
+    assert value(table, "iou_mask_truth", "input") < 0.9
+    assert value(table, "iou_mask_truth", "refined") == pytest.approx(1.0)
+    for metric in ("psnr_crop", "ssim_crop", "iou_avatar"):
+        assert value(table, f"{metric}_refined", "avatar", TRAIN) > value(table, metric, "avatar", TRAIN), metric
+    assert value(table, "iou_body_refined", "refined") > value(table, "iou_body", "refined")
+    row = summarise(table, "clip").query("metric == 'iou_mask_truth' and split == 'all'")
+    assert len(row) == 1 and row["input"].iloc[0] < row["refined"].iloc[0]
 
 
 def test_the_true_pose_has_no_error_and_the_right_picture(clip, tmp_path):

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.formats.images import FrameFolder, MaskFolder, write_frame
+from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
@@ -139,6 +139,20 @@ def test_stills_are_there_and_the_record_is_written(rendered):
         assert picture.std() > 5, f"{path.name} is blank"
     record = read_provenance(rendered.provenance("render"))
     assert record["facts"] == {"frames": FRAMES, "frames interpolated": 1}
+
+
+def test_the_person_is_cut_out_by_both_masks(rendered, tmp_path, body, walk):
+    """Everything is left by full masks, nothing by empty ones."""
+    frames = FrameFolder(rendered.frames)
+    for name, level in (("full", 255), ("empty", 0)):
+        (tmp_path / name).mkdir()
+        for index in range(FRAMES):
+            write_mask(tmp_path / name / f"{index:06d}.png", np.full(frames[0].shape[:2], level, np.uint8))
+    masks = MaskFolder(tmp_path / "full"), MaskFolder(tmp_path / "empty")
+    picture = stills.masks_strip(frames, masks, (walk, walk), body, 2).astype(int)
+    plain = np.abs(picture - stills._BEHIND).max(2) < 2
+    rows = len(picture) // 2 + 40  # below the label of the lower tile
+    assert plain[rows:].mean() > 0.9 and not plain[: rows - 80].any()
 
 
 def test_the_body_is_coloured_by_how_sure_the_fit_is(rendered, body, walk):

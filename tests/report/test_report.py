@@ -26,6 +26,7 @@ from pipeline.report import figures, sections
 from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
+from pipeline.report.masks_line import masks_line
 from pipeline.report.page import ReportSettings, _media
 from pipeline.report.sureness import behind_hips, sure_charts
 from pipeline.runtime.errors import UserError
@@ -153,6 +154,22 @@ def test_the_verdict_is_the_first_line(tmp_path, words, kept):
     found = read_metrics(paths.metrics)
     found = found[found.metric == "kept_refined"]
     assert found[["when", "scope", "unit", "value"]].values.tolist() == [["refined", "all", "%", 100 * kept]]
+
+
+def test_the_page_says_what_became_of_the_masks(tmp_path):
+    paths, summary = (
+        VideoDir(tmp_path),
+        pd.DataFrame({"metric": ["iou_mask_truth"], "input": [0.95], "refined": [0.97]}),
+    )
+    assert masks_line(paths, summary) is None
+    found = {"background plate": "96% of the picture was seen", "exposure against the plate": "0.98 to 1.02"}
+    provenance(paths, "fit", {}, facts={"masks": found | {"unknown": "0.3% of the crops"}})
+    assert masks_line(paths, summary) == (
+        "refined by the fit; background plate: 96% of the picture was seen, exposure 0.98 to 1.02; unknown 0.3% of the "
+        "crops; IoU with the true masks 0.950 → 0.970"
+    )
+    provenance(paths, "fit", {}, facts={"masks": {"background plate": "none"}})
+    assert masks_line(paths, summary[:0]) == "background plate: none"
 
 
 def test_the_page_says_what_the_camera_did(tmp_path):
