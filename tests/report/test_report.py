@@ -203,7 +203,7 @@ def test_exports_are_links_with_a_line_on_how_to_open_them(clip, tmp_path):
     assert f"set the scene to {rate} frames a second first" in page.text
     names = [
         "motion.glb", "motion.bvh", "motion_smplx.npz", "motion_amass.npz", "motion.trc", "joint_angles.csv",
-        "avatar.ply", "avatar_splats.glb", "avatar.vrm", "avatar_canonical.ply",
+        "avatar.ply", "avatar_splats.glb", "avatar.vrm", "avatar_canonical.ply", "avatar_sequence.zip",
     ]  # fmt: skip
     for name in names:
         (tmp_path / name).write_bytes(b"0")
