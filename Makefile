@@ -72,8 +72,8 @@ $(MODELS)/installed: $(VENV)/tools tests/models/requirements.txt envs/estimators
 	  sh envs/estimators.post-deploy.sh
 	@touch $@
 
-# The exports in the programs that they are for: Blender (bpy), the Khronos validator, three-vrm, splat-transform, pybvh.
-# Wants node and npm; about 1.2 GB, most of it bpy.
+# The exports in the programs that they are for: Blender (bpy), the Khronos validator, three, three-vrm, Spark,
+# PlayCanvas, splat-transform, pybvh. Wants node and npm, and Chromium for pictures; about 1.4 GB, most of it bpy.
 CLIENTS := $(VENV)/clients
 test-clients: $(CLIENTS)/installed
 	CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/exports/clients --durations 10

@@ -8,7 +8,7 @@ _USES = {
     "viewer.html": "The avatar on one page: turn it, pose it, play it. Opens in any browser, from the disk too.",
     "motion.glb": (
         "Skinned mesh with the motion, and the video's camera. Blender: set the scene to {fps} frames a second first, "
-        "then File > Import > glTF 2.0; also Unity, Unreal, Godot, three.js."
+        "then File > Import > glTF 2.0; frames count from 0; also Unity, Unreal, Godot, three.js."
     ),
     "motion.bvh": (
         "Skeleton with the motion. Blender: File > Import > Motion Capture (.bvh), Scale 0.01, Update Scene FPS; also "
@@ -38,6 +38,10 @@ _USES = {
     "avatar.vrm": (
         "The body's mesh in the avatar's colours as a VRM 1.0 humanoid, to be moved by other motions: VRM viewers, "
         "three-vrm, Unity with UniVRM, Blender with the VRM add-on."
+    ),
+    "avatar_sequence.zip": (
+        "A PLY for each frame of the motion, axes as in avatar.ply. Unpack it and drop all files on "
+        "superspl.at/editor at once: they play."
     ),
     "avatar_canonical.ply": "The Gaussians in the pose that the fit keeps them in: arms out, legs apart.",
     "avatar_posed_*.ply": "The avatar in the pose and the camera's frame of one frame, in the same layout.",

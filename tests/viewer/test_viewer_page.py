@@ -10,6 +10,7 @@ from PIL import Image
 
 from benchmarks.chromium import chromium, missing, open_viewer
 from benchmarks.viewer import decoded, psnr
+from pipeline.__main__ import main
 from pipeline.formats.paths import VideoDir
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -280,6 +281,17 @@ def test_everything_can_be_touched_and_has_a_name(page: Path) -> None:
         stage, bar = driver.find_element("id", "stage").rect, driver.find_element("id", "bar").rect
         assert stage["height"] > 250
         assert stage["y"] + stage["height"] <= bar["y"] + 1
+
+
+def test_a_driven_motion_plays_first(fitted: VideoDir, tmp_path: Path) -> None:
+    words = ["drive", "--avatar", str(fitted.root), "--motion", "cross", "--out", str(tmp_path)]
+    assert main([*words, "--seconds", "0.4", "--height", "64"]) == 0
+    with chromium(640, 480, media=STILL) as driver:
+        open_viewer(driver, tmp_path / "viewer.html")
+        assert state(driver, "movement.name") == "Cross"
+        assert "Cross, never done" in driver.find_element("id", "status").text
+        press(driver, "b")
+        assert state(driver, "movement.kind") in ("before", "after")
 
 
 def test_it_plays_by_itself_where_motion_is_welcome_and_is_dark_at_night(page: Path) -> None:
