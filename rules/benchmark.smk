@@ -101,7 +101,7 @@ use rule decode as benchmark_decode with:
 
 rule benchmark_simulate:
     input:
-        video=f"{WITH_TRUTH}/video.json",
+        video=f"{PREPARED}/video.json",
         truth=f"{CLIP}.truth",
         benchmark=ancient(left_in_place([BENCHMARK_FILE])),
     output:
@@ -133,8 +133,8 @@ rule benchmark_simulate:
 
 use rule masks as benchmark_masks with:
     input:
-        frames=f"{WITH_CONFIG}/frames",
-        video=f"{WITH_CONFIG}/video.json",
+        frames=f"{PREPARED}/frames",
+        video=f"{PREPARED}/video.json",
     output:
         masks=directory(f"{WITH_CONFIG}/masks"),
         provenance=f"{WITH_CONFIG}/provenance/masks.json",
@@ -149,10 +149,10 @@ use rule masks as benchmark_masks with:
 
 use rule landmarks as benchmark_landmarks with:
     input:
-        frames=f"{WITH_CONFIG}/frames",
-        video=f"{WITH_CONFIG}/video.json",
-        decoded=f"{WITH_CONFIG}/provenance/decode.json",
-        masks=f"{WITH_CONFIG}/masks",
+        frames=f"{PREPARED}/frames",
+        video=f"{PREPARED}/video.json",
+        decoded=f"{PREPARED}/provenance/decode.json",
+        masks=f"{PREPARED}/masks",
     output:
         landmarks=f"{WITH_CONFIG}/landmarks.npz",
         provenance=f"{WITH_CONFIG}/provenance/landmarks.json",
@@ -167,8 +167,8 @@ use rule landmarks as benchmark_landmarks with:
 
 use rule depth as benchmark_depth with:
     input:
-        frames=f"{WITH_CONFIG}/frames",
-        video=f"{WITH_CONFIG}/video.json",
+        frames=f"{PREPARED}/frames",
+        video=f"{PREPARED}/video.json",
     output:
         **(
             {}
@@ -188,10 +188,10 @@ use rule depth as benchmark_depth with:
 
 use rule camera_track as benchmark_camera_track with:
     input:
-        frames=f"{WITH_CONFIG}/frames",
-        video=f"{WITH_CONFIG}/video.json",
-        masks=f"{WITH_CONFIG}/masks",
-        camera=f"{WITH_CONFIG}/camera.json",
+        frames=f"{PREPARED}/frames",
+        video=f"{PREPARED}/video.json",
+        masks=f"{PREPARED}/masks",
+        camera=f"{PREPARED}/camera.json",
     output:
         track=f"{WITH_CONFIG}/camera_track.npz",
         provenance=f"{WITH_CONFIG}/provenance/camera_track.json",
@@ -206,12 +206,12 @@ use rule camera_track as benchmark_camera_track with:
 
 use rule pose as benchmark_pose with:
     input:
-        frames=f"{WITH_CONFIG}/frames",
-        video=f"{WITH_CONFIG}/video.json",
-        masks=f"{WITH_CONFIG}/masks",
-        landmarks=f"{WITH_CONFIG}/landmarks.npz",
-        camera=f"{WITH_CONFIG}/camera.json",
-        track=f"{WITH_CONFIG}/camera_track.npz",
+        frames=f"{PREPARED}/frames",
+        video=f"{PREPARED}/video.json",
+        masks=f"{PREPARED}/masks",
+        landmarks=f"{PREPARED}/landmarks.npz",
+        camera=f"{PREPARED}/camera.json",
+        track=f"{PREPARED}/camera_track.npz",
     output:
         pose=f"{WITH_CONFIG}/pose_init.npz",
         provenance=f"{WITH_CONFIG}/provenance/pose.json",

@@ -29,7 +29,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import read_provenance
 
-_COMPARED = ("gart", FULL)  # rows of the paper's tables 1 to 3, beside the initial estimate
+_COMPARED = ("gart", "neuhmr", FULL)  # rows of the paper's tables 1 to 3, beside the initial estimate
 _MEANS = "all"  # stands for the sequences where the paper prints means alone
 _NEUMAN, _H36M, _3DPW = "neuman", "human36m", "3dpw"
 _REST = (*(name for name in MOTION if name not in POSE), "psnr_crop", "ssim_crop", "lpips_crop")

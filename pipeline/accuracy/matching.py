@@ -34,7 +34,7 @@ from pipeline.runtime.settings import build
 
 STARTED, MATCHES, REFINED, DETECTED = "initial estimate", "matched from there", "after the fit", "detector"
 _COLOURS = {STARTED: "#8a929c", MATCHES: "#c8553d", REFINED: "#1f6fb4", DETECTED: "#3f8f5b"}
-_MARGIN = 25  # px around the joints
+_MARGIN = 40  # px around the joints
 _SEEN = 0.5  # of a landmark's visibility: NeuHMR takes confidences above it
 _ROWS = [MATCHED.index(joint) for joint in LIMBS]
 

@@ -65,7 +65,8 @@ def _study(table: pd.DataFrame, benchmark: Benchmark, split: str, study: Study) 
     shown = {"title": study.title, "about": study.about, "sequences": ", ".join(study.sequences), "tables": []}
     if study.by == BY_START:
         shown["tables"] = [("", _by_start(chosen, benchmark, split, study, rows))]
-        shown["claims"] = [("", [_gain_claim(chosen, split, study)])] if FULL in study.rows else []
+        compares = FULL in study.rows and len(study.estimators) > 1
+        shown["claims"] = [("", [_gain_claim(chosen, split, study)])] if compares else []
         return shown
     shown["tables"] = [
         (benchmark.estimators[kind], means_table(chosen, kind, split, [(INITIAL_ROW, INITIAL_LABEL), *rows], _METRICS))

@@ -324,9 +324,9 @@ def test_without_registered_features_joints_are_found_as_the_avatar_shows_them(r
     fit._maps[frame] = fit.extract(seen.clamp(0, 1))
     none = torch.zeros(len(joints), 1)
     loss = fit._matching(frame, rendered, black, joints, none, torch.zeros(len(joints), dtype=torch.bool))
-    assert float(loss) < 8, "px^2; a random one of the samples has 2 sigma^2 = 32"
+    assert loss.item() < 8, "px^2; a random one of the samples has 2 sigma^2 = 32"
     fit._maps.clear()
-    assert float(fit._matching(frame, rendered, black, joints, none, none[:, 0] > 0)) > float(loss)
+    assert fit._matching(frame, rendered, black, joints, none, none[:, 0] > 0).item() > loss.item()
 
 
 @pytest.mark.parametrize("change", [{"corrections": "motion_field"}, {"silhouette": "jaccard"}])
