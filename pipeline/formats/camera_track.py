@@ -12,6 +12,7 @@ from pipeline.runtime.errors import UserError
 
 Kind = Literal["static", "turning", "travelling"]
 
+_SAME = 1e-6  # what poses of a camera that does not move differ by: rounding
 _SHAPES = {"world_from_camera": ("T", 4, 4), "sigma": ("T", 2)}
 
 
@@ -34,6 +35,16 @@ class CameraTrack:
     def static(frames: int, source: str) -> "CameraTrack":
         """A camera that stands still, for certain."""
         return CameraTrack(np.tile(np.eye(4), (frames, 1, 1)), "static", np.zeros((frames, 2)), source)
+
+    @staticmethod
+    def known(world_from_camera: np.ndarray, source: str) -> "CameraTrack":
+        """A camera whose motion (T, 4, 4), in any world, is known for certain."""
+        poses = np.linalg.inv(world_from_camera[0]) @ world_from_camera
+        poses[:, 3] = [0, 0, 0, 1]
+        if np.abs(poses - np.eye(4)).max() < _SAME:
+            return CameraTrack.static(len(poses), source)
+        kind = "turning" if np.abs(poses[:, :3, 3]).max() < _SAME else "travelling"
+        return CameraTrack(poses, kind, np.zeros((len(poses), 2)), source)
 
     def save(self, path: str | Path) -> None:
         write_npz(path, vars(self))
