@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from pipeline.body import BodyModel, load_body
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.landing import Landed, land, outline_overlap
 from pipeline.estimators.settings import PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -51,7 +51,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         UserError: the file is not readable, of no known layout, not of this video's frames, or has too few of them.
     """
     body = load_body(body_model)
-    video, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    video, camera = VideoInfo.load(directory.video), clip_camera(directory)
     masks = MaskFolder(directory.masks)
     if len(masks) != video.frames:
         raise UserError(f"{directory.masks}: {video.frames} masks expected, found {len(masks)}; rerun the masks stage")

@@ -8,6 +8,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.table import METRICS, STUDIO, read_metrics
 from pipeline.formats.camera import Camera
@@ -97,7 +98,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(info, Camera.load(paths.camera), fit, camera_line(paths)),
+        facts=_facts(info, clip_camera(paths), fit, camera_line(paths)),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths),
         cards=sections.cards(summary),
