@@ -5,6 +5,7 @@ rule evaluate:
         decode=rules.decode.output.provenance,
         masks=rules.masks.output.masks,
         camera=rules.depth.output.camera,
+        track=rules.camera_track.output.track,
         initial=rules.pose.output.pose,
         landmarks=rules.landmarks.output.landmarks,
         avatar=rules.fit.output.avatar,

@@ -2,6 +2,7 @@ rule report:
     input:
         video=rules.decode.output.video,
         camera=rules.depth.output.camera,
+        track=rules.camera_track.output.track,
         people=branch(
             lambda wildcards: looks_for_people(wildcards.video),
             then=rules.masks.output.people,

@@ -34,9 +34,9 @@ def main() -> None:
         pose = Pose.load(path)
         directory = VideoDir(path.parent.parent if path.parent.name == "fit" else path.parent)
         if directory.frames.is_dir():
-            world = stand_in_clip(pose, body, directory)
+            world = stand_in_clip(pose, body, directory, print)
         else:
-            world = stand(pose, body, load_track(directory, len(pose)))
+            world = stand(pose, body, load_track(directory, len(pose), print))
         ground, seen = world.ground, feet_of(pose, body)
         level = seen.heights(up_of(0, 0)).min(axis=1)
         moved = seen.moved(world.pose.world_from_camera)

@@ -14,6 +14,9 @@ _SECONDS = (
 _SPEED, _SPEED_SPREAD = 0.45, 0.08  # m/s: half as likely to stand, and how fast that changes
 _HEIGHT, _HEIGHT_SPREAD = 0.05, 0.012  # metres above the ground, the same
 _FAR = 0.25  # metres from the ground beyond which a foot is on something else
+# How far what stands may move: e times as far for each more of the speed at which it is seen to move.
+_HELD, _MOVES = 0.002, 0.03  # m/s
+_TREMBLE = 0.15  # seconds, standard deviation of the time over which that speed is a mean: less is error
 # One camera tells speeds across the line of sight; half of what is seen along it is an error of depth.
 _ALONG = 0.5
 
@@ -33,6 +36,24 @@ def speeds(feet: Feet, share: float) -> np.ndarray:
     along = (velocity * feet.rays()).sum(2)
     squared = (velocity**2).sum(2) - (1 - share**2) * along**2
     return np.sqrt(np.maximum(gaussian_filter1d(squared, width, axis=0, mode="nearest"), 0))
+
+
+def slides(feet: Feet, stands: np.ndarray) -> np.ndarray:
+    """(T, 4) m/s that parts may move while they stand (T, 4): the more, the more they are seen to move, not tremble.
+
+    What is seen is the speed across the line of sight. Along it one camera sees no motion that slow.
+    """
+    speeds, rays = np.zeros(stands.shape), feet.rays()
+    for part in range(stands.shape[1]):
+        for first, last in np.flatnonzero(np.diff(np.pad(stands[:, part].astype(int), 1))).reshape(-1, 2):
+            if last - first < 2:
+                continue
+            places = gaussian_filter1d(feet.middles[first:last, part], _TREMBLE * feet.fps, axis=0, mode="nearest")
+            velocity = np.gradient(places, axis=0) * feet.fps
+            ray = rays[first:last, part]
+            velocity -= (velocity * ray).sum(1, keepdims=True) * ray
+            speeds[first:last, part] = np.linalg.norm(velocity, axis=1)
+    return _HELD * np.exp(np.minimum(speeds, 1.0) / _MOVES)
 
 
 def low(heights: np.ndarray) -> np.ndarray:

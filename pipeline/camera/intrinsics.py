@@ -1,11 +1,13 @@
-"""The camera where no estimator tells it."""
+"""The camera where no estimator tells it, and that of a clip whose camera moves."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
+from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.focal import LIKELY_MM, focal_pixels
@@ -77,6 +79,23 @@ def camera_from_settings(video: VideoInfo, settings: DepthSettings, provenance: 
         )
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
     return Camera(K, width, height, source, origin != "guess", origin)
+
+
+def clip_camera(directory: VideoDir) -> Camera:
+    """The camera of results/<video>/: camera.json's, with the focal length that the motion tells where that is a guess.
+
+    Raises:
+        UserError: camera.json is missing or wrong, or camera_track.npz is wrong.
+    """
+    camera = Camera.load(directory.camera)
+    if camera.metric or not directory.camera_track.is_file():
+        return camera
+    focal = CameraTrack.load(directory.camera_track).focal
+    if focal is None:
+        return camera
+    K = camera.K.copy()
+    K[[0, 1], [0, 1]] *= focal / K[0, 0]
+    return replace(camera, K=K, source=f"the camera's motion; before, {camera.source}", metric=True, K_source="motion")
 
 
 def intrinsics_from_rays(rays: np.ndarray) -> np.ndarray:

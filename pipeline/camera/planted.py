@@ -10,21 +10,20 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.body import BodyModel
 from pipeline.camera.feet import feet_of
+from pipeline.camera.legs import CHAINS, REACH, bent, bone_lengths
 from pipeline.camera.world import as_in_world
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
 
 _STANDS = 0.5  # probability from which a part is held
 _LEAST = 0.08  # seconds: shorter contacts are not held
-_REACH = 0.998  # of the leg's length: a straight knee has no bend to turn
 _SOFT = 0.08  # seconds over which the pelvis comes down to where the legs reach
-_EASE = 0.05  # of the thigh's own axis, in that of the knee's bend: a straight leg has none
 
 
 def planted(pose: Pose, body: BodyModel) -> Pose:
-    """The motion with the feet of its world held where they stand; `body_pose` and `transl_world` change.
+    """The motion with the feet of its world held where they stand; `body_pose_world` and `transl_world` change.
 
     While heel and toes both stand, the foot keeps its place and its turn; while one does, that point keeps its place.
     In between, the foot goes over from one to the next. Legs are two bones whose knee keeps its plane; the pelvis
@@ -34,15 +33,15 @@ def planted(pose: Pose, body: BodyModel) -> Pose:
         pose: with a world and contact.
         body: the body it is of.
     """
-    rotmats = axis_angle_to_matrix(_tensor(np.c_[pose.global_orient_world, pose.body_pose]).unflatten(1, (24, 3)))
+    world = as_in_world(pose)
+    rotmats = axis_angle_to_matrix(_tensor(np.c_[world.global_orient, world.body_pose]).unflatten(1, (24, 3)))
     betas = _tensor(pose.betas)
-    frames = body.to(dtype=torch.float64).world_joints(rotmats, betas, _tensor(pose.transl_world)).numpy()
+    frames = body.to(dtype=torch.float64).world_joints(rotmats, betas, _tensor(world.transl)).numpy()
     turns, places = frames[..., :3, :3], frames[..., :3, 3]
-    feet = feet_of(as_in_world(pose), body)
+    feet = feet_of(world, body)
     local = rotmats.numpy().copy()
-    targets, chains = [], []
-    for number, side in enumerate(("left", "right")):
-        chain = [JOINT_NAMES.index(f"{side}_{name}") for name in ("hip", "knee", "ankle", "foot")]
+    targets = []
+    for number, chain in enumerate(CHAINS):
         held = np.stack([_held(pose.contact[:, 2 * number + part], feet.fps) for part in (0, 1)], axis=1)
         foot, toes = _kept_turn(turns[:, chain[2]], local[:, chain[3]], held.all(axis=1))
         # A part goes with the joint that it hangs on: the heel with the ankle, the toes with the foot.
@@ -57,19 +56,18 @@ def planted(pose: Pose, body: BodyModel) -> Pose:
             axis=1,
         )
         targets.append(places[:, chain[2]] + _moves(points, held))
-        chains.append(chain)
         local[:, chain[3]] = toes
         turns[:, chain[2]] = foot
-    drop = _drop(places, targets, chains, feet.fps)
+    drop = _drop(places, targets, feet.fps)
     places = places - drop[:, None, None] * np.array([0, 1.0, 0])
-    for chain, target in zip(chains, targets):
+    for chain, target in zip(CHAINS, targets):
         hip, knee, ankle, _ = chain
-        thigh, shank = _bent(places[:, [hip, knee, ankle]], turns[:, [hip, knee]], target)
+        thigh, shank = bent(places[:, [hip, knee, ankle]], turns[:, [hip, knee]], target)
         local[:, hip] = turns[:, 0].transpose(0, 2, 1) @ thigh
         local[:, knee] = thigh.transpose(0, 2, 1) @ shank
         local[:, ankle] = shank.transpose(0, 2, 1) @ turns[:, ankle]
     body_pose = Rotation.from_matrix(local[:, 1:].reshape(-1, 3, 3)).as_rotvec().reshape(len(pose), 69)
-    return replace(pose, body_pose=body_pose, transl_world=pose.transl_world - drop[:, None] * [0, 1, 0])
+    return replace(pose, body_pose_world=body_pose, transl_world=pose.transl_world - drop[:, None] * [0, 1, 0])
 
 
 def _held(contact: np.ndarray, fps: float) -> np.ndarray:
@@ -128,47 +126,17 @@ def _moves(points: np.ndarray, held: np.ndarray) -> np.ndarray:
     return PchipInterpolator(known, move[known], axis=0)(np.clip(np.arange(len(move)), known[0], known[-1]))
 
 
-def _drop(places: np.ndarray, targets: list[np.ndarray], chains: list[list[int]], fps: float) -> np.ndarray:
+def _drop(places: np.ndarray, targets: list[np.ndarray], fps: float) -> np.ndarray:
     """(T,) metres that the pelvis comes down, smoothly, so that the legs reach the ankles' targets."""
     need = np.zeros(len(places))
-    for (hip, knee, ankle, _), target in zip(chains, targets):
-        reach = _REACH * _lengths(places[:, [hip, knee, ankle]]).sum(axis=1)
+    for (hip, knee, ankle, _), target in zip(CHAINS, targets):
+        reach = REACH * bone_lengths(places[:, [hip, knee, ankle]]).sum(axis=1)
         away = places[:, hip] - target
         level = np.hypot(away[:, 0], away[:, 2])
         need = np.maximum(need, away[:, 1] - np.sqrt(np.maximum(reach**2 - level**2, 0)))
     width = max(1, round(_SOFT * fps))
     peaks = np.array([need[max(0, t - 2 * width) : t + 2 * width + 1].max() for t in range(len(need))])
     return np.maximum(gaussian_filter1d(peaks, width, mode="nearest"), need)
-
-
-def _lengths(joints: np.ndarray) -> np.ndarray:
-    """(T, 2) of thigh and shank, of hip, knee and ankle (T, 3, 3)."""
-    return np.linalg.norm(np.diff(joints, axis=1), axis=2)
-
-
-def _bent(joints: np.ndarray, turns: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turns of thigh and shank (T, 3, 3) in the world that bring the ankle to its target (T, 3)."""
-    hip, knee, ankle = joints.transpose(1, 0, 2)
-    thigh, shank = _lengths(joints).T
-    axis = np.cross(knee - hip, ankle - hip) / (thigh * shank)[:, None] + _EASE * turns[:, 0, :, 0]
-    way = target - hip
-    far = np.clip(np.linalg.norm(way, axis=1), np.abs(thigh - shank) + 1e-4, _REACH * (thigh + shank))
-    way = way / np.linalg.norm(way, axis=1, keepdims=True)
-    cosine = np.clip((thigh**2 + far**2 - shank**2) / (2 * thigh * far), -1, 1)[:, None]
-    across = _frames(way, axis)[:, :, 1]
-    bent = hip + thigh[:, None] * (cosine * way + np.sqrt(1 - cosine**2) * np.cross(way, across))
-    there = hip + far[:, None] * way
-    new_thigh = _frames(bent - hip, across) @ _frames(knee - hip, axis).transpose(0, 2, 1) @ turns[:, 0]
-    new_shank = _frames(there - bent, across) @ _frames(ankle - knee, axis).transpose(0, 2, 1) @ turns[:, 1]
-    return new_thigh, new_shank
-
-
-def _frames(along: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """(T, 3, 3) orthonormal columns: along, the axis made square to it, and their product."""
-    along = along / np.linalg.norm(along, axis=1, keepdims=True)
-    axis = axis - (axis * along).sum(1, keepdims=True) * along
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-    return np.stack([along, axis, np.cross(along, axis)], axis=2)
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:

@@ -7,7 +7,7 @@ screens and bare walls are explained by none, and the camera is then taken to st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ _FASTEST = 12.0  # m/s that a camera beside a person may travel
 _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
 _SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
+_SURE_FOCAL = 0.05  # its relative standard deviation told by a motion, below which it takes the place of a guess
 _TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
 _UNSEEN = 0.1  # metres that a camera moves unseen where a turn explains most of the background, but not all
 _UNKNOWN = 0.1  # radians that a camera in doubt may turn
@@ -72,7 +73,7 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     size = camera.width, camera.height
     tracks = follow(frames.files, masks.files, size)
     verdict = judge(tracks, camera.K, size, fps, masks.files, 0.0 if camera.metric else _SIGMA_FOCAL)
-    for warning in (*verdict.warnings, *_focal(verdict.focal, camera)):
+    for warning in (*verdict.warnings, *_focal(verdict, camera)):
         provenance.warn(warning)
     provenance.facts |= {
         "explained": {name: round(share, 3) for name, share in verdict.shares.items()},
@@ -108,7 +109,8 @@ def judge(
     turned = solve(tracks, K, size, turns.turns, fps, False, sigma_focal)
     shares["turning"] = max(shares["turning"], float(np.nanmedian(explained(tracks, turned.off, size))))
     if moving and shares["turning"] > _SURE:
-        return Verdict(_turned(turned), shares, focal=turned)
+        track = replace(_turned(turned), focal=_told(turned, sigma_focal, K))
+        return Verdict(track, shares, focal=turned)
     if shares["zooming"] > _SURE and shares["zooming"] - shares["turning"] > _MORE:
         return _zoomed(turns, K, size, shares)
     if shares["still"] < _STANDING:
@@ -117,7 +119,7 @@ def judge(
         if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
             verdict = _travelled(path, tracks, masks, K, fps, shares)
             if verdict is not None:
-                return verdict
+                return replace(verdict, track=replace(verdict.track, focal=_told(path, sigma_focal, K)))
     if moving and shares["turning"] > _MOST:
         told = _partly(shares["turning"], "is explained by a turning camera")
         return Verdict(_turned(turned, _UNSEEN), shares, told, turned)
@@ -181,12 +183,19 @@ def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
 
 
-def _focal(found: Solution | None, camera: Camera) -> tuple[str, ...]:
+def _told(found: Solution, sigma_focal: float, K: np.ndarray) -> float | None:
+    """px, the focal length that the motion tells for sure, where that of K is a guess."""
+    return found.focal * float(K[0, 0]) if sigma_focal and found.sigma_focal < _SURE_FOCAL else None
+
+
+def _focal(verdict: Verdict, camera: Camera) -> tuple[str, ...]:
     """What the motion says of a guessed focal length."""
+    found = verdict.focal
     if found is None or camera.metric or abs(found.focal - 1) < max(_TOLD, 3 * found.sigma_focal):
         return ()
     said, used = found.focal * camera.K[0, 0], camera.K[0, 0]
-    return (f"the camera's motion tells a focal length of {said:.0f} px, not {used:.0f}; set depth.focal: {said:.0f}",)
+    then = "it is used from here on" if verdict.track.focal else f"set depth.focal: {said:.0f} if you believe it"
+    return (f"the camera's motion tells a focal length of {said:.0f} px, not the guessed {used:.0f}; {then}",)
 
 
 def _partly(share: float, does: str) -> tuple[str, ...]:

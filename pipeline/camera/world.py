@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline.body import BodyModel
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import Ground, find_ground
+from pipeline.camera.pace import paced
+from pipeline.camera.resting import rested
 from pipeline.camera.settle import settle
 from pipeline.camera.verticals import Segments, find_segments
 from pipeline.formats.camera_track import CameraTrack
@@ -28,10 +31,10 @@ _FACING = 0.3  # of the pelvis's forward, that must be level to say where somebo
 class World:
     """A motion with its world, and how that was found."""
 
-    pose: Pose  # with world_from_camera, global_orient_world, transl_world and contact
+    pose: Pose  # with world_from_camera, global_orient_world, transl_world, body_pose_world and contact
     ground: Ground
     shift: np.ndarray  # (T, 3) metres that the root is moved in the world, off what the camera frame says
-    track: CameraTrack
+    track: CameraTrack  # its path as long as the feet say
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -50,13 +53,17 @@ class World:
         }
 
 
-def load_track(directory: VideoDir, frames: int) -> CameraTrack:
-    """How the camera moved; a camera that stands still where no stage has looked.
+def load_track(directory: VideoDir, frames: int, warn: Callable[[str], None]) -> CameraTrack:
+    """How the camera moved; where no stage has looked, a camera that stands still, which is told.
 
     Raises:
         UserError: the track is wrong, or of another number of frames.
     """
     if not directory.camera_track.is_file():
+        warn(
+            f"{directory.camera_track}: is not there, so the camera is taken to stand still; run "
+            f"`python -m pipeline camera_track {directory.root}` first"
+        )
         return CameraTrack.static(frames, "taken to stand still")
     track = CameraTrack.load(directory.camera_track)
     if len(track) != frames:
@@ -67,10 +74,15 @@ def load_track(directory: VideoDir, frames: int) -> CameraTrack:
 
 
 def stand_in_clip(
-    pose: Pose, body: BodyModel, directory: VideoDir, pitch: float | None = None, roll: float | None = None
+    pose: Pose,
+    body: BodyModel,
+    directory: VideoDir,
+    warn: Callable[[str], None],
+    pitch: float | None = None,
+    roll: float | None = None,
 ) -> World:
-    """`stand`, with the camera's motion and the pictures of results/<video>/."""
-    track = load_track(directory, len(pose))
+    """`stand`, with the camera's motion and the pictures of results/<video>/; `warn` is told where there is none."""
+    track = load_track(directory, len(pose), warn)
     segments = None
     if pitch is None or roll is None:
         frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
@@ -85,6 +97,7 @@ def stand(
     pitch: float | None = None,
     roll: float | None = None,
     segments: Segments | None = None,
+    rest: bool = True,
 ) -> World:
     """Put a motion into a world: y up, metres, ground y = 0, first pelvis above the origin, facing +z at first.
 
@@ -95,15 +108,22 @@ def stand(
         pitch: degrees that the first camera looks down, where known.
         roll: degrees that its picture is turned clockwise, where known.
         segments: edges seen in the pictures.
+        rest: whether legs are bent so that feet which rest do not move (`resting.py`); False for what is the truth.
     """
-    seen = feet_of(pose, body).moved(track.world_from_camera)
+    feet = feet_of(pose, body)
+    track = paced(feet, track)
+    seen = feet.moved(track.world_from_camera)
     ground = find_ground(seen, slow(seen), pitch, roll, segments)
     first = Rotation.from_matrix(track.world_from_camera[0, :3, :3]) * Rotation.from_rotvec(pose.global_orient[0])
     world = _upright(ground, first.as_matrix(), seen.joints[0, 0])
     feet = seen.moved(world)
     shift, contact = settle(feet)
     shift -= [shift[0, 0], 0, shift[0, 2]]  # the first pelvis stays above the origin
-    return World(in_world(pose, body, world @ track.world_from_camera, shift, contact), ground, shift, track)
+    stood = in_world(pose, body, world @ track.world_from_camera, shift, contact)
+    if rest:
+        legs = rested(as_in_world(stood), body, stood.world_from_camera[:, :3, 3])
+        stood = replace(stood, body_pose_world=legs)
+    return World(stood, ground, shift, track)
 
 
 def with_world(pose: Pose, body: BodyModel) -> Pose:
@@ -112,8 +132,9 @@ def with_world(pose: Pose, body: BodyModel) -> Pose:
 
 
 def as_in_world(pose: Pose) -> Pose:
-    """The motion of the world as if it were the camera's, for what poses a body: its root is the world's."""
-    return replace(pose, global_orient=pose.global_orient_world, transl=pose.transl_world)
+    """The motion of the world as if it were the camera's, for what poses a body: its root and legs are the world's."""
+    body_pose = pose.body_pose if pose.body_pose_world is None else pose.body_pose_world
+    return replace(pose, global_orient=pose.global_orient_world, transl=pose.transl_world, body_pose=body_pose)
 
 
 def in_world(
@@ -128,6 +149,7 @@ def in_world(
         world_from_camera=world_from_camera,
         global_orient_world=(turn * Rotation.from_rotvec(pose.global_orient)).as_rotvec(),
         transl_world=pelvis + shift - root,  # the root's offset is the model's own, so it does not turn
+        body_pose_world=None,
         contact=contact,
     )
 

@@ -46,4 +46,5 @@ class Sequence:
     initial_source: str = ""
     mask: Callable[[int], np.ndarray] | None = None  # frame -> uint8 (H, W), 255 = person, as large as the image
     depth: Callable[[int], np.ndarray] | None = None  # frame -> (H, W) metres, 0 = unknown
+    world_from_camera: np.ndarray | None = None  # (T, 4, 4) how the camera moved, in any world; None: not stated
     notes: tuple[str, ...] = ()  # what the user should know

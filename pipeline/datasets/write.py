@@ -16,6 +16,7 @@ from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.sequence import Motion, Sequence
 from pipeline.formats.atomic import atomic_directory
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import write_depth, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -73,8 +74,8 @@ def write_sequence(
 ) -> None:
     """Write frames/, video.json, truth/ and the chosen parts into results/<video>, each with its provenance.
 
-    truth/ is of all frames of the sequence, as that of a filmed clip is of the whole video; it holds masks/ where the
-    dataset has masks that the pipeline is not given.
+    truth/ is of all frames of the sequence, as that of a filmed clip is of the whole video; it holds camera_track.npz
+    where the dataset tells how the camera moved, and masks/ where it has masks that the pipeline is not given.
 
     Args:
         sequence: what a reader gave.
@@ -120,6 +121,8 @@ def write_sequence(
         all_rows = np.arange(len(sequence.images))
         reference = f"{sequence.title}: {sequence.reference_source}"
         make_pose(sequence.reference, all_rows, K, size, sequence.fps, reference, body).save(folder / "pose.npz")
+        if sequence.world_from_camera is not None:
+            CameraTrack.known(sequence.world_from_camera, reference).save(folder / "camera_track.npz")
         if sequence.mask is not None and "masks" not in parts:
             (folder / "masks").mkdir()
             _write_masks(folder / "masks", sequence, all_rows, frame, lens)

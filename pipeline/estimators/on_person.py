@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from pipeline.body import BodyModel
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.landing import Landed, land, outline_overlap
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -56,7 +56,7 @@ def on_person(
     Raises:
         UserError: the masks show nobody or are not one a frame, or the motion has too few of the frames.
     """
-    video, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    video, camera = VideoInfo.load(directory.video), clip_camera(directory)
     masks = MaskFolder(directory.masks)
     if len(masks) != video.frames:
         raise UserError(f"{directory.masks}: {video.frames} masks expected, found {len(masks)}; rerun the masks stage")

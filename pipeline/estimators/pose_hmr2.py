@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from pipeline.body import BodyModel, load_body
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.body_scale import ClipScale, betas_of_size, clip_scale, depth_quotient
 from pipeline.estimators.hmr2_network import Prediction, import_models, load_model, predict
 from pipeline.estimators.networks import choose_device
 from pipeline.estimators.settings import Hmr2Settings, PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
-from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -56,7 +56,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     body = load_body(body_model)
     if body.name != "smpl":
         raise UserError(f"{body_model}: backend hmr2 gives SMPL parameters, this is the body {body.name!r}")
-    info, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    info, camera = VideoInfo.load(directory.video), clip_camera(directory)
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
     boxes = {index: box for index in range(len(masks)) if (box := mask_box(masks[index])) is not None}
     least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * info.frames)))

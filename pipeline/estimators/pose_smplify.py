@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
@@ -41,7 +42,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         1
     )  # the operations are small: on two busy cores two threads took 45 s for what one does in 1 s
     body = load_body(body_model)
-    info, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
+    info, camera = VideoInfo.load(directory.video), clip_camera(directory)
     masks, landmarks = MaskFolder(directory.masks), Landmarks.load(directory.landmarks)
     for path, count in ((directory.masks, len(masks)), (directory.landmarks, len(landmarks))):
         if count != info.frames:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from pipeline.body import BodyModel, BodyOutput, load_body
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.evaluation.table import HELD_OUT, TRAIN, UNSEEN
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.camera import Camera
@@ -67,7 +68,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         frames=FrameFolder(paths.frames),
         masks=MaskFolder(paths.masks),
         masks_refined=MaskFolder(paths.masks_refined) if paths.masks_refined.is_dir() else None,
-        camera=Camera.load(paths.camera),
+        camera=clip_camera(paths),
         landmarks=Landmarks.load(paths.landmarks),
         initial=Pose.load(paths.pose_init),
         refined=Pose.load(paths.pose_refined),

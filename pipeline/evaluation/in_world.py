@@ -41,7 +41,7 @@ def world_errors(table: MetricTable, clip: Clip, truth: Truth, folder: Path) -> 
     track = CameraTrack.load(path) if path.is_file() else CameraTrack.static(1 + truth.rows.max(), "stood still")
     poses = track.world_from_camera[truth.rows]
     track = replace(track, world_from_camera=np.linalg.inv(poses[0]) @ poses, sigma=track.sigma[truth.rows])
-    add_feet(table, "truth", stand(truth.pose, truth.body, track).pose, truth.body)
+    add_feet(table, "truth", stand(truth.pose, truth.body, track, rest=False).pose, truth.body)
     frames = np.flatnonzero(truth.pose.valid)
     target = feet_of(truth.pose, truth.body).moved(track.world_from_camera).joints[frames]
     for when, pose in clip.poses():

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel
 from pipeline.camera.planted import planted
-from pipeline.camera.world import with_world
+from pipeline.camera.world import as_in_world, with_world
 from pipeline.formats.pose import Pose
 
 # From the axes of a level camera (x right, y down, z forward) to a world's; rows are the world's axes.
@@ -40,17 +40,16 @@ def to_world(pose: Pose, body: BodyModel, axes: np.ndarray, feet: str = "free") 
         axes: `CAMERA_TO_Y_UP` or `CAMERA_TO_Z_UP`. (3, 3)
         feet: "free", or "planted": what stands does not slide.
     """
-    pose = with_world(pose, body)
-    if feet == "planted":
-        pose = planted(pose, body)
+    stood = with_world(pose, body)
+    pose = as_in_world(planted(stood, body) if feet == "planted" else stood)
     root = body.rest_joints(torch.as_tensor(pose.betas, dtype=body.v_template.dtype))[0].double().numpy()
     turn = axes @ CAMERA_TO_Y_UP.T
-    orient = Rotation.from_matrix(turn) * Rotation.from_rotvec(pose.global_orient_world)
+    orient = Rotation.from_matrix(turn) * Rotation.from_rotvec(pose.global_orient)
     motion = np.eye(4)
     motion[:3, :3] = turn
     return WorldMotion(
         poses=np.concatenate([orient.as_rotvec(), pose.body_pose], axis=1).reshape(-1, 24, 3),
-        transl=(root + pose.transl_world) @ turn.T - root,  # the root offset is the model's own, so it does not turn
+        transl=(root + pose.transl) @ turn.T - root,  # the root offset is the model's own, so it does not turn
         world_from_camera=motion @ pose.world_from_camera,
         fps=pose.fps,
         hand_pose=pose.hand_pose,

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.fit.marks import Sighted
 from pipeline.fit.masks import MaskRefiner, crop_box, cut
 from pipeline.fit.matte import Matte
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
-from pipeline.formats.camera import Camera
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -106,7 +106,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         UserError: the folders do not hold one image a frame, or the person is in too few frames.
     """
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-    camera = Camera.load(directory.camera)
+    camera = clip_camera(directory)
     has_depth = settings.reads_depth and directory.depth.is_dir()
     depths = DepthFolder(directory.depth) if has_depth else None
     for name, count in (("masks", len(masks)), ("depth", len(depths) if depths else None), ("pose_init", len(pose))):

@@ -17,6 +17,7 @@ Origin = Literal[
     "network",  # estimated with the depth
     "import",  # beside the user's depth maps
     "dataset",  # a dataset's, or the studio's
+    "motion",  # told by the camera's motion: camera_track.npz
     "guess",
 ]
 

@@ -12,7 +12,9 @@ from pipeline.runtime.errors import UserError
 
 Kind = Literal["static", "turning", "travelling"]
 
+_SAME = 1e-6  # what poses of a camera that does not move differ by: rounding
 _SHAPES = {"world_from_camera": ("T", 4, 4), "sigma": ("T", 2)}
+_OPTIONAL = {"focal": ()}
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class CameraTrack:
     kind: Kind
     sigma: np.ndarray  # (T, 2) standard deviations: radians of its direction, metres of its place
     source: str  # what made it, for people
+    focal: float | None = None  # px, focal length that the motion tells where camera.json holds a guess
 
     def __post_init__(self) -> None:
         _check(f"camera track from {self.source}", vars(self))
@@ -35,8 +38,18 @@ class CameraTrack:
         """A camera that stands still, for certain."""
         return CameraTrack(np.tile(np.eye(4), (frames, 1, 1)), "static", np.zeros((frames, 2)), source)
 
+    @staticmethod
+    def known(world_from_camera: np.ndarray, source: str) -> "CameraTrack":
+        """A camera whose motion (T, 4, 4), in any world, is known for certain."""
+        poses = np.linalg.inv(world_from_camera[0]) @ world_from_camera
+        poses[:, 3] = [0, 0, 0, 1]
+        if np.abs(poses - np.eye(4)).max() < _SAME:
+            return CameraTrack.static(len(poses), source)
+        kind = "turning" if np.abs(poses[:, :3, 3]).max() < _SAME else "travelling"
+        return CameraTrack(poses, kind, np.zeros((len(poses), 2)), source)
+
     def save(self, path: str | Path) -> None:
-        write_npz(path, vars(self))
+        write_npz(path, {key: value for key, value in vars(self).items() if value is not None})
 
     @staticmethod
     def load(path: str | Path) -> "CameraTrack":
@@ -44,15 +57,19 @@ class CameraTrack:
         arrays = read_npz(path)
         texts = {key: read_text(path, arrays, key) for key in ("kind", "source")}
         _check(path, arrays | texts)
-        return CameraTrack(arrays["world_from_camera"], texts["kind"], arrays["sigma"], texts["source"])
+        focal = float(arrays["focal"]) if "focal" in arrays else None
+        return CameraTrack(arrays["world_from_camera"], texts["kind"], arrays["sigma"], texts["source"], focal)
 
 
 def _check(where: str | Path, values: Mapping[str, Any]) -> None:
-    sizes = check_arrays(where, values, _SHAPES)
+    known = _OPTIONAL if values.get("focal") is not None else {}
+    sizes = check_arrays(where, values, _SHAPES | known)
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
     if values["kind"] not in get_args(Kind):
         raise UserError(f"{where}: key 'kind' should be one of {', '.join(get_args(Kind))}, found {values['kind']!r}")
     check_rigid(where, "world_from_camera", values["world_from_camera"])
+    if known and values["focal"] <= 0:
+        raise UserError(f"{where}: key 'focal' should be above 0, found {values['focal']}")
     if (values["sigma"] < 0).any():
         raise UserError(f"{where}: key 'sigma' should be 0 or more, found {np.min(values['sigma'])}")

@@ -21,7 +21,14 @@ _SHAPES = {
     "fps": (),
 }
 WORLD = {"world_from_camera": ("T", 4, 4), "global_orient_world": ("T", 3), "transl_world": ("T", 3)}
-_OPTIONAL = {"sigma": ("T", 24, 2), **WORLD, "contact": ("T", 4), "hand_pose": ("T", 30, 3), "hands_seen": ("T", 2)}
+_OPTIONAL = {
+    "sigma": ("T", 24, 2),
+    **WORLD,
+    "body_pose_world": ("T", 69),
+    "contact": ("T", 4),
+    "hand_pose": ("T", 30, 3),
+    "hands_seen": ("T", 2),
+}
 BODY_MODELS = ("free", "smpl")
 
 
@@ -31,7 +38,7 @@ class Pose:
 
     The world has y up, is right-handed, and its ground is y = 0; in the first frame the pelvis is above the origin and
     the person faces +z (docs/world.md). Its motion is that of the camera frame moved by `world_from_camera`, but for a
-    shift of the root a frame that puts the feet on the ground and keeps them there.
+    shift of the root a frame that puts the feet on the ground, and legs that keep them where they rest.
     """
 
     global_orient: np.ndarray  # (T, 3) axis-angle of the root
@@ -47,10 +54,12 @@ class Pose:
     # Standard deviation of each joint's place against the hips' middle, across the line of sight (along any axis there)
     # and along it; None where nothing is known of it.
     sigma: np.ndarray | None = None  # (T, 24, 2) metres
-    # All three or none: where the camera is in the world, and the root's motion there; body_pose is the same.
+    # All three or none: where the camera is in the world, and the root's motion there.
     world_from_camera: np.ndarray | None = None  # (T, 4, 4) rigid
     global_orient_world: np.ndarray | None = None  # (T, 3) axis-angle of the root
     transl_world: np.ndarray | None = None  # (T, 3) metres, added after the model's own root offset
+    # Body pose in the world, where legs are bent so that feet which rest do not slide; None: it is body_pose.
+    body_pose_world: np.ndarray | None = None  # (T, 69)
     # How likely a part of a foot stands: left heel, left toes, right heel, right toes.
     contact: np.ndarray | None = None  # (T, 4) in [0, 1]
     # SMPL-H's finger joints, axis-angle relative to its flat hand: left, then right, 15 each (body/hand.py). A hand

@@ -12,6 +12,7 @@ _WORDS: dict[Origin, str] = {
     "network": "estimated by the depth network",
     "import": "given with the depth maps",
     "dataset": "given by the dataset",
+    "motion": "told by the camera's motion",
     "guess": "guessed",
 }
 _NAMED = ("calibration", "network", "import", "dataset")  # whose source says more than the words

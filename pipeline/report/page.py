@@ -8,6 +8,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.table import METRICS, STUDIO, read_metrics
 from pipeline.formats.camera import Camera
@@ -95,7 +96,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
     summary = summarise(table, paths.name)
     runs, info = sections.stage_runs(paths), VideoInfo.load(paths.video)
     clips, stills = _media(paths, settings)
-    fit, camera = next((run for run in runs if run.name == "fit"), None), Camera.load(paths.camera)
+    fit, camera = next((run for run in runs if run.name == "fit"), None), clip_camera(paths)
     gained, distrust = gist(paths, summary, camera)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined,

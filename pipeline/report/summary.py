@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.evaluation.summary import WHENS, summarise
 from pipeline.evaluation.table import METRICS, STUDIO, read_metrics
-from pipeline.formats.camera import Camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.video import VideoInfo
 from pipeline.report import sections
@@ -20,7 +20,7 @@ def build_summary(directory: Path) -> dict[str, Any]:
     A figure that was not measured has no key. Arguments and errors as `build_page`.
     """
     paths = VideoDir(directory)
-    table, info, camera = read_metrics(paths.metrics), VideoInfo.load(paths.video), Camera.load(paths.camera)
+    table, info, camera = read_metrics(paths.metrics), VideoInfo.load(paths.video), clip_camera(paths)
     summary, runs, verdict = summarise(table, paths.name), sections.stage_runs(paths), sections.verdict(paths)
     gained, distrust = gist(paths, summary, camera)
     return {

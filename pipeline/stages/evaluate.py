@@ -30,9 +30,9 @@ from pipeline.runtime.threads import get_threads, set_threads
 HELP = """Measure what the refinement changed: pictures of held-out frames, outlines, landmarks, smoothness, and with
 ground truth the errors of the pose.
 
-reads   DIRECTORY/frames/, masks/, masks_refined/, camera.json, landmarks.npz, pose_init.npz, fit/avatar.npz,
-        fit/pose_refined.npz, provenance/fit.json; with --truth also video.json, provenance/decode.json and
-        TRUTH/pose.npz, masks/ and camera_track.npz where the camera moved
+reads   DIRECTORY/frames/, masks/, masks_refined/, camera.json, camera_track.npz, landmarks.npz, pose_init.npz,
+        fit/avatar.npz, fit/pose_refined.npz, provenance/fit.json; with --truth also video.json, provenance/decode.json
+        and TRUTH/pose.npz, masks/ and camera_track.npz where the camera moved
 writes  DIRECTORY/metrics.csv, one row a figure, each with its split and protocol"""
 
 

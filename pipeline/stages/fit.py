@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     refined = result.rows.pose(pose, body.rest_joints(result.betas)[0], result.betas, source, result.focal)
     if settings.aligns and settings.refiner == "joint":
         refined = replace(refined, sigma=joint_sigma(result, body, pose.fps, settings))
-    world = stand_in_clip(refined, body.to(device="cpu"), directory, tilt.pitch, tilt.roll)
+    world = stand_in_clip(refined, body.to(device="cpu"), directory, provenance.warn, tilt.pitch, tilt.roll)
     provenance.facts["world"] = world.facts()
     result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
     world.pose.save(directory.pose_refined)

@@ -37,8 +37,14 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose, body = backend.estimate(directory, settings, args.body_model, provenance), load_body(args.body_model)
-    # A motion of the user's own may come without landmarks.
-    landmarks = Landmarks.load(directory.landmarks) if directory.landmarks.is_file() else Landmarks.none(len(pose))
+    if directory.landmarks.is_file():
+        landmarks = Landmarks.load(directory.landmarks)
+    else:  # a motion of the user's own, by hand
+        landmarks = Landmarks.none(len(pose))
+        provenance.warn(
+            f"{directory.landmarks}: is not there, so no fingers are fitted; run "
+            f"`python -m pipeline landmarks {directory.root}` first"
+        )
     if len(landmarks) != len(pose):
         raise UserError(
             f"{directory.landmarks}: {len(pose)} frames expected, found {len(landmarks)}; rerun the stage landmarks"
@@ -47,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         turns = settings.turn_wrists and settings.backend != "import"  # whose wrists are no worse than palms tell
         pose = with_fingers(pose, landmarks, body, turns)
         provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
-    world = stand_in_clip(pose, body, directory, tilt.pitch, tilt.roll)
+    world = stand_in_clip(pose, body, directory, provenance.warn, tilt.pitch, tilt.roll)
     for warning in world.warnings:
         provenance.warn(warning)
     provenance.facts["world"] = world.facts()

@@ -196,12 +196,7 @@ def _save_camera(path: Path, camera: ClipCamera, main: ClipCamera | None) -> Non
 
 def camera_track(camera: ClipCamera) -> CameraTrack:
     """How the main camera moved, without errors."""
-    if camera.is_static:
-        return CameraTrack.static(len(camera.viewmats), "studio truth")
-    poses = camera.viewmats[0] @ np.linalg.inv(camera.viewmats)
-    poses[:, 3] = [0, 0, 0, 1]
-    kind = "turning" if np.abs(poses[:, :3, 3]).max() < 1e-6 else "travelling"
-    return CameraTrack(poses, kind, np.zeros((len(poses), 2)), "studio truth")
+    return CameraTrack.known(np.linalg.inv(camera.viewmats), "studio truth")
 
 
 def _centre(viewmat: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from world_motions import camera_looking, on_the_ground, seen_by
+from world_motions import FPS, camera_looking, on_the_ground, seen_by
 
 from pipeline.body import BodyModel, load_body
 from pipeline.camera.contact import slow
@@ -15,6 +15,7 @@ from pipeline.camera.planted import planted
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.world import as_in_world, load_track, stand, with_world
+from pipeline.evaluation.in_world import sliding
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -203,7 +204,7 @@ def test_planted_feet_stay(walk: Motion, body: BodyModel) -> None:
         both = (world.contact[1:] > 0.5) & (world.contact[:-1] > 0.5)
         slides.append(np.linalg.norm(np.diff(middles, axis=0)[..., [0, 2]], axis=2)[both].mean())
     assert slides[1] < 0.1 * slides[0] and slides[1] < 0.001
-    change = np.abs(fixed.body_pose - world.body_pose).reshape(len(pose), 23, 3).max(axis=(0, 2))
+    change = np.abs(fixed.body_pose_world - world.body_pose_world).reshape(len(pose), 23, 3).max(axis=(0, 2))
     assert change[[2, 5, 8, 11, 14, 15, 16, 17, 18, 19]].max() < 1e-6  # only legs are bent
     assert change.max() < np.radians(50)
 
@@ -214,18 +215,20 @@ def test_short_clips_have_a_world(body: BodyModel, frames: int) -> None:
     cut = {key: getattr(pose, key)[:frames] for key in ("global_orient", "body_pose", "transl", "valid", "bbox")}
     world = with_world(replace(pose, **cut), body)
     assert np.isfinite(world.transl_world).all() and world.contact.shape == (frames, 4)
-    assert np.isfinite(planted(world, body).body_pose).all()
+    assert np.isfinite(planted(world, body).body_pose_world).all()
 
 
 # -- files and settings ------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_track_is_a_camera_at_rest(tmp_path) -> None:
-    assert load_track(VideoDir(tmp_path), 5).kind == "static"
+def test_a_missing_track_is_a_camera_at_rest_and_told(tmp_path) -> None:
+    told: list[str] = []
+    assert load_track(VideoDir(tmp_path), 5, told.append).kind == "static"
+    assert len(told) == 1 and "is not there" in told[0] and f"camera_track {tmp_path}" in told[0]
     CameraTrack.static(4, "test").save(tmp_path / "camera_track.npz")
-    assert len(load_track(VideoDir(tmp_path), 4)) == 4
+    assert len(load_track(VideoDir(tmp_path), 4, told.append)) == 4 and len(told) == 1
     with pytest.raises(UserError, match="is of 4 frames, expected 5"):
-        load_track(VideoDir(tmp_path), 5)
+        load_track(VideoDir(tmp_path), 5, told.append)
 
 
 def test_the_world_s_keys_come_back(walk: Motion, body: BodyModel, tmp_path) -> None:
@@ -235,7 +238,7 @@ def test_the_world_s_keys_come_back(walk: Motion, body: BodyModel, tmp_path) -> 
     world = with_world(pose, body)
     world.save(tmp_path / "new.npz")
     back = Pose.load(tmp_path / "new.npz")
-    for key in ("world_from_camera", "global_orient_world", "transl_world", "contact", "transl"):
+    for key in ("world_from_camera", "global_orient_world", "transl_world", "body_pose_world", "contact", "transl"):
         np.testing.assert_array_equal(getattr(back, key), getattr(world, key))
 
 
@@ -257,3 +260,38 @@ def test_a_wrong_world_is_told(walk: Motion, body: BodyModel, key: str, value, t
 def test_a_wrong_tilt_is_told() -> None:
     with pytest.raises(UserError, match="pitch: expected -89 to 89"):
         CameraSettings("tracks", None, pitch=120.0, roll=None)
+
+
+# -- feet that rest ----------------------------------------------------------------------------------------------------
+
+
+def slid(pose: Pose, body: BodyModel) -> float:
+    """Metres a frame that what stands goes along the ground."""
+    return float(np.nanmean(sliding(world_feet(pose, body), pose.contact)))
+
+
+def test_feet_that_rest_do_not_slide(body: BodyModel) -> None:
+    """Errors of each leg, that no shift of the root mends; knees stay as bent as they were."""
+    true = seen_by(on_the_ground("wave", 60, body), body, 10, 0)
+    time = np.arange(60) / FPS
+    body_pose = true.body_pose.copy()
+    for joint, rate in ((0, 3.0), (1, 4.0)):  # the hips, each in its own time
+        body_pose[:, 3 * joint] += 0.03 * np.sin(2 * np.pi * rate * time)
+    wrong = replace(true, body_pose=body_pose)
+    root_alone, whole = (stand(wrong, body, still(wrong), 10.0, 0.0, rest=rest).pose for rest in (False, True))
+    assert slid(root_alone, body) > 0.004 and slid(whole, body) < 0.0005
+    for pose in (root_alone, whole):  # what is seen stays
+        np.testing.assert_array_equal(pose.body_pose, wrong.body_pose)
+    knees = [np.linalg.norm(as_in_world(pose).body_pose[:, [9, 10, 11]], axis=1) for pose in (root_alone, whole)]
+    assert np.abs(knees[1] - knees[0]).max() < np.radians(4)
+    joints = [world_feet(pose, body).joints for pose in (root_alone, whole)]
+    np.testing.assert_allclose(joints[1][:, [0, 15]], joints[0][:, [0, 15]], atol=1e-6)
+
+
+def test_feet_that_are_seen_to_slide_may(body: BodyModel) -> None:
+    """A skater: both feet stand, and glide across the picture."""
+    moving = on_the_ground("wave", 60, body)
+    gliding = replace(moving, trans=moving.trans + np.linspace(0, 0.6, 60)[:, None] * [1, 0, 0])
+    pose = seen_by(gliding, body, 10, 0)
+    root_alone, whole = (stand(pose, body, still(pose), 10.0, 0.0, rest=rest).pose for rest in (False, True))
+    assert slid(whole, body) > 0.9 * slid(root_alone, body) > 0.006

@@ -24,6 +24,7 @@ from pipeline.datasets.catalog import dataset_clips, video_name
 from pipeline.datasets.lens import Undistortion
 from pipeline.datasets.smpl import Annotation, in_camera, neutral_shape, pelvis
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -203,6 +204,12 @@ def test_moving_cameras_and_gendered_shapes(world: World, tmp_path: Path, datase
     assert not directory.masks.exists() and not directory.pose_init.exists()
     warnings = read_provenance(directory.provenance("decode"))["warnings"]
     assert re.search(r"SMPL's (fe)?male body: the nearest neutral one is used, 0\.0 mm off", " ".join(warnings))
+    if dataset == "emdb":  # its second protocol is of the world
+        track = CameraTrack.load(directory.root / "truth" / "camera_track.npz")
+        cameras = np.tile(np.eye(4), (len(film), 1, 1))
+        cameras[:, :3, :3], cameras[:, :3, 3] = film.rotation, film.translation
+        np.testing.assert_allclose(track.world_from_camera, cameras[0] @ np.linalg.inv(cameras), atol=1e-9)
+        assert track.kind == "travelling" and (track.sigma == 0).all()
 
 
 def test_human36m(world: World, tmp_path: Path) -> None:
