@@ -9,7 +9,8 @@ from pipeline.body import load_body
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.corrector import corrected_world
-from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
+from pipeline.estimators.smplify.doubt import fit_surely
+from pipeline.estimators.smplify.fit import FittedPose, Observations
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.start import NEEDED
 from pipeline.estimators.smplify.temporal import corrected_over_time
@@ -54,20 +55,27 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     _check_enough(info.source, landmarks.names, visibility, info.frames, settings)
 
     world = None if landmarks.world is None else _believed(landmarks, known, info, camera, settings)
+    span = np.arange(known[0], known[-1] + 1)
+    there = known - known[0]
+
+    def of_all(values: np.ndarray) -> torch.Tensor:  # (B, ...) of the frames known -> of those between them, too
+        filled = np.zeros((len(span), *values.shape[1:]), np.float32)
+        filled[there] = values
+        return torch.as_tensor(filled)
+
     seen = Observations(
-        frames=torch.as_tensor(known),
-        xy=torch.as_tensor(xy, dtype=torch.float32),
-        visibility=torch.as_tensor(visibility, dtype=torch.float32),
-        world=None if world is None else torch.as_tensor(world, dtype=torch.float32),
+        frames=torch.as_tensor(span),
+        xy=of_all(xy),
+        visibility=of_all(visibility),
+        world=None if world is None else of_all(world),
         K=torch.as_tensor(camera.K, dtype=torch.float32),
         fps=float(info.fps),
         names=landmarks.names,
         source=landmarks.source,
     )
-    fitted = fit_pose(body, seen, settings.smplify, settings.height)
-    good = ~_outliers(fitted, xy, settings.smplify.outlier)
+    fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
     source = f"{landmarks.source} landmarks, fitted"
-    pose = _whole_clip(fitted, known, good, boxes, xy, info, camera.K, body.name, source)
+    pose = _whole_clip(fitted, span, span[good.numpy()], boxes, known, xy, info, camera.K, body.name, source)
     _report(provenance, info.source, pose.valid, landmarks.names, visibility, fitted)
     return pose
 
@@ -125,33 +133,26 @@ def _check_enough(
         )
 
 
-def _outliers(fitted: FittedPose, xy: np.ndarray, limit: float) -> np.ndarray:
-    """(B,) bool: frames whose landmarks the fit, held by its neighbours and the joints' limits, does not explain."""
-    heights = np.maximum(np.ptp(xy[..., 1], axis=1), np.ptp(xy[..., 0], axis=1))
-    weights, residual = fitted.weights.numpy(), fitted.residual.numpy()
-    mean = (weights * residual).sum(1) / np.maximum(weights.sum(1), 1e-6)
-    return mean > limit * np.median(heights)
-
-
 def _whole_clip(
     fitted: FittedPose,
-    known: np.ndarray,
-    good: np.ndarray,
+    span: np.ndarray,  # (B,) its frames
+    good: np.ndarray,  # those of which landmarks were believed
     boxes: list[Box | None],
-    xy: np.ndarray,
+    known: np.ndarray,  # (C,) those that have landmarks
+    xy: np.ndarray,  # (C, N, 2) px, these
     info: VideoInfo,
     K: np.ndarray,
     body_name: str,
     source: str,
 ) -> Pose:
-    """The fitted frames with the others filled in between."""
-    if not good.any():
+    """The fitted frames; before the first and after the last the person stands still."""
+    if not len(good):
         raise UserError(f"{info.source}: no frame's landmarks fit a body; use a clip that shows one person clearly")
-    count, kept = info.frames, known[good]
-    rotvecs = torch.cat([fitted.global_orient, fitted.body_pose], dim=1).numpy()[good].reshape(-1, 24, 3)
-    rotvecs = fill_rotations(rotvecs, kept, count)
+    count = info.frames
+    rotvecs = torch.cat([fitted.global_orient, fitted.body_pose], dim=1).numpy().reshape(-1, 24, 3)
+    rotvecs = fill_rotations(rotvecs, span, count)
     valid = np.zeros(count, bool)
-    valid[kept] = True
+    valid[good] = True
     around = {int(i): boxes[i] or (*points.min(0), *points.max(0)) for i, points in zip(known, xy)}
     bbox = fill_values(np.array(list(around.values()), float), known, count)
     bbox = np.array([clip(box, info.width, info.height) for box in bbox], float)
@@ -159,7 +160,7 @@ def _whole_clip(
         global_orient=rotvecs[:, 0].astype(np.float32),
         body_pose=rotvecs[:, 1:].reshape(count, 69).astype(np.float32),
         betas=fitted.betas.numpy(),
-        transl=fill_values(fitted.transl.numpy()[good], kept, count).astype(np.float32),
+        transl=fill_values(fitted.transl.numpy(), span, count).astype(np.float32),
         valid=valid,
         bbox=bbox,
         K=K,
@@ -189,7 +190,7 @@ def _report(
     }
     if not valid.all():
         provenance.warn(
-            f"{source}: the pose of {int((~valid).sum())} of {len(valid)} frames is interpolated: not seen there"
+            f"{source}: the pose of {int((~valid).sum())} of {len(valid)} frames is filled in from their neighbours: not seen there"
         )
     if legs < 0.3:
         provenance.warn(f"{source}: the legs are seen in {legs:.0%} of the frames; elsewhere their pose is a guess")

@@ -12,9 +12,8 @@ from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.body.hand import FINGERS, flat_hand
 from pipeline.estimators import landmarks_mediapipe, load_backend
-from pipeline.estimators.pose_smplify import _check_enough, _outliers, estimate
+from pipeline.estimators.pose_smplify import _check_enough, estimate
 from pipeline.estimators.settings import LandmarksSettings, PoseSettings
-from pipeline.estimators.smplify.fit import FittedPose
 from pipeline.evaluation.pose_metrics import aligned_joint_errors, joint_errors
 from pipeline.formats.images import MaskFolder, write_frame, write_mask
 from pipeline.formats.landmarks import Landmarks
@@ -247,13 +246,3 @@ def test_a_one_frame_clip_names_the_video(posed, tmp_path):
     Landmarks(LANDMARK_NAMES, np.ones((1, 33, 2)), np.ones((1, 33))).save(directory.landmarks)
     with pytest.raises(UserError, match=r"videos/snap\.mp4: has 1 frame"):
         estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS))
-
-
-def test_frames_that_no_body_explains_are_outliers():
-    xy = np.zeros((3, 33, 2))
-    xy[:, 1, 1] = 200.0  # the person is 200 px tall
-    residual = torch.tensor([[2.0, 2.0], [60.0, 60.0], [60.0, 2.0]])
-    weights = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
-    empty = torch.zeros(3, 3)
-    fitted = FittedPose(empty, torch.zeros(3, 69), torch.zeros(10), empty, residual, weights)
-    assert list(_outliers(fitted, xy, 0.1)) == [False, True, False]

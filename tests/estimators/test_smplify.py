@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.smplify.doubt import fit_surely
 from pipeline.estimators.smplify.fit import Observations, fit_pose
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.start import linear_translation, picture_world
@@ -221,6 +222,45 @@ def test_a_gap_breaks_the_ties_between_frames():
     frames = np.r_[0:14, 26:40]
     fitted = fit_pose(BODY, observe(made, frames=frames), SETTINGS)
     assert mpjpe(joints_of(fitted), made.joints[frames]) < 20
+
+
+def test_what_is_not_seen_is_filled_as_people_move():
+    """A walker lost for a third of a second: nearer to the truth than straight lines between his last and next pose."""
+    made = motion(frames=40)
+    hidden = np.arange(15, 25)
+    visibility = np.ones(made.xy.shape[:2])
+    visibility[hidden] = 0.0
+    made.xy[hidden], made.world[hidden] = 0.0, 0.0
+    fitted = fit_pose(BODY, observe(made, visibility=visibility), SETTINGS)
+    seen = np.setdiff1d(np.arange(40), hidden)
+    rotvecs = torch.cat([fitted.global_orient, fitted.body_pose], 1).view(40, 24, 3).numpy()
+    straight = torch.tensor(fill_rotations(rotvecs[seen], seen, 40), dtype=torch.float32)
+    transl = torch.tensor(fill_values(fitted.transl.numpy()[seen], seen, 40), dtype=torch.float32)
+    lines = BODY(straight[:, 0], straight[:, 1:].flatten(1), fitted.betas, transl).joints.numpy()
+    filled = joints_of(fitted)
+    assert mpjpe(filled[hidden], made.joints[hidden]) < 0.95 * mpjpe(lines[hidden], made.joints[hidden])
+    assert mpjpe(filled[seen], made.joints[seen]) < 20
+
+
+def test_who_is_taken_for_turned_round_is_started_the_other_way():
+    """World landmarks of ten frames face away from the camera, pixels do not."""
+    made = motion(frames=40, facing=np.zeros(40))
+    wrong = np.arange(12, 22)
+    made.world[wrong] *= [-1.0, 1.0, -1.0]
+    plain = joints_of(fit_pose(BODY, observe(made), SETTINGS))
+    assert mpjpe(plain[wrong], made.joints[wrong]) > 100
+    fitted, believed = fit_surely(BODY, observe(made), SETTINGS)
+    assert believed.all()
+    assert mpjpe(joints_of(fitted)[wrong], made.joints[wrong]) < 60
+
+
+def test_landmarks_that_are_no_person_are_not_believed():
+    made = motion(frames=40)
+    wild = np.arange(18, 21)
+    made.xy[wild] = np.random.default_rng(0).uniform(100, 500, (3, 33, 2))
+    fitted, believed = fit_surely(BODY, observe(made), SETTINGS)
+    assert list(np.flatnonzero(~believed)) == list(wild)
+    assert mpjpe(joints_of(fitted), made.joints) < 25
 
 
 # --- Its parts -------------------------------------------------------------------------------------------------------

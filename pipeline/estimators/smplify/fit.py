@@ -6,13 +6,15 @@ smoothness over time in place of its mixture prior, whose data is licensed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.body import BodyModel
+from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.settings import SmplifySettings
 from pipeline.estimators.smplify.start import linear_translation, picture_world
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -22,10 +24,15 @@ from pipeline.motion.limbs import limb_poses, torso_rotation
 from pipeline.motion.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.runtime.progress import track
 
+_UNSEEN = 1e-3  # what the relaxed pose weighs where nothing is seen: with sigma_angular, half a second's memory
+
 
 @dataclass(frozen=True)
 class Observations:
-    """Landmarks of the frames in which the person was found, N of them; those of `NEEDED` are among their names."""
+    """Landmarks of frames, N of each; those of `NEEDED` are among their names.
+
+    A frame in which nothing is visible is filled: by its neighbours, and far from them by the pose prior.
+    """
 
     frames: Tensor  # [B] int, index of each in the clip, rising
     xy: Tensor  # [B, N, 2] px
@@ -35,6 +42,21 @@ class Observations:
     fps: float
     names: tuple[str, ...] = LANDMARK_NAMES
     source: str = SOURCE  # says which points the names mean: landmarks/on_body.py
+
+    @property
+    def told(self) -> Tensor:  # [B] bool
+        """The frames of which anything is visible."""
+        return (self.visibility > 0).any(1)
+
+    def rows(self, chosen: Tensor) -> Observations:
+        """Those frames for which `chosen` [B] is true."""
+        world = None if self.world is None else self.world[chosen]
+        parts = {"frames": self.frames[chosen], "xy": self.xy[chosen], "visibility": self.visibility[chosen]}
+        return replace(self, **parts, world=world)
+
+    def without(self, lost: Tensor) -> Observations:
+        """The same with nothing visible where `lost` [B] is true."""
+        return replace(self, visibility=self.visibility * ~lost[:, None])
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,13 @@ class FittedPose:
     weights: Tensor  # [B, L] how far each was trusted
 
 
-def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None = None) -> FittedPose:
+def fit_pose(
+    body: BodyModel,
+    seen: Observations,
+    settings: SmplifySettings,
+    height: float | None = None,
+    turned: Tensor | None = None,
+) -> FittedPose:
     """Fit shape, pose and translation to the landmarks of all frames at once, by Adam with a falling rate.
 
     Args:
@@ -57,8 +85,9 @@ def fit_pose(body: BodyModel, seen: Observations, settings: SmplifySettings, hei
         seen: the landmarks; left and right already put right.
         settings: see config/config.yaml.
         height: the person's, in metres, where it is known: it decides the body's size, and so the distance.
+        turned: radians about its own long axis by which each frame's body is turned at the start. [B]
     """
-    problem = _Problem(body, seen, settings, height)
+    problem = _Problem(body, seen, settings, height, seen.xy.new_zeros(len(seen.xy)) if turned is None else turned)
     variables = problem.start()
     rate = settings.learning_rate
     optimizer = torch.optim.Adam(
@@ -94,7 +123,9 @@ class _Variables:
 class _Problem:
     """The loss of `fit_pose` and what it needs, made once."""
 
-    def __init__(self, body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None) -> None:
+    def __init__(
+        self, body: BodyModel, seen: Observations, settings: SmplifySettings, height: float | None, turned: Tensor
+    ) -> None:
         self.body, self.settings, self.height = body, settings, height
         self.marks: LandmarkMap = landmark_map(body, seen.names, seen.source)
         self.prior: PosePrior = pose_prior()
@@ -102,8 +133,15 @@ class _Problem:
         self.xy = seen.xy[:, self.marks.index]
         self.weights = seen.visibility[:, self.marks.index] * self.marks.trust
         world = _first_world(seen)
-        self.root = torso_rotation(world)
-        self.limbs = limb_poses(world, self.root)
+        root = torso_rotation(world)
+        limbs = limb_poses(world, root)
+        root = root @ axis_angle_to_matrix(turned[:, None] * turned.new_tensor([0.0, 1.0, 0.0]))
+        self.told = np.flatnonzero(seen.told)
+        first = torch.cat([matrix_to_axis_angle(root), limbs], 1)[self.told].unflatten(1, (24, 3)).numpy()
+        first = torch.as_tensor(fill_rotations(first, self.told, len(root))).to(limbs)
+        self.root, self.limbs = axis_angle_to_matrix(first[:, 0]), first[:, 1:].flatten(1)
+        # Where nothing is seen, neighbours decide, and some half a second away from them the relaxed pose.
+        self.relaxing = torch.where(seen.told, 1.0, _UNSEEN)[:, None]
         first, second = self.marks.bones.unbind(1)
         visible = seen.visibility[:, self.marks.index]
         self.bone_weights = torch.minimum(visible[:, first], visible[:, second]) * self.marks.bone_trust
@@ -124,6 +162,7 @@ class _Problem:
         rotmats = self._rotmats(torch.zeros(frames, 3), self.limbs)
         points = self._landmarks(rotmats, betas, torch.zeros(frames, 3), torch.zeros(len(self.marks.names), 3))[0]
         transl = linear_translation(points, self.xy, self.weights + 1e-3, self.K)
+        transl = torch.as_tensor(fill_values(transl[self.told].numpy(), self.told, frames)).to(transl)
         variables = _Variables(
             turn=torch.zeros(frames, 3),
             body_pose=self.limbs + (self.limbs == 0) * self.prior.relaxed,
@@ -144,7 +183,7 @@ class _Problem:
         use = self.settings
         rotmats = self._rotmats(variables.turn, variables.body_pose)
         points, joints = self._landmarks(rotmats, variables.betas, variables.transl, variables.offsets)
-        frames = len(points)
+        frames = len(self.told)
 
         # Pixels are turned into metres at the person's distance, so that one sigma serves people near and far.
         distance = variables.transl[:, 2].detach().clamp_min(0.1)
@@ -161,6 +200,7 @@ class _Problem:
         in_3d = self.bone_weights * _geman_mcclure(in_3d, use.sigma_3d, use.robust_3d)
 
         relaxed = self.prior.stiffness * (variables.body_pose - self.prior.relaxed).square() / use.sigma_pose**2
+        relaxed = self.relaxing * relaxed
         limits = beyond_limits(variables.body_pose, self.prior).square() / use.sigma_limits**2
 
         moving = torch.cat([points, joints], dim=1)
