@@ -128,7 +128,7 @@ def time_rendering(
 
 
 def make_results(folder: Path) -> VideoDir:
-    """results/check of a small studio clip: true masks, depth and camera, and the true motion with errors."""
+    """results/check of a small studio clip: true masks, depth, camera and its track; the true motion with errors."""
     video = make_clip(folder, "check", _CLIP)
     truth, paths = video.with_name("check.truth"), VideoDir(folder / "results")
     paths.frames.mkdir(parents=True)
@@ -137,6 +137,7 @@ def make_results(folder: Path) -> VideoDir:
     for name in ("masks", "depth"):
         shutil.copytree(truth / name, paths.root / name)
     shutil.copy(truth / "camera.json", paths.camera)
+    shutil.copy(truth / "camera_track.npz", paths.camera_track)
     pose = Pose.load(truth / "pose.npz")
     noise = np.random.default_rng(0).normal(0, 0.06, pose.body_pose.shape)
     replace(pose, body_pose=pose.body_pose + noise, source="truth with errors").save(paths.pose_init)
