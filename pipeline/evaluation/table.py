@@ -64,6 +64,10 @@ METRICS = {
     "psnr_crop": Metric("PSNR, crop", "dB", True, "PSNR on the box around the person, where little is plain white."),
     "ssim": Metric("SSIM", "", True, "How alike the local structure of both pictures is; 1 for equal ones."),
     "ssim_crop": Metric("SSIM, crop", "", True, "SSIM on the box around the person."),
+    "psnr_head": Metric("PSNR, head", "dB", True, "PSNR on the square around the head."),
+    "ssim_head": Metric("SSIM, head", "", True, "SSIM on the square around the head."),
+    "psnr_hands": Metric("PSNR, hands", "dB", True, "PSNR on the squares around the hands, mean of both."),
+    "ssim_hands": Metric("SSIM, hands", "", True, "SSIM on the squares around the hands, mean of both."),
     "lpips": Metric("LPIPS", "", False, "How unlike both pictures look to a trained network (AlexNet, version 0.1)."),
     "lpips_crop": Metric("LPIPS, crop", "", False, "LPIPS on the box around the person."),
     "iou_body": Metric(

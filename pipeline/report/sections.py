@@ -29,7 +29,10 @@ _GROUPS = (
     ),
     ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
-_PICTURES = ("psnr", "psnr_crop", "ssim", "ssim_crop", "lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth")
+_PICTURES = (
+    *("psnr", "psnr_crop", "psnr_head", "psnr_hands", "ssim", "ssim_crop", "ssim_head", "ssim_hands"),
+    *("lpips", "lpips_crop", "iou_avatar", "iou_avatar_truth"),
+)
 _SAME = 0.005  # a relative change below it is shown as none
 
 
