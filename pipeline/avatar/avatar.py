@@ -164,20 +164,23 @@ class Avatar:
         means, quats = unpose_gaussians(tensor(file.means), tensor(file.quats), weights, canonical)
         return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas)
 
-    def to_file(self, body: BodyModel, binding: str, train_frames: np.ndarray) -> AvatarFile:
+    def to_file(
+        self, body: BodyModel, binding: str, train_frames: np.ndarray, gains: np.ndarray | None = None
+    ) -> AvatarFile:
         """The inverse of `from_file`.
 
         Args:
             body: the body model that it was fitted with.
             binding: how its Gaussians were tied to the body: "camel", "lsw", "gom" or "none".
             train_frames: True for each frame that the Gaussians were trained on. (T,) bool
+            gains: of the frames, None where nobody looked for them. (T, 3)
         """
         pose = legs_apart().to(self.means)
         means, quats = self.posed(canonical_transforms(body, self.betas, pose))
         quats = torch.nn.functional.normalize(quats, dim=-1)
         tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
         arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
-        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding)
+        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding, gains=gains)
 
     @property
     def sh_degree(self) -> int:

@@ -1,11 +1,14 @@
 """fit/avatar.npz: the Gaussians of a person in canonical space."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.runtime.errors import UserError
 
 _SHAPES = {
     "means": ("N", 3),
@@ -18,6 +21,7 @@ _SHAPES = {
     "betas": (10,),
     "train_frames": ("T",),
 }
+_OPTIONAL = {"gains": ("T", 3)}
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,26 @@ class AvatarFile:
     train_frames: np.ndarray  # (T,) bool, False where the frame was held out from the Gaussians' training
     body_model: str
     binding: str  # camel | lsw | gom | none
+    # What exposure and white balance multiply the avatar's colours by in each frame; None where nobody looked for it.
+    gains: np.ndarray | None = None  # (T, 3) r g b
 
     def __post_init__(self) -> None:
-        check_arrays("avatar", asdict(self), _SHAPES)
+        _check("avatar", asdict(self))
 
     def save(self, path: str | Path) -> None:
-        write_npz(path, asdict(self))
+        write_npz(path, {key: value for key, value in asdict(self).items() if value is not None})
 
     @staticmethod
     def load(path: str | Path) -> "AvatarFile":
         arrays = read_npz(path)
-        check_arrays(path, arrays, _SHAPES)
+        _check(path, arrays)
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "binding")}
-        return AvatarFile(**{key: arrays[key] for key in _SHAPES} | texts)
+        return AvatarFile(**{key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays} | texts)
+
+
+def _check(where: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Raise a UserError naming `where` and the key that is missing or wrong."""
+    known = {key: shape for key, shape in _OPTIONAL.items() if arrays.get(key) is not None}
+    check_arrays(where, arrays, _SHAPES | known)
+    if "gains" in known and (arrays["gains"] <= 0).any():
+        raise UserError(f"{where}: key 'gains' should be above 0, found {np.min(arrays['gains']):g}")

@@ -74,7 +74,7 @@ def avatar_file(body, count: int, train_frames: np.ndarray) -> AvatarFile:
         "body_model": "free",
         "binding": "camel",
     }
-    return AvatarFile(**{name: fields[name] for name in AvatarFile.__dataclass_fields__})
+    return AvatarFile(**fields)
 
 
 def make_clip(
