@@ -86,11 +86,15 @@ class Gains:
         self.log[frame] = torch.lerp(self.log[frame], found.clamp(min=1e-3).log(), _NEW).clamp(-_MOST, _MOST)
 
     @torch.no_grad()
+    def centre(self) -> None:
+        """Take out what all trained frames have in common."""
+        self.log -= self.log[self._frames].mean(0)
+
+    @torch.no_grad()
     def settle(self) -> None:
-        """Take out what all trained frames have in common, and give the frames between them what lies between."""
-        trained = self.log[self._frames]
-        trained -= trained.mean(0)
-        places, known = self._frames.cpu().numpy(), trained.cpu().numpy()
+        """The same once more, and the frames between trained ones get what lies between."""
+        self.centre()
+        places, known = self._frames.cpu().numpy(), self.log[self._frames].cpu().numpy()
         every = np.arange(len(self.log))
         between = np.stack([np.interp(every, places, column) for column in known.T], axis=1)
         self.log.copy_(torch.as_tensor(between))

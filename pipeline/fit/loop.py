@@ -128,7 +128,7 @@ class JointFit:
         if self.gains is not None and plan.full:
             self.gains.find(frame, compared.view, compared.rendered)
             if len(self.order) == 0:
-                self.gains.settle()
+                self.gains.centre()
         if plan.growing:
             growth.count(compared.rendered, compared.view)
         if plan.smooths:

@@ -66,7 +66,7 @@ def test_gains_converge_as_their_frames_are_drawn_again_and_again():
     gains = Gains(np.array([0]), 1, CPU)
     for _ in range(12):
         gains.find(0, view.exposed(gains.log[0].exp()), rendered)
-    assert gains.log[0].exp().numpy() == pytest.approx(TRUE.numpy(), abs=0.03) 
+    assert gains.log[0].exp().numpy() == pytest.approx(TRUE.numpy(), abs=0.03)
 
 
 def test_a_frame_without_the_person_has_no_gain_of_its_own():
