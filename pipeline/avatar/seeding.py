@@ -14,10 +14,8 @@ def seed_surface(
     faces: np.ndarray,  # (F, 3)
     count: int,
     seed: int,
-    density: np.ndarray | None = None,  # (F,)
 ) -> tuple[np.ndarray, np.ndarray]:  # (count,), (count, 3)
-    """Choose `count` points of a mesh, spread evenly over its area, or over area times density, whatever its triangles
-    are.
+    """Choose `count` points of a mesh, spread evenly over its area whatever its triangles are.
 
     Seven tenths of the free body's vertices lie in head, hands and feet, so that one Gaussian a vertex, as in the
     paper, would leave the torso coarse. Candidates are drawn by area; Lloyd's relaxation among them evens the spacing.
@@ -27,7 +25,6 @@ def seed_surface(
         faces: vertex indices. (F, 3)
         count: how many points.
         seed: of the random numbers.
-        density: how many points an area each face should have, up to a factor; None: all alike.
 
     Returns:
         The face of each point, int64, and its barycentric coordinates in it, float32.
@@ -35,8 +32,6 @@ def seed_surface(
     rng = np.random.default_rng(seed)
     corners = vertices[faces].astype(np.float64)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    if density is not None:
-        areas = areas * density
     candidates = count * _CANDIDATES_PER_POINT
     face = rng.choice(len(faces), candidates, p=areas / areas.sum())
     root, split = np.sqrt(rng.random(candidates)), rng.random(candidates)

@@ -15,7 +15,7 @@ from pipeline.avatar.binding import anchor
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
-from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.motion_field import corrections
 from pipeline.fit.pose_rows import PoseRows
@@ -23,7 +23,6 @@ from pipeline.fit.schedule import Plan
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 
-_LOOKED_AT = [k for k, name in enumerate(JOINT_NAMES) if name.split("_")[-1] in ("head", "wrist", "hand")]
 _COLOURS = "sh0", "sh_rest"
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
@@ -166,15 +165,12 @@ class Unknowns:
 
 
 def _on_surface(body: BodyModel, betas: Tensor, settings: FitSettings) -> Gaussians:
-    """Gaussians spread over the body's surface, denser on head and hands, that cover it without gaps."""
+    """Gaussians spread evenly over the body's surface, that cover it without gaps."""
     vertices, faces = body.shaped(betas).cpu().numpy(), body.faces.cpu().numpy()
-    carried = body.weights.cpu().numpy()[:, _LOOKED_AT].sum(1)[faces].mean(1)
-    density = 1 + (settings.denser - 1) * carried
-    index, barycentric = seed_surface(vertices, faces, settings.gaussians, settings.seed, density)
+    index, barycentric = seed_surface(vertices, faces, settings.gaussians, settings.seed)
     where = (torch.as_tensor(part, device=betas.device) for part in (index, barycentric))
     anchors = anchor(body, betas, *where)
     corners = vertices[faces]
-    areas = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    own = (areas @ density) / (settings.gaussians * density[index])  # square metres of each
-    breadth = torch.as_tensor(_BREADTH * np.sqrt(own), dtype=betas.dtype, device=betas.device)
+    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    breadth = _BREADTH * math.sqrt(area / settings.gaussians)
     return Gaussians.on_surface(anchors, settings.binding, breadth, settings.opacity, settings.margins.flatness_ratio)
