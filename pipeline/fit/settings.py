@@ -212,7 +212,6 @@ class FitSettings:
     use_contact: bool
     frame_gains: bool
     gaussians: int
-    denser: float
     opacity: float
     seed: int
     device: str
