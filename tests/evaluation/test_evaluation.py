@@ -20,6 +20,7 @@ from pipeline.evaluation.clip import joints_of, load_clip
 from pipeline.evaluation.parts import part_boxes
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
+from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import write_frame
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -412,6 +413,24 @@ def test_a_spoilt_face_costs_the_head_alone(clip, tmp_path):
     assert value(after, "psnr_hands", "avatar", HELD_OUT) == pytest.approx(
         value(before, "psnr_hands", "avatar", HELD_OUT), abs=1.5
     )
+
+
+def test_a_frame_is_drawn_by_its_own_light(tmp_path):
+    """A frame that the camera darkened to 0.8: with that gain the avatar's picture is right, without it is not."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    paths = VideoDir(directory)
+    Pose.load(truth / "pose.npz").save(paths.pose_refined)
+    frame = load_clip(directory, "free").frames[4]
+    write_frame(paths.frames / "000004.jpg", (frame * 0.8).astype(np.uint8))
+    assert main(["evaluate", str(directory)]) == 0
+    without = value(read_metrics(paths.metrics), "psnr_crop", "avatar", HELD_OUT)
+    gains = np.ones((5, 3))
+    gains[4] = 0.8
+    replace(AvatarFile.load(paths.avatar), gains=gains).save(paths.avatar)
+    assert main(["evaluate", str(directory)]) == 0
+    table = read_metrics(paths.metrics)
+    assert value(table, "psnr_crop", "avatar", HELD_OUT) > without + 5
+    assert "light" in table[table.metric == "psnr_crop"].protocol.iloc[-1]
 
 
 def test_the_true_pose_has_no_error_and_the_right_picture(clip, tmp_path):
