@@ -137,10 +137,11 @@ def spread(
     told = evidence.cpu().double().numpy()
     means, weights = values.means.cpu().double().numpy(), values.weights.cpu().double().numpy()
     first, second = _pairs(means, weights, axes.cpu().double().numpy())
-    pull = np.full(len(first), strength)
-    pull = np.concatenate([pull, strength * _MIRRORED * mirror.alike])
+    pull = strength / (1 + np.minimum(told[first], told[second]) / _DOUBTFUL)
+    # Light from one side makes images differ: what is half told has a colour of its own, so that this falls faster.
+    both = 1 + np.minimum(told[mirror.first], told[mirror.second]) / _DOUBTFUL
+    pull = np.concatenate([pull, strength * _MIRRORED * mirror.alike / both**2])
     first, second = np.concatenate([first, mirror.first]), np.concatenate([second, mirror.second])
-    pull /= 1 + np.minimum(told[first], told[second]) / _DOUBTFUL
     ties = sparse.coo_matrix((pull, (first, second)), shape=(len(told), len(told))).tocsc()
     drawn = np.asarray(ties.sum(1)).ravel()
     believed = told * told / (told + _DOUBTFUL) + _NONE

@@ -143,6 +143,17 @@ def test_a_sleeve_of_another_colour_is_not_taken_for_the_other():
     assert (found - true)[~shown].abs().mean() < 0.05
 
 
+def test_an_arm_that_is_half_told_keeps_the_light_on_it():
+    values, left = two_arms()
+    true = torch.where(left[:, None], torch.full((3,), 0.5), torch.full((3,), 0.42))
+    told = torch.where(left, 2.0, 0.5)
+    mirror = pairs_of(values, true, told)
+    assert (mirror.alike > 0.5).all()
+    found = true.clone()
+    spread([found], values, told, AXES, mirror, 0.3)
+    assert (found - true)[~left].abs().max() < 0.02
+
+
 def test_what_has_no_image_has_no_partner():
     values, left = two_arms()
     lonely = values._replace(means=torch.where(left[:, None], values.means, values.means + 0.3))
