@@ -171,13 +171,16 @@ class Avatar:
         field = None if file.field is None else DeformationField(tensor(file.field))
         return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas, field)
 
-    def to_file(self, body: BodyModel, binding: str, train_frames: np.ndarray) -> AvatarFile:
+    def to_file(
+        self, body: BodyModel, binding: str, train_frames: np.ndarray, gains: np.ndarray | None = None
+    ) -> AvatarFile:
         """The inverse of `from_file`.
 
         Args:
             body: the body model that it was fitted with.
             binding: how its Gaussians were tied to the body, one of `pipeline.avatar.binding.BINDINGS`.
             train_frames: True for each frame that the Gaussians were trained on. (T,) bool
+            gains: of the frames, None where nobody looked for them. (T, 3)
         """
         pose = legs_apart().to(self.means)
         means, quats = pose_gaussians(
@@ -187,7 +190,9 @@ class Avatar:
         tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
         arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
         field = None if self.field is None else self.field.values.detach().cpu().numpy()
-        return AvatarFile(*arrays, train_frames=train_frames, body_model=body.name, binding=binding, field=field)
+        return AvatarFile(
+            *arrays, train_frames=train_frames, body_model=body.name, binding=binding, gains=gains, field=field
+        )
 
     @property
     def sh_degree(self) -> int:

@@ -12,6 +12,7 @@ from pipeline.evaluation.clip import Clip, Raster, body_outlines, joints_of, spr
 from pipeline.evaluation.image_metrics import crop, iou, over_white, person_box, psnr, ssim
 from pipeline.evaluation.lpips import MIN_SIDE as LPIPS_MIN_SIDE
 from pipeline.evaluation.lpips import Lpips
+from pipeline.evaluation.parts import PARTS, part_boxes
 from pipeline.evaluation.pose_metrics import PELVIS, accelerations, jitter
 from pipeline.evaluation.table import HELD_OUT, TRAIN, MetricTable
 from pipeline.formats.pose import Pose
@@ -24,6 +25,12 @@ _POSES_FITTED = {
     HELD_OUT: "held-out frames, avatar frozen and test poses fitted, as GART does",
 }
 _POSES_KEPT = {TRAIN: "training frames, poses as estimated", HELD_OUT: "held-out frames, poses as estimated"}
+_GAINS = {TRAIN: "their light as found by the fit", HELD_OUT: "their light that of the training frames around them"}
+_REGIONS = {  # by what a figure's name ends with
+    "crop": "box around the person plus {padding:.0%}",
+    "head": "square around the head of the initial pose",
+    "hands": "squares around the hands of the initial pose",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def picture_quality(
 
     The person is compared over white, cut out by the mask, as InstantAvatar and GART do; in the crop also by the mask
     that the fit refined. A frame in whose mask nobody is has no value. `poses_fitted` tells whether the fit moved the
-    poses, those of held-out frames too.
+    poses, those of held-out frames too. Head and hands have PSNR and SSIM of their own.
     """
     avatar = Avatar.from_file(clip.avatar, clip.body)
     white = torch.ones(3)
@@ -81,6 +88,8 @@ def picture_quality(
         values |= {f"{name}_crop": column.copy() for name, column in values.items()}
         if clip.masks_refined is not None:
             values |= {f"{name}_crop_refined": values[name].copy() for name in ("psnr", "ssim")}
+        values |= {f"{name}_{part}": np.full(len(frames), np.nan) for part in PARTS for name in ("psnr", "ssim")}
+        boxes = part_boxes(clip, frames)
         for row, frame in enumerate(track(frames, f"pictures, {split}", unit="frame")):
             mask = torch.from_numpy(clip.masks[frame].astype(np.float32) / 255)
             image, alpha = _render(avatar, clip, frame, white)
@@ -99,23 +108,34 @@ def picture_quality(
                 values[f"ssim{suffix}"][row] = ssim(*pair)
                 if lpips is not None and min(pair[0].shape[:2]) >= LPIPS_MIN_SIDE:
                     values[f"lpips{suffix}"][row] = lpips(*pair)
+            for part in PARTS:
+                pairs = [(crop(image, box), crop(target, box)) for box in boxes[part][row]]
+                if pairs:
+                    values[f"psnr_{part}"][row] = np.mean([psnr(*pair) for pair in pairs])
+                    values[f"ssim_{part}"][row] = np.mean([ssim(*pair) for pair in pairs])
         all_frames.append(frames)
         counted = f"{len(frames)} of {len(candidates)} {(_POSES_FITTED if poses_fitted else _POSES_KEPT)[split]}"
+        if clip.avatar.gains is not None:
+            counted += f", {_GAINS[split]}"
         for name, column in values.items():
-            region = f"box around the person plus {settings.crop_padding:.0%}" if "_crop" in name else "full image"
             mask_used = "refined mask" if name.endswith("_refined") else "mask"
+            region = _REGIONS.get(name.removesuffix("_refined").split("_")[-1], "full image")
+            region = region.format(padding=settings.crop_padding)
             protocol = f"person over white by the {mask_used}, {region}; {counted}"
             table.add(name, "avatar", protocol, column, frames)
     return np.concatenate(all_frames), np.stack(outlines)
 
 
 def _render(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The avatar in the refined pose of a frame: image (H, W, 3) in [0, 1] and alpha (H, W)."""
+    """The avatar in the refined pose of a frame, by that frame's light: image (H, W, 3) in [0, 1] and alpha (H, W)."""
     pose = clip.refined
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
     tensors = (torch.as_tensor(values, dtype=torch.float32) for values in rows)
     size = clip.camera.width, clip.camera.height
     image, alpha = render_avatar(avatar, clip.body, *tensors, *size, background=background)
+    if clip.avatar.gains is not None:
+        beside = (1 - alpha)[..., None] * background
+        image = (image - beside) * torch.as_tensor(clip.avatar.gains[frame], dtype=torch.float32) + beside
     return image.clamp(0, 1), alpha.clamp(0, 1)
 
 

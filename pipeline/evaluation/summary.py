@@ -29,6 +29,8 @@ HEADLINES = (
     "psnr",
     "psnr_crop",
     "ssim_crop",
+    "psnr_head",
+    "psnr_hands",
     "lpips",
     "iou_avatar",
 )

@@ -81,6 +81,10 @@ METRICS = {
     "ssim_crop_refined": Metric(
         "SSIM, crop, refined masks", "", True, "The same, the person cut out by the masks that the fit refined."
     ),
+    "psnr_head": Metric("PSNR, head", "dB", True, "PSNR on the square around the head."),
+    "ssim_head": Metric("SSIM, head", "", True, "SSIM on the square around the head."),
+    "psnr_hands": Metric("PSNR, hands", "dB", True, "PSNR on the squares around the hands, mean of both."),
+    "ssim_hands": Metric("SSIM, hands", "", True, "SSIM on the squares around the hands, mean of both."),
     "lpips": Metric("LPIPS", "", False, "How unlike both pictures look to a trained network (AlexNet, version 0.1)."),
     "lpips_crop": Metric("LPIPS, crop", "", False, "LPIPS on the box around the person."),
     "iou_body": Metric(

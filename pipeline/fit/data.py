@@ -57,6 +57,13 @@ class View:
         centre[:2, 2] = part * self.K[:2, 2]
         return centre
 
+    def exposed(
+        self,
+        gain: Tensor,  # [3]
+    ) -> View:
+        """The same view divided by a gain, rounded and cut to what a picture can hold."""
+        return replace(self, image=(self.image / gain).add_(0.5).clamp_(0, 255).byte())
+
     def corrected(self, plane: Tensor) -> View:
         """The same view with depth times 1 + plane . (1, x / z, y / z). `plane` [3]"""
         if self.depth is None:
@@ -79,6 +86,7 @@ class Clip:
     landmarks: Sighted | None = None
     planes: Tensor | None = None  # [T, 3] found of the depth maps' relative errors, see `View.corrected`
     facts: dict[str, Any] = field(default_factory=dict)  # what the provenance tells of its masks
+    log_gains: Tensor | None = None  # [T, 3] found of exposure and white balance (pipeline/fit/gains.py)
 
     def __len__(self) -> int:
         return len(self.views)
@@ -94,9 +102,11 @@ class Clip:
         return replace(self, views=tuple(views), planes=planes)
 
     def view(self, frame: int, level: str) -> View:
-        """One frame at one level, its depth map corrected where its error is known."""
+        """One frame at one level, its depth map corrected where its error is known, its colours freed of its gain."""
         view = self.views[frame][level]
-        return view if self.planes is None else view.corrected(self.planes[frame])
+        if self.planes is not None:
+            view = view.corrected(self.planes[frame])
+        return view if self.log_gains is None else view.exposed(self.log_gains[frame].exp())
 
 
 def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: torch.device) -> Clip:

@@ -7,7 +7,7 @@ Each step shows the five parts: what is unknown (unknowns.py), what it is compar
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.body import BodyModel
 from pipeline.fit.alignment import Footing, align
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import Clip
+from pipeline.fit.gains import Gains
 from pipeline.fit.growth import Growth
 from pipeline.fit.history import History
 from pipeline.fit.marks import Marks
@@ -42,7 +43,7 @@ class FitResult:
     avatar: Avatar
     rows: PoseRows
     betas: Tensor  # [10]
-    clip: Clip  # corrected by what was found of its camera and depth maps
+    clip: Clip  # corrected by what was found of its camera, its light and its depth maps
     focal: float  # factor on the focal length
     history: list[dict[str, float]]
     marks: Marks | None = None  # landmarks on the body, as the fit used them
@@ -56,6 +57,7 @@ class JointFit:
     Attributes:
         frames: indices of those that are trained. [T']
         order: positions in `frames` that are still to be drawn before all are drawn again.
+        gains: of the frames; None where they are not looked for.
     """
 
     def __init__(self, clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings, device: torch.device) -> None:
@@ -63,6 +65,9 @@ class JointFit:
         self.settings = settings = settings.for_frames(len(self.frames))
         self.fps = pose.fps
         self.unknowns = Unknowns.begin(body, pose, self.frames, settings, device)
+        self.gains = Gains(self.frames, len(clip), device) if settings.frame_gains else None
+        if self.gains is not None:
+            clip = replace(clip, log_gains=self.gains.log)
         self.objective = Objective(self.unknowns, clip, self.fps, settings)
         stands = settings.use_contact and pose.has_world
         self._footing = Footing.of(pose, body, self.unknowns.initial_betas) if stands else None
@@ -87,6 +92,8 @@ class JointFit:
             self.step()
             if checkpoint and (self.step_number % settings.checkpoint_every == 0 or self.step_number == total):
                 save_checkpoint(checkpoint, mark, self.state())
+        if self.gains is not None:
+            self.gains.settle()
         avatar, betas = unknowns.avatar(settings.sh_degree), unknowns.betas.detach()
         objective = self.objective
         return FitResult(
@@ -118,6 +125,10 @@ class JointFit:
         unknowns.move(frame, plan)
         self.history.add(self.step_number, compared)
         self.step_number += 1
+        if self.gains is not None and plan.full:
+            self.gains.find(frame, compared.view, compared.rendered)
+            if len(self.order) == 0:
+                self.gains.centre()
         if plan.growing:
             growth.count(compared.rendered, compared.view)
         if plan.smooths:
@@ -145,6 +156,7 @@ class JointFit:
             "step": self.step_number,
             **self.unknowns.state(),
             **self.growth.state(),
+            "gains": self.gains and self.gains.log,
             "order": self.order,
             "generator": self.generator.get_state(),
             "history": self.history.state(),
@@ -155,6 +167,8 @@ class JointFit:
         self.unknowns.load_state(state)
         self.objective.correct(self.unknowns)
         self.growth.load_state(state)
+        if self.gains is not None:
+            self.gains.log.copy_(state["gains"])
         self.order = state["order"].cpu()
         self.generator.set_state(state["generator"].cpu())
         self.history.load_state(state["history"])

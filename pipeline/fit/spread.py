@@ -1,9 +1,10 @@
-"""Colours where the video shows hardly anything: taken from the Gaussians around.
+"""Colours where the video shows hardly anything: taken from the body's other side, and from the Gaussians around.
 
 A back that is never seen still gets gradients: what is left of the error shines through the front, and Adam steps by
 its rate, however small a gradient is. Such colours end beyond any that the video has. So, once Gaussians no longer
 grow, each colour is weighed by how well the frames tell it, and all are solved for at once: those that are well told
-stay, the others take the colours around. From then on a colour moves by the share in which the frames tell it.
+stay, the others take the colours of their mirror image (pipeline/fit/mirror.py) where it is well told and the person is
+symmetric there, else those around. From then on a colour moves by the share in which the frames tell it.
 
 Clothes end around a limb, not along it: neighbours are sought around the bone first.
 """
@@ -19,9 +20,10 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from pipeline.avatar.gaussians import Posable
+from pipeline.avatar.gaussians import SH_C0, Posable
 from pipeline.body import PARENTS
 from pipeline.fit.data import FULL, Clip, evenly
+from pipeline.fit.mirror import Mirror, mirror_pairs
 from pipeline.fit.rendering import render
 from pipeline.fit.unknowns import Unknowns
 
@@ -32,6 +34,7 @@ _ALONG = 4.0  # times as far counts a way along the bone as one around it
 # Of the mean evidence. What has less is believed less than in proportion: it is told mainly by what shines through
 # others. Neighbours that both have more are drawn together the less, so that no texture is blurred.
 _DOUBTFUL = 0.1
+_MIRRORED = 20.0  # times as strong as a neighbour's is the pull of a mirror image: it has the texture, too
 _NONE = 1e-6  # evidence of what is never seen: it is told by nothing else where no Gaussian is seen at all
 
 
@@ -55,7 +58,11 @@ def spread_unseen(unknowns: Unknowns, clip: Clip, strength: float, seed: int) ->
     frames = np.flatnonzero(clip.train)
     looked_at = frames[evenly(len(frames), min(len(frames), _LOOKS))].tolist()
     evidence = colour_evidence(draw, looked_at, len(values.means), seed, values.means.device)
-    unknowns.told = spread(unknowns.colours, values, evidence, bone_axes(body.rest_joints(betas)), strength)
+    rest, colours = body.rest_joints(betas), 0.5 + SH_C0 * unknowns.colours[0][:, 0]
+    arrays = (part.cpu().double().numpy() for part in (values.means, values.weights))
+    told = evidence.cpu().double().numpy()
+    mirror = mirror_pairs(*arrays, float(rest[0, 0]), colours.cpu().double().numpy(), told)
+    unknowns.told = spread(unknowns.colours, values, evidence, bone_axes(rest), mirror, strength)
 
 
 def colour_evidence(
@@ -109,17 +116,20 @@ def spread(
     values: Posable,
     evidence: Tensor,  # [N]
     axes: Tensor,  # [24, 3]
+    mirror: Mirror,
     strength: float,
 ) -> Tensor:  # [N]
     """Draw colours to those around them in place: minimise sum_i e_i |x_i - x_i'|^2 + sum_ij s_ij |x_i - x_j|^2.
 
     x' are the colours as they were, e is the evidence, and s is `strength`, less between neighbours that are well told.
+    j goes over the neighbours of i, and over its mirror image, whose pull is stronger where the person is symmetric.
 
     Args:
         colours: harmonics of all degrees.
         values: the Gaussians in the rest pose.
         evidence: see `colour_evidence`.
         axes: see `bone_axes`.
+        mirror: pairs of Gaussians left and right.
         strength: of the pull of one neighbour, where the evidence of an average Gaussian is 1.
 
     Returns:
@@ -129,6 +139,10 @@ def spread(
     means, weights = values.means.cpu().double().numpy(), values.weights.cpu().double().numpy()
     first, second = _pairs(means, weights, axes.cpu().double().numpy())
     pull = strength / (1 + np.minimum(told[first], told[second]) / _DOUBTFUL)
+    # Light from one side makes images differ: what is half told has a colour of its own, so that this falls faster.
+    both = 1 + np.minimum(told[mirror.first], told[mirror.second]) / _DOUBTFUL
+    pull = np.concatenate([pull, strength * _MIRRORED * mirror.alike / both**2])
+    first, second = np.concatenate([first, mirror.first]), np.concatenate([second, mirror.second])
     ties = sparse.coo_matrix((pull, (first, second)), shape=(len(told), len(told))).tocsc()
     drawn = np.asarray(ties.sum(1)).ravel()
     believed = told * told / (told + _DOUBTFUL) + _NONE

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
+from pipeline.runtime.errors import UserError
 
 _SHAPES = {
     "means": ("N", 3),
@@ -20,7 +21,7 @@ _SHAPES = {
     "betas": (10,),
     "train_frames": ("T",),
 }
-_OPTIONAL = {"field": ("P",)}
+_OPTIONAL = {"gains": ("T", 3), "field": ("P",)}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class AvatarFile:
     train_frames: np.ndarray  # (T,) bool, False where the frame was held out from the Gaussians' training
     body_model: str
     binding: str  # camel | lsw | lsw_camel | field | gom | none
+    # What exposure and white balance multiply the avatar's colours by in each frame; None where nobody looked for it.
+    gains: np.ndarray | None = None  # (T, 3) r g b
     # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and
     # the viewer leave it out.
     field: np.ndarray | None = None  # (P,)
@@ -56,6 +59,9 @@ class AvatarFile:
         return AvatarFile(**{key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays} | texts)
 
 
-def _check(where: str | Path, values: Mapping[str, Any]) -> None:
-    known = {key: shape for key, shape in _OPTIONAL.items() if values.get(key) is not None}
-    check_arrays(where, values, _SHAPES | known)
+def _check(where: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Raise a UserError naming `where` and the key that is missing or wrong."""
+    known = {key: shape for key, shape in _OPTIONAL.items() if arrays.get(key) is not None}
+    check_arrays(where, arrays, _SHAPES | known)
+    if "gains" in known and (arrays["gains"] <= 0).any():
+        raise UserError(f"{where}: key 'gains' should be above 0, found {np.min(arrays['gains']):g}")

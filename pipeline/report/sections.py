@@ -30,9 +30,10 @@ _GROUPS = (
     ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
 _PICTURES = (
-    "psnr", "psnr_crop", "psnr_crop_refined", "ssim", "ssim_crop", "ssim_crop_refined", "lpips", "lpips_crop",
-    "iou_avatar", "iou_avatar_refined", "iou_avatar_truth",
-)  # fmt: skip
+    *("psnr", "psnr_crop", "psnr_crop_refined", "psnr_head", "psnr_hands"),
+    *("ssim", "ssim_crop", "ssim_crop_refined", "ssim_head", "ssim_hands"),
+    *("lpips", "lpips_crop", "iou_avatar", "iou_avatar_refined", "iou_avatar_truth"),
+)
 _SAME = 0.005  # a relative change below it is shown as none
 
 

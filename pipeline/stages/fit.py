@@ -98,7 +98,8 @@ def run(args: argparse.Namespace) -> None:
         refined = replace(refined, sigma=joint_sigma(result, body, pose.fps, settings))
     world = stand_in_clip(refined, body.to(device="cpu"), directory, provenance.warn, tilt.pitch, tilt.roll)
     provenance.facts["world"] = world.facts()
-    result.avatar.to_file(body, settings.binding, clip.train).save(directory.avatar)
+    gains = None if result.clip.log_gains is None else result.clip.log_gains.exp().cpu().numpy()
+    result.avatar.to_file(body, settings.binding, clip.train, gains).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
     refined = [

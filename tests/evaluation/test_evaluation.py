@@ -22,9 +22,12 @@ from pipeline.body.anatomy import H36M, anatomical_joints
 from pipeline.body.load import FREE_BODY
 from pipeline.evaluation import image_metrics, lpips, pose_metrics
 from pipeline.evaluation.against_truth import JOINTS_14
+from pipeline.evaluation.clip import joints_of, load_clip
+from pipeline.evaluation.parts import part_boxes
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
-from pipeline.formats.images import MaskFolder, write_mask
+from pipeline.formats.avatar import AvatarFile
+from pipeline.formats.images import MaskFolder, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
@@ -427,6 +430,67 @@ def test_refined_masks_have_figures_of_their_own(tmp_path):
     assert value(table, "iou_body_refined", "refined") > value(table, "iou_body", "refined")
     row = summarise(table, "clip").query("metric == 'iou_mask_truth' and split == 'all'")
     assert len(row) == 1 and row["input"].iloc[0] < row["refined"].iloc[0]
+
+
+def test_head_and_hands_have_boxes_where_their_joints_are(clip):
+    found = load_clip(clip[0], "free")
+    frames = np.array([0, 7])
+    boxes = part_boxes(found, frames)
+    joints = joints_of(found.body, found.initial, frames) @ found.initial.K.T
+    pixels = joints[..., :2] / joints[..., 2:]
+    for name, owners in (("head", (15,)), ("hands", (22, 23))):
+        for row, there in enumerate(boxes[name]):
+            assert len(there) == len(owners)
+            for joint, (left, top, right, bottom) in zip(owners, there):
+                x, y = pixels[row, joint]
+                assert left < x < right and top < y < bottom
+                assert abs((right - left) - (bottom - top)) <= 1
+                assert 16 <= right - left < found.camera.width / 3
+
+
+def test_a_part_beyond_the_picture_has_no_box(clip):
+    found = load_clip(clip[0], "free")
+    beyond = replace(found.initial, transl=found.initial.transl + np.array([0.0, -0.8, 0.0]))
+    boxes = part_boxes(replace(found, initial=beyond), np.array([0]))
+    assert boxes["head"] == [[]]
+
+
+def test_a_spoilt_face_costs_the_head_alone(clip, tmp_path):
+    """The same pictures but for a patch on the head: the hands' figures stay, the head's fall."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    Pose.load(truth / "pose.npz").save(directory / "fit" / "pose_refined.npz")
+    found = load_clip(directory, "free")
+    ((left, top, right, bottom),) = part_boxes(found, np.array([4]))["head"][0]
+    assert main(["evaluate", str(directory)]) == 0
+    before = read_metrics(directory / "metrics.csv")
+    frame = found.frames[4].copy()
+    frame[top + 4 : bottom - 4, left + 4 : right - 4] = (0, 255, 0)
+    write_frame(directory / "frames" / "000004.jpg", frame)
+    assert main(["evaluate", str(directory)]) == 0
+    after = read_metrics(directory / "metrics.csv")
+    assert value(after, "psnr_head", "avatar", HELD_OUT) < value(before, "psnr_head", "avatar", HELD_OUT) - 6
+    assert value(after, "ssim_head", "avatar", HELD_OUT) < value(before, "ssim_head", "avatar", HELD_OUT) - 0.1
+    assert value(after, "psnr_hands", "avatar", HELD_OUT) == pytest.approx(
+        value(before, "psnr_hands", "avatar", HELD_OUT), abs=1.5
+    )
+
+
+def test_a_frame_is_drawn_by_its_own_light(tmp_path):
+    """A frame that the camera darkened to 0.8: with that gain the avatar's picture is right, without it is not."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    paths = VideoDir(directory)
+    Pose.load(truth / "pose.npz").save(paths.pose_refined)
+    frame = load_clip(directory, "free").frames[4]
+    write_frame(paths.frames / "000004.jpg", (frame * 0.8).astype(np.uint8))
+    assert main(["evaluate", str(directory)]) == 0
+    without = value(read_metrics(paths.metrics), "psnr_crop", "avatar", HELD_OUT)
+    gains = np.ones((5, 3))
+    gains[4] = 0.8
+    replace(AvatarFile.load(paths.avatar), gains=gains).save(paths.avatar)
+    assert main(["evaluate", str(directory)]) == 0
+    table = read_metrics(paths.metrics)
+    assert value(table, "psnr_crop", "avatar", HELD_OUT) > without + 5
+    assert "light" in table[table.metric == "psnr_crop"].protocol.iloc[-1]
 
 
 def test_the_true_pose_has_no_error_and_the_right_picture(clip, tmp_path):

@@ -8,10 +8,13 @@ import torch
 
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import JOINT_NAMES, load_body
+from pipeline.fit.mirror import Mirror, mirror_pairs
 from pipeline.fit.spread import _pairs, bone_axes, colour_evidence, spread
 
 COUNT = 600
 AXES = torch.tensor([[0.0, 1, 0]]).repeat(24, 1)
+NOTHING = np.zeros(0, int)
+ALONE = Mirror(NOTHING, NOTHING, np.zeros(0))  # nobody is anybody's mirror image
 
 
 def cylinder(seed: int = 0) -> Posable:
@@ -54,7 +57,7 @@ def test_colours_are_the_least_squares_solution(strength):
     told = torch.rand(COUNT, generator=rng) ** 4 * 5
     before = torch.randn(COUNT, 3, generator=rng)
     found = before.clone()
-    share = spread([found], values, told, AXES, strength)
+    share = spread([found], values, told, AXES, ALONE, strength)
     x = found.double().requires_grad_(True)
     value = cost(x, before.double(), told.double().numpy(), values, strength)
     (gradient,) = torch.autograd.grad(value, x)
@@ -67,7 +70,7 @@ def test_colours_are_the_least_squares_solution(strength):
 
 def test_one_colour_stays_whatever_is_seen():
     colours = torch.full((COUNT, 1, 3), 0.3)
-    spread([colours], cylinder(), torch.rand(COUNT, generator=torch.Generator().manual_seed(0)), AXES, 0.3)
+    spread([colours], cylinder(), torch.rand(COUNT, generator=torch.Generator().manual_seed(0)), AXES, ALONE, 0.3)
     torch.testing.assert_close(colours, torch.full((COUNT, 1, 3), 0.3), rtol=1e-5, atol=1e-6)
 
 
@@ -78,7 +81,7 @@ def test_the_back_takes_the_colours_around_the_limb():
     colours = torch.where(upper, 0.8, 0.1)[:, None].clone()
     colours[~front] = 5.0
     told = front.float() * 2
-    share = spread([colours], values, told, AXES, 0.3)
+    share = spread([colours], values, told, AXES, ALONE, 0.3)
     assert colours.max() <= 0.8 + 1e-3
     away = (values.means[:, 1] - 0.2).abs() > 0.05
     assert (colours[~front & upper & away] > 0.6).all()
@@ -86,6 +89,75 @@ def test_the_back_takes_the_colours_around_the_limb():
     assert share[~front].max() < 1e-4
     facing = values.means[:, 2] > 0.02
     assert (colours[:, 0] - torch.where(upper, 0.8, 0.1))[facing].abs().mean() < 0.02
+
+
+def two_arms() -> tuple[Posable, torch.Tensor]:
+    """A limb on either side of the body, at x = 0.4 and -0.4 from a plane at 0.1; True where it is the left one."""
+    limb = cylinder()
+    place = limb.means + torch.tensor([0.5, 0.0, 0.0])
+    image = place * torch.tensor([-1.0, 1, 1]) + torch.tensor([0.2, 0.0, 0.0])
+    left, right = JOINT_NAMES.index("left_elbow"), JOINT_NAMES.index("right_elbow")
+    weights = torch.zeros(2 * COUNT, 24)
+    weights[:COUNT, left] = weights[COUNT:, right] = 1
+    other = torch.cat([place, image])
+    doubled = [torch.cat([part, part]) for part in limb]
+    doubled[0], doubled[5] = other, weights
+    return Posable(*doubled), torch.arange(2 * COUNT) < COUNT
+
+
+def stripes(values: Posable) -> torch.Tensor:  # [N, 3] in [0, 1]
+    return (0.5 + 0.4 * torch.sin(60 * values.means[:, 1]))[:, None] * torch.tensor([1.0, 0.5, 0.2])
+
+
+def pairs_of(values: Posable, colours: torch.Tensor, told: torch.Tensor) -> Mirror:
+    arrays = (part.double().numpy() for part in (values.means, values.weights, colours, told))
+    means, weights, colours, told = arrays
+    return mirror_pairs(means, weights, 0.1, colours, told)
+
+
+def test_the_far_arm_takes_the_stripes_of_the_near_one():
+    values, left = two_arms()
+    true, told = stripes(values), left.float() * 2
+    colours = torch.where(left[:, None], true, 5.0)
+    mirror = pairs_of(values, colours, told)
+    assert set(zip(mirror.first.tolist(), mirror.second.tolist())) >= {(k, COUNT + k) for k in range(COUNT)}
+    found = colours.clone()
+    spread([found], values, told, AXES, mirror, 0.3)
+    assert (found - true)[~left].abs().mean() < 0.03
+    assert (found - true)[left].abs().mean() < 0.02
+    around = colours.clone()
+    spread([around], values, told, AXES, ALONE, 0.3)
+    assert (around - true)[~left].abs().mean() > 0.5
+
+
+def test_a_sleeve_of_another_colour_is_not_taken_for_the_other():
+    """Of the far arm a third is shown, and it is blue: the rest of it is no mirror image of the near one."""
+    values, left = two_arms()
+    shown = left | (values.means[:, 1] > 0.27)
+    true = torch.where(left[:, None], torch.tensor([0.8, 0.1, 0.1]), torch.tensor([0.1, 0.1, 0.9]))
+    told = shown.float() * 2
+    mirror = pairs_of(values, true, told)
+    assert (mirror.alike == 0).all()
+    found = torch.where(shown[:, None], true, 0.5)
+    spread([found], values, told, AXES, mirror, 0.3)
+    assert (found - true)[~shown].abs().mean() < 0.05
+
+
+def test_an_arm_that_is_half_told_keeps_the_light_on_it():
+    values, left = two_arms()
+    true = torch.where(left[:, None], torch.full((3,), 0.5), torch.full((3,), 0.42))
+    told = torch.where(left, 2.0, 0.5)
+    mirror = pairs_of(values, true, told)
+    assert (mirror.alike > 0.5).all()
+    found = true.clone()
+    spread([found], values, told, AXES, mirror, 0.3)
+    assert (found - true)[~left].abs().max() < 0.02
+
+
+def test_what_has_no_image_has_no_partner():
+    values, left = two_arms()
+    lonely = values._replace(means=torch.where(left[:, None], values.means, values.means + 0.3))
+    assert len(pairs_of(lonely, stripes(lonely), torch.ones(2 * COUNT)).first) == 0
 
 
 def test_axes_follow_the_bones():

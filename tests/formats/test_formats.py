@@ -80,6 +80,7 @@ def avatars(draw: st.DrawFn) -> AvatarFile:
         train_frames=draw(npst.arrays(bool, frames)),
         body_model=draw(texts),
         binding=draw(texts),
+        gains=draw(st.none() | floats(frames, 3, low=0.5, high=2)),
     )
 
 
