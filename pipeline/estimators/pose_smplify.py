@@ -190,8 +190,8 @@ def _report(
     }
     if not valid.all():
         provenance.warn(
-            f"{source}: the pose of {int((~valid).sum())} of {len(valid)} frames is filled in from their neighbours: not "
-            "seen there"
+            f"{source}: the pose of {int((~valid).sum())} of {len(valid)} frames is filled in from their neighbours: "
+            "not seen there"
         )
     if legs < 0.3:
         provenance.warn(f"{source}: the legs are seen in {legs:.0%} of the frames; elsewhere their pose is a guess")
