@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.estimators.networks import onnx_finds_gpu
 from pipeline.estimators.settings import LandmarksSettings, RtmwSettings
 from pipeline.estimators.sharper import Pictures, pictures
 from pipeline.formats.images import FrameFolder, MaskFolder
@@ -24,19 +25,19 @@ from pipeline.geometry.boxes import inside, mask_box
 from pipeline.landmarks.names import WHOLE_BODY
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.setup.gpus import take_gpu
 from pipeline.setup.weights import needed, require
 
 PACKAGES = ("rtmlib", "onnxruntime", "numpy")
 _SEEN = 0.3  # of the network's score; its authors draw what is above 0.3 to 0.43
 _ON_MASK = 0.5  # share of the landmarks seen that lie on the mask, from which they are the person's
-_GPU = "CUDAExecutionProvider"
+_DEVICE = "landmarks.rtmw.device"
 
 
 def check(settings: LandmarksSettings) -> None:
     """Raise a UserError, before any work, where the package, the weights or the GPU asked for are missing."""
     require(needed("landmarks", asdict(settings)))
-    _device(settings.rtmw)
+    _import_rtmlib()
+    onnx_finds_gpu(_DEVICE, settings.rtmw.device)
 
 
 def estimate(directory: VideoDir, settings: LandmarksSettings, provenance: Provenance) -> Landmarks:
@@ -78,7 +79,8 @@ def load_network(settings: RtmwSettings) -> Any:
     Raises:
         UserError: the file is no network, or one of other landmarks.
     """
-    rtmlib, device = _import_rtmlib(), _device(settings)
+    rtmlib = _import_rtmlib()
+    device = "cuda" if onnx_finds_gpu(_DEVICE, settings.device) else "cpu"
     file = Path(settings.weights) / "end2end.onnx"
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
@@ -97,22 +99,6 @@ def load_network(settings: RtmwSettings) -> Any:
         )
     network.model_input_size = (width, height)
     return network
-
-
-def _device(settings: RtmwSettings) -> str:
-    _import_rtmlib()
-    import onnxruntime
-
-    if settings.device == "cpu":
-        return "cpu"
-    take_gpu()
-    found = _GPU in onnxruntime.get_available_providers()
-    if settings.device == "cuda" and not found:
-        raise UserError(
-            "backend rtmw: needs a GPU and onnxruntime finds none; install onnxruntime-gpu in place of onnxruntime, or "
-            "set landmarks.rtmw.device to cpu"
-        )
-    return "cuda" if found else "cpu"
 
 
 def _import_rtmlib() -> Any:

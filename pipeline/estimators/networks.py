@@ -17,6 +17,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.setup.gpus import take_gpu
 from pipeline.setup.preflight import INSTALL
 
+ONNX_GPU = "CUDAExecutionProvider"
+
 
 def import_package(backend: str, module: str, unused: Iterable[str] = ()) -> ModuleType:
     """Import a module of an estimator's package.
@@ -75,6 +77,35 @@ def choose_device(backend: str, name: str) -> torch.device:
             "(very slow), or use the embedded preset"
         )
     return torch.device("cuda" if name == "auto" and found else "cpu" if name == "auto" else name)
+
+
+def onnx_finds_gpu(setting: str, device: str) -> bool:
+    """Whether onnxruntime is to use a GPU.
+
+    Args:
+        setting: where `device` is from, for the message: "pose.instanthmr.device"; the backend's name is in it.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: the package is not there; or "cuda", and it finds no GPU.
+    """
+    backend = setting.split(".")[1]
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"backend {backend}: onnxruntime cannot be imported ({error}); pip install -e '.[{backend}]'"
+        ) from error
+    if device == "cpu":
+        return False
+    take_gpu()
+    found = ONNX_GPU in onnxruntime.get_available_providers()
+    if device == "cuda" and not found:
+        raise UserError(
+            f"backend {backend}: needs a GPU and onnxruntime finds none; install onnxruntime-gpu in place of "
+            f"onnxruntime, or set {setting} to cpu"
+        )
+    return found
 
 
 def load_tensors(path: Path, key: str) -> dict[str, torch.Tensor]:

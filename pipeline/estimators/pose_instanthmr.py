@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.body import load_body
+from pipeline.estimators.networks import ONNX_GPU, onnx_finds_gpu
 from pipeline.estimators.on_person import on_person
 from pipeline.estimators.settings import InstantHmrSettings, PoseSettings, refuse_height
 from pipeline.formats.images import FrameFolder, MaskFolder
@@ -25,7 +26,6 @@ from pipeline.motion.readers.mhr import KEYPOINTS
 from pipeline.motion.readers.motion import PointTrack, SourceMotion, centred_camera
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
-from pipeline.setup.gpus import take_gpu
 from pipeline.setup.weights import needed, require
 
 PACKAGES = ("onnxruntime", "torch", "numpy", "opencv-contrib-python")
@@ -34,14 +34,14 @@ _AROUND = 1.2  # times the box's longer side, as in its training
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # ImageNet's
 _INPUTS = {"image": [3, SIDE, SIDE], "cliff_cond": [3]}
 _OUTPUTS = {"cam_trans": [3], "joints_3d": [70, 3]}  # of five: the parameters of MHR and the pixels are not needed
-_GPU = "CUDAExecutionProvider"
+_DEVICE = "pose.instanthmr.device"
 
 
 def check(settings: PoseSettings) -> None:
     """Raise a UserError, before any work, where the package, the weights or the GPU asked for are missing."""
     refuse_height(settings, "instanthmr")
     require(needed("pose", {"backend": "instanthmr", "instanthmr": {"weights": settings.instanthmr.weights}}))
-    _providers(settings.instanthmr)
+    onnx_finds_gpu(_DEVICE, settings.instanthmr.device)
 
 
 def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, provenance: Provenance) -> Pose:
@@ -84,9 +84,11 @@ def load_network(settings: InstantHmrSettings) -> Any:
     Raises:
         UserError: the file is no network, or one of other inputs and outputs.
     """
-    runtime, file = _import_runtime(), Path(settings.weights)
+    gpu, file = onnx_finds_gpu(_DEVICE, settings.device), Path(settings.weights)
+    import onnxruntime
+
     try:
-        session = runtime.InferenceSession(str(file), providers=_providers(settings))
+        session = onnxruntime.InferenceSession(str(file), providers=[ONNX_GPU] * gpu + ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has an error class for each reason
         raise UserError(
             f"{file}: not a network that onnxruntime reads ({error}); delete it and fetch it again"
@@ -134,27 +136,3 @@ def crop_image(image: np.ndarray, centre: np.ndarray, side: float) -> np.ndarray
     warp = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
     part = cv2.warpAffine(image, warp, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return ((part / 255 - _MEAN) / _STD).transpose(2, 0, 1).astype(np.float32)
-
-
-def _providers(settings: InstantHmrSettings) -> list[str]:
-    runtime = _import_runtime()
-    if settings.device == "cpu":
-        return ["CPUExecutionProvider"]
-    take_gpu()
-    found = _GPU in runtime.get_available_providers()
-    if settings.device == "cuda" and not found:
-        raise UserError(
-            "backend instanthmr: needs a GPU and onnxruntime finds none; install onnxruntime-gpu in place of "
-            "onnxruntime, or set pose.instanthmr.device to cpu"
-        )
-    return [_GPU, "CPUExecutionProvider"] if found else ["CPUExecutionProvider"]
-
-
-def _import_runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"backend instanthmr: onnxruntime cannot be imported ({error}); pip install -e '.[instanthmr]'"
-        ) from error
-    return onnxruntime
