@@ -7,6 +7,7 @@ import torch
 
 from pipeline.body import load_body
 from pipeline.camera.intrinsics import clip_camera
+from pipeline.camera.world import load_track
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.doubt import fit_surely
@@ -15,6 +16,7 @@ from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.estimators.smplify.start import NEEDED
 from pipeline.estimators.smplify.temporal import corrected_over_time
 from pipeline.formats.camera import Camera
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -72,12 +74,20 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         fps=float(info.fps),
         names=landmarks.names,
         source=landmarks.source,
+        world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
     fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
     source = f"{landmarks.source} landmarks, fitted"
     pose = _whole_clip(fitted, span, span[good.numpy()], boxes, known, xy, info, camera.K, body.name, source)
     _report(provenance, info.source, pose.valid, landmarks.names, visibility, fitted)
     return pose
+
+
+def _axes(camera: CameraTrack, span: np.ndarray) -> torch.Tensor | None:
+    """(B, 3, 3) from the camera's axes to the world's; None where they are the same."""
+    if camera.kind == "static":
+        return None
+    return torch.as_tensor(camera.world_from_camera[span, :3, :3], dtype=torch.float32)
 
 
 def _check_names(directory: VideoDir, landmarks: Landmarks) -> None:

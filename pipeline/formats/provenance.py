@@ -31,7 +31,9 @@ class Provenance:
         self._started = time.monotonic()
 
     def warn(self, message: str) -> None:
-        """Tell the user something: in the log now, and in the report."""
+        """Tell the user something, once: in the log now, and in the report."""
+        if message in self.warnings:
+            return
         log.warning("warning: %s: %s", self.stage, message)
         self.warnings.append(message)
 

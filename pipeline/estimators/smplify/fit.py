@@ -42,6 +42,9 @@ class Observations:
     fps: float
     names: tuple[str, ...] = LANDMARK_NAMES
     source: str = SOURCE  # says which points the names mean: landmarks/on_body.py
+    # [B, 3, 3] from the camera's axes to the world's, of a camera that moves: people move smoothly in the world, not in
+    # a picture that shakes
+    world_from_camera: Tensor | None = None
 
     @property
     def told(self) -> Tensor:  # [B] bool
@@ -50,9 +53,8 @@ class Observations:
 
     def rows(self, chosen: Tensor) -> Observations:
         """Those frames for which `chosen` [B] is true."""
-        world = None if self.world is None else self.world[chosen]
-        parts = {"frames": self.frames[chosen], "xy": self.xy[chosen], "visibility": self.visibility[chosen]}
-        return replace(self, **parts, world=world)
+        parts = {name: getattr(self, name) for name in ("frames", "xy", "visibility", "world", "world_from_camera")}
+        return replace(self, **{name: value[chosen] for name, value in parts.items() if value is not None})
 
     def without(self, lost: Tensor) -> Observations:
         """The same with nothing visible where `lost` [B] is true."""
@@ -155,6 +157,7 @@ class _Problem:
         consecutive = seen.frames[1:] - seen.frames[:-1] == 1
         self.triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
         self.rate_squared = seen.fps**2
+        self.world_from_camera = seen.world_from_camera
 
     def start(self) -> _Variables:
         betas = torch.zeros(10) if self.height is None else _shape_of_height(self.body, self.height)
@@ -204,6 +207,8 @@ class _Problem:
         limits = beyond_limits(variables.body_pose, self.prior).square() / use.sigma_limits**2
 
         moving = torch.cat([points, joints], dim=1)
+        if self.world_from_camera is not None:
+            moving = moving @ self.world_from_camera.mT
         acceleration = self._second_difference(moving).square().sum(-1)
         smooth = _geman_mcclure(acceleration, use.sigma_acceleration, use.robust_acceleration)
         angular = self._second_difference(variables.body_pose).square() / use.sigma_angular**2
