@@ -7,7 +7,6 @@ from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
 
 REFINERS = ("joint", "neuhmr")
-_IN_PROPORTION = 3.0  # times as many frames get as many times the steps
 CORRECTIONS = ("rows", "motion_field")
 
 
@@ -23,11 +22,9 @@ class Steps:
     clip_frames: int
 
     def for_frames(self, frames: int) -> "Steps":
-        """The steps for a clip with so many frames to train on: longer than stated ones get more, for each pose must
-        be visited often enough to come to rest. Beyond thrice as long they grow by the square root, for what the avatar
-        learns is shared, and time is short."""
-        longer = max(1.0, frames / self.clip_frames)
-        factor = min(longer, (_IN_PROPORTION * longer) ** 0.5)
+        """The steps for a clip with so many frames to train on: longer than stated ones get more, by the square root,
+        for what the avatar learns is shared but each pose must be visited."""
+        factor = max(1.0, frames / self.clip_frames) ** 0.5
         longer = {name: round(getattr(self, name) * factor) for name in ("colours", "coarse", "middle", "full")}
         return replace(self, **longer)
 
