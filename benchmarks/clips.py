@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -72,11 +73,7 @@ def make_clip(frames: int, chosen: FitSettings) -> tuple[Clip, Pose]:
 def on_device(clip: Clip, device: torch.device) -> Clip:
     """The clip with every view on a device."""
     moved = (
-        {
-            level: dataclasses.replace(view, **{name: value.to(device) for name, value in vars(view).items()})
-            for level, view in views.items()
-        }
-        for views in clip.views
+        {level: _each(view, lambda value: value.to(device)) for level, view in views.items()} for views in clip.views
     )
     return dataclasses.replace(clip, views=tuple(moved))
 
@@ -106,4 +103,9 @@ def _views(scene: Scene, pose: Tensor, chosen: FitSettings) -> dict[str, View]:
 
 
 def _copied(view: View) -> View:
-    return dataclasses.replace(view, **{name: value.clone() for name, value in vars(view).items()})
+    return _each(view, torch.Tensor.clone)
+
+
+def _each(view: View, of: Callable[[Tensor], Tensor]) -> View:
+    """The view with a function's value in place of each tensor that it has."""
+    return dataclasses.replace(view, **{name: of(value) for name, value in vars(view).items() if value is not None})

@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.chromium import chromium, missing, open_viewer
 from pipeline.avatar import Avatar, render_avatar
 from pipeline.body import load_body
+from pipeline.camera.world import with_world
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
@@ -59,15 +60,18 @@ def decoded(url: str) -> np.ndarray:
 def psnr(driver: Any, paths: VideoDir, frame: int) -> float:
     """dB on the person: the page's picture in the clip's camera, over white, against `render_avatar`'s.
 
+    Both show the motion of the world, in which feet that rest hold the legs.
+
     Args:
         driver: a browser that has the page open.
         paths: of the video, its body the free one.
     """
-    body, pose = load_body("free"), Pose.load(paths.pose_refined)
+    body = load_body("free")
+    pose = with_world(Pose.load(paths.pose_refined), body)
     avatar = Avatar.from_file(AvatarFile.load(paths.avatar), body)
     found = decoded(driver.execute_script(f"return viewer.picture({frame})"))
     height, width = found.shape[:2]
-    values = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)
+    values = (pose.global_orient[frame], pose.body_pose_world[frame], pose.transl[frame], pose.K)
     motion = [torch.as_tensor(each, dtype=torch.float32) for each in values]
     with torch.no_grad():
         image, alpha = render_avatar(avatar, body, *motion, width, height, background=torch.ones(3))

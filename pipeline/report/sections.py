@@ -20,7 +20,10 @@ _CARDS_SHOWN = 6
 _GROUPS = (
     (
         "Pose, against the truth",
-        ("mpjpe", "pa_mpjpe", "v2v", "mpjpe_global", "v2v_global", "translation_error", "acceleration_error"),
+        (
+            *("mpjpe", "pa_mpjpe", "v2v", "mpjpe_global", "v2v_global", "translation_error", "acceleration_error"),
+            *("mpjpe_h36m17", "pa_mpjpe_h36m17", "mpjpe_h36m14", "pa_mpjpe_h36m14"),
+        ),
     ),
     ("Body over the video", ("iou_body", "iou_body_refined", "iou_body_truth", "reprojection", "reprojection_percent")),
     (

@@ -263,6 +263,7 @@ def test_paths_follow_the_layout() -> None:
         "exports": "exports",
         "metrics": "metrics.csv",
         "report": "report.html",
+        "summary": "summary.json",
     }
     assert directory.provenance("fit") == directory.root / "provenance" / "fit.json"
 

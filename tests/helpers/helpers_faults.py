@@ -15,12 +15,13 @@ MAKES = {
     "masks": ("masks", "people.jpg"),
     "landmarks": ("landmarks.npz",),
     "depth": ("camera.json",),
+    "camera_track": ("camera_track.npz",),
     "pose": ("pose_init.npz",),
-    "fit": ("fit",),
+    "fit": ("fit", "masks_refined"),
     "evaluate": ("metrics.csv",),
     "render": ("renders",),
     "export": ("exports",),
-    "report": ("report.html",),
+    "report": ("report.html", "summary.json"),
 }
 
 

@@ -155,7 +155,10 @@ class _Problem:
             self.bone_directions = normalize(world[:, second] - world[:, first], dim=-1)
         # Runs of three frames in a row, for second differences; a gap breaks them.
         consecutive = seen.frames[1:] - seen.frames[:-1] == 1
-        self.triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
+        triples = torch.nonzero(consecutive[1:] & consecutive[:-1]).squeeze(1)
+        complete = seen.told[triples] & seen.told[triples + 1] & seen.told[triples + 2]
+        self.triples, self.across = triples[complete], triples[~complete]
+        self.seen = seen.told
         self.rate_squared = seen.fps**2
         self.world_from_camera = seen.world_from_camera
 
@@ -209,9 +212,16 @@ class _Problem:
         moving = torch.cat([points, joints], dim=1)
         if self.world_from_camera is not None:
             moving = moving @ self.world_from_camera.mT
-        acceleration = self._second_difference(moving).square().sum(-1)
-        smooth = _geman_mcclure(acceleration, use.sigma_acceleration, use.robust_acceleration)
-        angular = self._second_difference(variables.body_pose).square() / use.sigma_angular**2
+        smooth = self._roughness(moving, variables.body_pose, self.triples)
+        if len(self.across):
+            # Frames that nobody sees follow those that are seen, and say nothing of them or of the person's shape.
+            shape = variables.betas.detach(), variables.transl, variables.offsets.detach()
+            filled = torch.cat(self._landmarks(rotmats, *shape), dim=1)
+            if self.world_from_camera is not None:
+                filled = filled @ self.world_from_camera.mT
+            followed = torch.where(self.seen[:, None, None], moving.detach(), filled)
+            pose = torch.where(self.seen[:, None], variables.body_pose.detach(), variables.body_pose)
+            smooth = smooth + self._roughness(followed, pose, self.across)
 
         # Neighbouring frames tell the same of a body: a clip weighs as one tenth of its frames against its prior.
         shape = 0.1 * frames * variables.betas.square().sum() / use.sigma_shape**2
@@ -225,7 +235,7 @@ class _Problem:
         clip = shape + 0.1 * frames * (strain / (self.marks.spread * use.sigma_offsets) ** 2 + lean)
 
         one_frame = in_2d.sum() + in_3d.sum() + relaxed.sum() + limits.sum()
-        return (one_frame + smoothness * (smooth.sum() + angular.sum()) + clip) / frames
+        return (one_frame + smoothness * smooth + clip) / frames
 
     def result(self, variables: _Variables) -> FittedPose:
         with torch.no_grad():
@@ -254,9 +264,16 @@ class _Problem:
         image = points @ self.K.T
         return image[..., :2] / image[..., 2:].clamp_min(0.1)
 
-    def _second_difference(self, values: Tensor) -> Tensor:
+    def _roughness(self, moving: Tensor, body_pose: Tensor, triples: Tensor) -> Tensor:  # []
+        """Of places [B, P, 3] and joint rotations [B, 69], over runs of three frames that begin at `triples`."""
+        use = self.settings
+        acceleration = self._second_difference(moving, triples).square().sum(-1)
+        angular = self._second_difference(body_pose, triples).square() / use.sigma_angular**2
+        return _geman_mcclure(acceleration, use.sigma_acceleration, use.robust_acceleration).sum() + angular.sum()
+
+    def _second_difference(self, values: Tensor, triples: Tensor) -> Tensor:
         """Acceleration of [B, ...] at the middle of each run of three frames, per second squared."""
-        middle = self.triples + 1
+        middle = triples + 1
         return (values[middle + 1] - 2 * values[middle] + values[middle - 1]) * self.rate_squared
 
 
