@@ -242,10 +242,10 @@ def test_what_is_not_seen_is_filled_as_people_move():
     assert mpjpe(filled[seen], made.joints[seen]) < 20
 
 
-def test_who_is_taken_for_turned_round_is_started_the_other_way():
-    """World landmarks of ten frames face away from the camera, pixels do not."""
+@pytest.mark.parametrize("wrong", [np.arange(12, 22), np.arange(40)], ids=["a while", "all along"])
+def test_who_is_taken_for_turned_round_is_started_the_other_way(wrong):
+    """World landmarks face away from the camera, pixels do not."""
     made = motion(frames=40, facing=np.zeros(40))
-    wrong = np.arange(12, 22)
     made.world[wrong] *= [-1.0, 1.0, -1.0]
     plain = joints_of(fit_pose(BODY, observe(made), SETTINGS))
     assert mpjpe(plain[wrong], made.joints[wrong]) > 100

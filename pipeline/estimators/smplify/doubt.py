@@ -27,14 +27,15 @@ def fit_surely(
     """
     fitted = fit_pose(body, seen, settings, height)
     doubtful = seen.told & (_error(fitted, seen) > settings.outlier)
-    if not doubtful.any() or doubtful.equal(seen.told):
-        return fitted, seen.told & ~doubtful
+    if not doubtful.any():
+        return fitted, seen.told
     turned = _best_turns(body, seen, settings, height, _error(fitted, seen), doubtful)
     fitted = fit_pose(body, seen, settings, height, turned)
     doubtful = seen.told & (_error(fitted, seen) > settings.outlier)
-    if doubtful.any():
+    believed = seen.told & ~doubtful
+    if doubtful.any() and believed.any():
         fitted = fit_pose(body, seen.without(doubtful), settings, height, turned)
-    return fitted, seen.told & ~doubtful
+    return fitted, believed
 
 
 def _error(fitted: FittedPose, seen: Observations) -> Tensor:  # [B]
