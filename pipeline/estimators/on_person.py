@@ -68,7 +68,7 @@ def on_person(
     chosen = _chosen(settings.person, path, people, hits)
     person = people[chosen]
 
-    least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * video.frames)))
+    least = settings.least(video.frames)
     if len(person.index) < least:
         raise UserError(
             f"{path}: tells the pose of {len(person.index)} of the {video.frames} decoded frames, at least {least} are "

@@ -18,6 +18,7 @@ from pipeline.camera.intrinsics import clip_camera
 from pipeline.estimators.body_scale import ClipScale, betas_of_size, clip_scale, depth_quotient
 from pipeline.estimators.hmr2_network import Prediction, import_models, load_model, predict
 from pipeline.estimators.networks import choose_device
+from pipeline.estimators.person_boxes import person_boxes
 from pipeline.estimators.settings import Hmr2Settings, PoseSettings, refuse_height
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
@@ -25,7 +26,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.geometry.boxes import Box, clip, mask_box
+from pipeline.geometry.boxes import Box, clip
 from pipeline.geometry.rotations import matrix_to_axis_angle
 from pipeline.geometry.weak_perspective import crop_pixels, place_points
 from pipeline.runtime.errors import UserError
@@ -58,18 +59,12 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         raise UserError(f"{body_model}: backend hmr2 gives SMPL parameters, this is the body {body.name!r}")
     info, camera = VideoInfo.load(directory.video), clip_camera(directory)
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-    boxes = {index: box for index in range(len(masks)) if (box := mask_box(masks[index])) is not None}
-    least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * info.frames)))
-    if len(boxes) < least:
-        raise UserError(
-            f"{info.source}: the person is in {len(boxes)} of {info.frames} masks, at least {least} are needed "
-            "(pose.min_frames, pose.min_valid_fraction)"
-        )
+    boxes = person_boxes(masks, info, settings)
     known = np.array(list(boxes))
     model = load_model(Path(settings.hmr2.weights), body, choose_device("hmr2", settings.hmr2.device))
     predicted = predict(model, frames, boxes, settings.hmr2.batch)
 
-    good = believable(body, predicted, camera.K)
+    good, least = believable(body, predicted, camera.K), settings.least(info.frames)
     if good.sum() < least:
         raise UserError(
             f"{info.source}: HMR2.0 gives a person within {_NEAR} to {_FAR:.0f} m in {int(good.sum())} frames, at "

@@ -14,13 +14,14 @@ import numpy as np
 from pipeline.body import load_body
 from pipeline.estimators.networks import ONNX_GPU, onnx_finds_gpu
 from pipeline.estimators.on_person import on_person
+from pipeline.estimators.person_boxes import person_boxes
 from pipeline.estimators.settings import InstantHmrSettings, PoseSettings, refuse_height
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
-from pipeline.geometry.boxes import Box, mask_box
+from pipeline.geometry.boxes import Box
 from pipeline.motion.readers import posed
 from pipeline.motion.readers.mhr import KEYPOINTS
 from pipeline.motion.readers.motion import PointTrack, SourceMotion, centred_camera
@@ -52,13 +53,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     """
     body, info = load_body(body_model), VideoInfo.load(directory.video)
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-    boxes = {index: box for index, mask in enumerate(masks) if (box := mask_box(mask)) is not None}
-    least = max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * info.frames)))
-    if len(boxes) < least:
-        raise UserError(
-            f"{info.source}: the person is in {len(boxes)} of {info.frames} masks, at least {least} are needed "
-            "(pose.min_frames, pose.min_valid_fraction)"
-        )
+    boxes = person_boxes(masks, info, settings)
     session = load_network(settings.instanthmr)
     points = [
         points_of(session, frames[index], box) for index, box in track(boxes.items(), "InstantHMR", len(boxes), "frame")

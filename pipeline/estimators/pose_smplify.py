@@ -125,7 +125,7 @@ def _check_enough(
     frames: int,
     settings: PoseSettings,
 ) -> None:
-    found, least = len(visibility), max(settings.min_frames, int(np.ceil(settings.min_valid_fraction * frames)))
+    found, least = len(visibility), settings.least(frames)
     if frames < settings.min_frames:
         raise UserError(
             f"{source}: has {frames} frame(s), at least {settings.min_frames} are needed; use a longer clip"

@@ -1,5 +1,6 @@
 """Settings of the stages masks, landmarks and pose: sections of config/config.yaml, which explains each."""
 
+import math
 from dataclasses import dataclass
 
 from pipeline.estimators.smplify.settings import SmplifySettings
@@ -80,6 +81,10 @@ class PoseSettings:
     smplify: SmplifySettings
     hmr2: Hmr2Settings
     instanthmr: InstantHmrSettings
+
+    def least(self, frames: int) -> int:
+        """How many of a video's frames must show the person."""
+        return max(self.min_frames, math.ceil(self.min_valid_fraction * frames))
 
 
 def refuse_height(settings: PoseSettings, backend: str) -> None:

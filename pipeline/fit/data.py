@@ -129,7 +129,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     refiner = MaskRefiner.of(directory, frames, masks) if settings.refine_masks else None
     shelved: list[dict[str, tuple[np.ndarray, dict[str, Place]]] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
-    if refiner is not None and refiner.plate is not None:
+    if refiner is not None:
         digest.update(np.ascontiguousarray(refiner.plate.layer.colour))
 
     def read(index: int) -> tuple[bytes, Levels] | None:

@@ -68,7 +68,7 @@ def _footage(paths: VideoDir) -> list[str]:
     lines = []
     unseen, lost = (_fact(paths, *key) for key in (("export", "never filmed, %"), ("render", "frames interpolated")))
     if unseen:
-        lines.append(f"Colours of {unseen:.0f}% of the avatar, which was never filmed: they are taken from around.")
+        lines.append(f"Colours of {unseen:.0f}% of the avatar, which was never filmed: they are a guess.")
     if lost:
         lines.append(f"{lost} frames in which the person was not found: the motion there is interpolated.")
     return lines

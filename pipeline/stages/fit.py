@@ -102,11 +102,11 @@ def run(args: argparse.Namespace) -> None:
     result.avatar.to_file(body, settings.binding, clip.train, gains).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
-    refined = [
+    masks = [
         None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy() for levels in clip.views
     ]
     with atomic_directory(directory.masks_refined) as out:
-        write_refined(directory, out, refined, settings.crop_padding)
+        write_refined(directory, out, masks, settings.crop_padding)
     provenance.save(directory.provenance("fit"))
 
 

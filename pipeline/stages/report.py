@@ -13,8 +13,8 @@ from pipeline.runtime.settings import load_settings, parse_overrides
 
 HELP = """Put everything about a video on one page that needs no other file and no network.
 
-reads   DIRECTORY/metrics.csv, video.json, camera.json, fit/history.csv, fit/pose_refined.npz, renders/, exports/,
-        provenance/*.json
+reads   DIRECTORY/metrics.csv, video.json, camera.json, camera_track.npz, fit/history.csv, fit/pose_refined.npz,
+        renders/, exports/, provenance/*.json
 writes  DIRECTORY/report.html, summary.json"""
 log = logging.getLogger(__name__)
 
