@@ -83,7 +83,7 @@ def _edges(image: np.ndarray, mask: np.ndarray, K: np.ndarray, turn: np.ndarray)
     scale = min(1.0, _SIDE / max(image.shape[:2]))
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     lines = cv2.createLineSegmentDetector().detect(grey)[0]
-    ends = (np.zeros((0, 4)) if lines is None else lines[:, 0].astype(float)).reshape(-1, 2, 2) / scale
+    ends = (np.zeros((0, 4)) if lines is None else lines.astype(float)).reshape(-1, 2, 2) / scale
     height, width = image.shape[:2]
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / height
     middle = np.clip(ends.mean(1).astype(int), 0, [width - 1, height - 1])
