@@ -218,7 +218,8 @@ def _repeated(call: Callable[[], object]) -> Callable[[], object]:
 
 def _renderer(device: torch.device) -> Callable[[], object]:
     scene = person(_GAUSSIANS, _IMAGE)
-    avatar = dataclasses.replace(scene.avatar, **{k: v.to(device) for k, v in vars(scene.avatar).items()})
+    tensors = {name: value for name, value in vars(scene.avatar).items() if isinstance(value, Tensor)}
+    avatar = dataclasses.replace(scene.avatar, **{name: value.to(device) for name, value in tensors.items()})
     body, pose, K = scene.body.to(device=device), scene.pose.to(device), scene.K.to(device)
     transl = scene.transl.to(device)
 

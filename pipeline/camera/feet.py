@@ -89,6 +89,7 @@ def feet_of(pose: Pose, body: BodyModel) -> Feet:
 
 def sole_vertices(body: BodyModel, betas: np.ndarray) -> np.ndarray:
     """(4, K) vertices on the undersides of PARTS, of a shape."""
+    body = body.to(device="cpu")
     shape = torch.as_tensor(betas, dtype=body.v_template.dtype)
     vertices = body.shaped(shape).double().numpy()
     parts = []

@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.losses import depth_kernels
 from pipeline.losses.depth_kernels import CHUNK
 from pipeline.losses.known import with_gradients
+from pipeline.losses.search import by_distances
 from pipeline.runtime.jit import array_of, has_kernels
 from pipeline.runtime.threads import run_parallel, split
 
@@ -87,7 +88,7 @@ def by_operations(
         cloud = back_project(depth, K, known)
     if len(cloud) == 0:
         return 0 * points.sum()
-    nearest = cloud[torch.cdist(points.detach(), cloud).argmin(1)]
+    nearest = cloud[by_distances(points, cloud)]
     root = ((points - nearest).square().sum(-1) + epsilon**2).sqrt()
     counts = visible & known.any()
     return 0.5 * ((root - epsilon) * counts).sum() / counts.sum().clamp(min=1)

