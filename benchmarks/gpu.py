@@ -1,7 +1,5 @@
 """`make bench-gpu`: the step of the fit on a GPU against the plain eager loop that one would write on gsplat.
 
-Not yet seen on a GPU: it was written on a machine without one, and its loop was run on the CPU only (tests).
-
 Both take one frame a step with the same losses: L1 and SSIM, mask, depth in 2D and 3D, CAMEL, smoothness, pose priors.
 The plain loop keeps everything on the GPU, searches neighbours by `torch.cdist` (for CAMEL as seldom as the fit does),
 and has torch's own Adam; it has no fused kernels, no graphs, and no rows that stay where they are. The fit's step is

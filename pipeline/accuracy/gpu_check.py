@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.body import load_body
+from pipeline.body import BodyModel, load_body
+from pipeline.camera.world import stand_in_clip
 from pipeline.fit.data import load_clip
 from pipeline.fit.loop import JointFit
 from pipeline.fit.settings import FitSettings
@@ -25,6 +26,7 @@ from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.landmarks.on_body import landmark_map
 from pipeline.runtime.settings import load_settings
 from pipeline.studio.clip import ClipRequest, make_clip
 from pipeline.video.decode import DecodeSettings, read_frames
@@ -128,7 +130,7 @@ def time_rendering(
 
 
 def make_results(folder: Path) -> VideoDir:
-    """results/check of a small studio clip: true masks, depth, camera and its track; the true motion with errors."""
+    """results/check of a small studio clip: true masks, depth, landmarks and camera; the true motion with errors."""
     video = make_clip(folder, "check", _CLIP)
     truth, paths = video.with_name("check.truth"), VideoDir(folder / "results")
     paths.frames.mkdir(parents=True)
@@ -139,10 +141,27 @@ def make_results(folder: Path) -> VideoDir:
     shutil.copy(truth / "camera.json", paths.camera)
     shutil.copy(truth / "camera_track.npz", paths.camera_track)
     pose = Pose.load(truth / "pose.npz")
+    body = load_body("free")
+    _seen(pose, body).save(paths.landmarks)
     noise = np.random.default_rng(0).normal(0, 0.06, pose.body_pose.shape)
-    replace(pose, body_pose=pose.body_pose + noise, source="truth with errors").save(paths.pose_init)
-    Landmarks.none(len(pose)).save(paths.landmarks)
+    wrong = replace(pose, body_pose=pose.body_pose + noise, source="truth with errors")
+    stand_in_clip(wrong, body, paths, print).pose.save(paths.pose_init)  # with contact, so that all of the fit runs
     return paths
+
+
+def _seen(pose: Pose, body: BodyModel) -> Landmarks:
+    """The landmarks of a detector without errors."""
+    on_body = landmark_map(body)
+    betas, transl = (torch.as_tensor(part, dtype=torch.float32) for part in (pose.betas, pose.transl))
+    world = body.world_joints(_rotmats(pose), betas, transl)
+    rest = on_body.rest(betas, torch.zeros(len(on_body.names), 3))
+    points = on_body.posed(world, body.rest_joints(betas), rest).double().numpy() @ pose.K.T
+    return Landmarks(on_body.names, points[..., :2] / points[..., 2:], np.ones(points.shape[:2]), source="truth")
+
+
+def _rotmats(pose: Pose) -> Tensor:  # [T, 24, 3, 3]
+    rotvecs = np.concatenate([pose.global_orient, pose.body_pose], axis=1).reshape(-1, 24, 3)
+    return axis_angle_to_matrix(torch.as_tensor(rotvecs, dtype=torch.float32))
 
 
 def short_fit(paths: VideoDir, device: torch.device, overrides: Mapping[str, Any] | None = None) -> FitRun:
@@ -162,12 +181,8 @@ def short_fit(paths: VideoDir, device: torch.device, overrides: Mapping[str, Any
     rate = settings.steps.total / (time.perf_counter() - started)
     betas = result.betas.cpu()
     refined = result.rows.pose(pose, body.rest_joints(betas)[0].to(device), result.betas, "check")
-    values = {
-        name: torch.as_tensor(getattr(refined, name), dtype=torch.float32) for name in ("global_orient", "transl")
-    }
-    rotvecs = np.concatenate([refined.global_orient, refined.body_pose], axis=1).reshape(-1, 24, 3)
-    rotmats = axis_angle_to_matrix(torch.as_tensor(rotvecs, dtype=torch.float32))
-    joints = body.world_joints(rotmats, betas, values["transl"])[..., :3, 3].numpy()
+    transl = torch.as_tensor(refined.transl, dtype=torch.float32)
+    joints = body.world_joints(_rotmats(refined), betas, transl)[..., :3, 3].numpy()
     psnr = float(result.history[-1]["psnr_person"])
     return FitRun(rate, peak, psnr, joints)
 

@@ -80,6 +80,7 @@ class GaussianPart:
         if self.replays:
             key = full, sh_degree, correction.requires_grad
             if key not in self._captured:
+                _mean_the_streams_to_differ()
                 own = (tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in inputs[-3:])
                 # Some bindings ignore some parameters
                 self._captured[key] = torch.cuda.make_graphed_callables(
@@ -101,3 +102,10 @@ class GaussianPart:
         if name == "camel":
             return self._embedding.camel(values, gaussians)
         return self._settings.weights.large_scales * breadth(values.scales)
+
+
+def _mean_the_streams_to_differ() -> None:
+    """Graphs are captured on a stream of their own, of which newer versions of torch warn."""
+    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if warn is not None:
+        warn(False)

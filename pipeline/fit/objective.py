@@ -51,7 +51,7 @@ class Objective:
         seen = clip.landmarks
         self.marks = None if seen is None else Marks.of(seen, body, unknowns.initial_betas, unknowns.rows)
         self._embedding = Embedding(body, unknowns.initial_betas, anchors, settings)
-        replays = settings.cuda_graphs and anchors.points.is_cuda
+        replays = settings.replays and anchors.points.is_cuda
         self.part = GaussianPart(self._embedding, settings, replays)
         self._image_terms = ImageTerms(settings)
         self._pose_terms = PoseTerms(unknowns.rows, fps, clip.has_depth, settings)

@@ -250,6 +250,11 @@ class FitSettings:
         """Whether second-order steps come before the joint optimisation."""
         return self.optimise_pose and self.corrections == "rows" and self.align.steps > 0
 
+    @property
+    def replays(self) -> bool:
+        """Whether CUDA graphs serve: the gradients of learnt weights, of a field and of the shape are not captured."""
+        return self.cuda_graphs and self.binding not in (*WEIGHTS_LEARNT, "field") and not self.refine_betas
+
     def for_frames(self, frames: int) -> "FitSettings":
         """The same with the steps for a clip with so many frames to train on."""
         return replace(self, steps=self.steps.for_frames(frames))
@@ -269,11 +274,6 @@ class FitSettings:
             raise UserError(f"settings fit.sh_degree: expected 0 or 1, found {self.sh_degree}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"settings fit.device: expected auto, cpu or cuda, found {self.device!r}")
-        if self.cuda_graphs and (self.binding in (*WEIGHTS_LEARNT, "field") or self.refine_betas):
-            raise UserError(
-                f"settings fit.cuda_graphs: expected false with refine_betas or the bindings "
-                f"{', '.join(WEIGHTS_LEARNT)} and field, whose gradients are not captured, found true"
-            )
         if self.checkpoint_every % self.neighbours_every:
             raise UserError(
                 f"settings fit.checkpoint_every: expected a multiple of neighbours_every ({self.neighbours_every}), "

@@ -12,7 +12,6 @@ from benchmarks.steps import torch_operations
 from pipeline.fit.data import load_clip
 from pipeline.fit.loop import JointFit
 from pipeline.formats.pose import Pose
-from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten
@@ -93,7 +92,8 @@ def test_replayed_it_fits_the_same(fit_of, graphs, binding):
         assert torch.equal(value, also[name]), name
 
 
-@pytest.mark.parametrize("overrides", [{"binding": "lsw"}, {"refine_betas": True}])
-def test_what_is_not_captured_is_refused(overrides):
-    with pytest.raises(UserError, match=r"fit\.cuda_graphs"):
-        short_settings(cuda_graphs=True, **overrides)
+@pytest.mark.parametrize("overrides", [{"binding": "lsw"}, {"binding": "field"}, {"refine_betas": True}])
+def test_what_is_not_captured_is_not_replayed(overrides):
+    assert short_settings().replays
+    assert not short_settings(**overrides).replays
+    assert not short_settings(cuda_graphs=False).replays

@@ -296,9 +296,7 @@ def test_a_bad_gaussian_is_not_drawn_and_the_others_are_as_without_it(rasterizer
     torch.testing.assert_close((renders, alphas), without[:2])
     for key in PARAMETERS:
         assert not gradients[key][~good].any(), key
-        torch.testing.assert_close(
-            gradients[key][good], without[2][key], rtol=rasterizer.again, atol=rasterizer.again
-        )
+        torch.testing.assert_close(gradients[key][good], without[2][key], rtol=rasterizer.again, atol=rasterizer.again)
 
 
 ODD = [("scales", bad) for bad in (0.0, 1e-30, -0.1, 1e4, 1e7)] + [("means", bad) for bad in (1e-30, 1e9, -1e9)]
