@@ -99,7 +99,7 @@ def colour_gradient(
 ) -> tuple[float, np.ndarray]:
     """The loss of `photometric` and its gradient by the image [H, W * 3]; all float32, with `window_statistics` of the
     frame, and where the two are `ssim_kernels.active`."""
-    derivatives, g_image = np.zeros((3, *mean.shape), f4), np.zeros_like(image)
+    derivatives, g_image = np.zeros((3, *mean.shape), f4), np.zeros(image.shape, f4)
     ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
     scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
     compared = image, frame, mean, variance, derivatives, ssim_rows
