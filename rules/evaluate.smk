@@ -22,7 +22,7 @@ rule evaluate:
     priority: 7
     conda:
         "../envs/embedded.yaml"
-    threads: 2
+    threads: 1  # nearly all of it is on one thread; export runs beside it
     resources:
         **needs("evaluate"),
     params:

@@ -14,7 +14,7 @@ rule export:
     priority: 8
     conda:
         "../envs/embedded.yaml"
-    threads: 2
+    threads: 1  # see evaluate
     resources:
         **needs("export"),
     params:

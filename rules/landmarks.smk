@@ -13,7 +13,7 @@ rule landmarks:
     priority: 3
     conda:
         environment("landmarks")
-    threads: 2
+    threads: 1  # mediapipe has threads of its own, most of which wait; camera_track runs beside it
     resources:
         **needs("landmarks"),
         gpu=gpus("landmarks"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from pipeline.runtime.threads import get_threads
+
 _CANDIDATES_PER_POINT = 12
 _RELAXATIONS = 8
 
@@ -41,11 +43,11 @@ def seed_surface(
     tree = cKDTree(points)
     chosen = rng.choice(candidates, count, replace=False)
     for _ in range(_RELAXATIONS):
-        owner = cKDTree(points[chosen]).query(points)[1]
+        owner = cKDTree(points[chosen]).query(points, workers=get_threads())[1]
         sums = np.stack([np.bincount(owner, points[:, axis], count) for axis in range(3)], axis=1)
         owned = np.bincount(owner, minlength=count)
         centres = sums / np.maximum(owned, 1)[:, None]
         # Two centres can end at one candidate; one of them then owns nothing, and starts anew elsewhere.
         centres[owned == 0] = points[rng.choice(candidates, int((owned == 0).sum()))]
-        chosen = tree.query(centres)[1]
+        chosen = tree.query(centres, workers=get_threads())[1]
     return face[chosen].astype(np.int64), barycentric[chosen].astype(np.float32)

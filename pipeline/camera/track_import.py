@@ -1,6 +1,9 @@
 """The camera's motion from the user's file: another tool's, paired with the decoded frames by name, time or order."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import interp1d
@@ -14,9 +17,10 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.user_files import check_path, user_path
 from pipeline.formats.video import VideoInfo
-from pipeline.motion.readers.frames import decoded_clip
-from pipeline.motion.readers.motion import Clip
 from pipeline.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.motion.readers.motion import Clip
 
 PACKAGES = ("numpy", "scipy")
 _COVERED = 0.8  # share of the decoded frames that must lie between poses of the file
@@ -36,6 +40,8 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     Raises:
         UserError: the file is missing, of no known layout, or not of this video's frames.
     """
+    from pipeline.motion.readers.frames import decoded_clip  # loads torch: a second that other backends do not pay
+
     video, camera = VideoInfo.load(directory.video), Camera.load(directory.camera)
     path = user_path("camera.path", settings.path, directory.name)
     told = read_trajectory(path)

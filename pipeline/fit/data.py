@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.camera.intrinsics import clip_camera
+from pipeline.fit.gain_kernels import expose
 from pipeline.fit.marks import Sighted
 from pipeline.fit.masks import MaskRefiner, crop_box, cut
 from pipeline.fit.matte import Matte
@@ -22,6 +23,7 @@ from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.jit import has_kernels
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import map_parallel
 
@@ -30,6 +32,7 @@ Layers = dict[str, np.ndarray]  # of a crop, by their names in `View`
 Levels = dict[str, tuple[np.ndarray, Layers]]  # for each of LEVELS K [3, 3], and the crop
 _SMALLEST_SIDE = 12  # px of a crop; SSIM needs 11
 _LEAST_FRAMES = 2
+_LEVELS = torch.arange(256.0)[:, None]  # that a picture's values can have
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,11 @@ class View:
         gain: Tensor,  # [3]
     ) -> View:
         """The same view divided by a gain, rounded and cut to what a picture can hold."""
-        return replace(self, image=(self.image / gain).add_(0.5).clamp_(0, 255).byte())
+        if not has_kernels(gain):
+            return replace(self, image=(self.image / gain).add_(0.5).clamp_(0, 255).byte())
+        levels, image = (_LEVELS / gain).add_(0.5).clamp_(0, 255).byte(), torch.empty_like(self.image)
+        expose(self.image.numpy(), levels.numpy(), image.numpy())
+        return replace(self, image=image)
 
     def corrected(self, plane: Tensor) -> View:
         """The same view with depth times 1 + plane . (1, x / z, y / z). `plane` [3]"""

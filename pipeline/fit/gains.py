@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from pipeline.fit.data import View
+from pipeline.fit.gain_kernels import gain_sums
 from pipeline.fit.rendering import Rendered
 from pipeline.losses.priors import robust_weight
+from pipeline.runtime.jit import array_of, has_kernels
 
 _HELD = 0.003  # lambda: as much as pixels of a twentieth of full brightness have to say
 _SURE = 0.95  # of mask and alpha, from which a pixel is the person's and nobody else's
@@ -45,8 +47,21 @@ def gain_of(
     """
     apart = (before * rendered - filmed).square().sum(1)
     weight = (share * robust_weight(apart, _FAR))[:, None]
-    held = _HELD * (weight.sum() + _FEWEST)
-    return ((weight * rendered * filmed).sum(0) + held) / ((weight * rendered * rendered).sum(0) + held)
+    return _answer(weight.sum(), (weight * rendered * filmed).sum(0), (weight * rendered * rendered).sum(0))
+
+
+def _answer(weight: Tensor | float, both: Tensor, squares: Tensor) -> Tensor:  # [3]
+    """Where the sum of squares is least, given the sums of w, of w r t and of w r^2."""
+    held = _HELD * (weight + _FEWEST)
+    return (both + held) / (squares + held)
+
+
+def _found_by_kernel(view: View, rendered: Rendered, before: Tensor) -> Tensor:  # [3]
+    """`gain_of` the pixels that `Gains.find` looks at."""
+    arrays = [array_of(part) for part in (view.image, view.mask, rendered.pixels, rendered.alpha, before)]
+    sums = np.zeros((2, 3))
+    weight = gain_sums(*arrays, _EVERY, 255 * _SURE, np.float32(_SURE), np.float32(_FAR), *sums)
+    return _answer(weight, *torch.from_numpy(sums)).to(before)
 
 
 class Gains:
@@ -78,11 +93,14 @@ class Gains:
             view: what it was compared with, divided by its gain so far.
             rendered: the same, over any background.
         """
-        some = slice(None, None, _EVERY), slice(None, None, _EVERY)
-        sure = (view.mask[some] > 255 * _SURE) & (rendered.alpha[some] > _SURE)
         before = self.log[frame].exp()
-        filmed = view.image[some].reshape(-1, 3) * (before / 255)
-        found = gain_of(rendered.image[some].reshape(-1, 3), filmed, sure.flatten().to(filmed), before)
+        if has_kernels(rendered.pixels):
+            found = _found_by_kernel(view, rendered, before)
+        else:
+            some = slice(None, None, _EVERY), slice(None, None, _EVERY)
+            sure = (view.mask[some] > 255 * _SURE) & (rendered.alpha[some] > _SURE)
+            filmed = view.image[some].reshape(-1, 3) * (before / 255)
+            found = gain_of(rendered.image[some].reshape(-1, 3), filmed, sure.flatten().to(filmed), before)
         self.log[frame] = torch.lerp(self.log[frame], found.clamp(min=1e-3).log(), _NEW).clamp(-_MOST, _MOST)
 
     @torch.no_grad()

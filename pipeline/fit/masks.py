@@ -14,6 +14,7 @@ from pipeline.fit.plate import MOST_FRAMES, Plate, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
 from pipeline.formats.paths import VideoDir
+from pipeline.runtime.threads import map_parallel
 
 Crop = tuple[int, int, int, int]  # x0, y0, x1, y1 px of a frame
 _LONGEST = 960  # px of the plate
@@ -105,14 +106,18 @@ def write_refined(
         padding: of the crops.
     """
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-    for index, crop in enumerate(refined):
-        mask = masks[index]
+
+    def write(index: int) -> None:
+        mask, crop = masks[index], refined[index]
         box = None if crop is None else crop_box(mask, padding)
         if box is not None:
             x0, y0, x1, y1 = box
             mask = np.zeros_like(mask)
             mask[y0:y1, x0:x1] = enlarged(crop, cut(frames[index], box))
         write_mask(out / f"{index:06d}.png", mask)
+
+    for _ in map_parallel(write, range(len(refined))):
+        pass
 
 
 def enlarged(mask: np.ndarray, image: np.ndarray) -> np.ndarray:

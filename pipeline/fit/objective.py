@@ -66,7 +66,8 @@ class Objective:
         rendered = draw(
             placed.values, placed.means, placed.quats, view, background, self.clip.has_depth, plan.sh_degree
         )
-        terms = self._image_terms(view, self.clip.view(frame, COARSE), rendered, background, plan.full)
+        coarse_view = self.clip.view(frame, COARSE) if self.clip.has_depth else None
+        terms = self._image_terms(view, coarse_view, rendered, background, plan.full)
         if plan.poses_move:
             terms |= self._pose_terms(frame, correction)
             if self.marks is not None:

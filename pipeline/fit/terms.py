@@ -28,12 +28,13 @@ class ImageTerms:
         self._silhouette = settings.silhouette
 
     def __call__(
-        self, view: View, coarse_view: View, rendered: Rendered, background: Tensor, full: bool
+        self, view: View, coarse_view: View | None, rendered: Rendered, background: Tensor, full: bool
     ) -> dict[str, Tensor]:
         """Weighted terms of a frame.
 
         Args:
-            view, coarse_view: what was rendered, and a coarse view of the same frame for the depth cloud.
+            view, coarse_view: what was rendered, and a coarse view of the same frame for the depth cloud; None where
+                there are no depth maps.
             background: the colour [3] that was rendered behind; put behind the person of the video, too.
             full: whether this is the full phase: SSIM counts, and the mask less.
         """

@@ -7,6 +7,7 @@ outside of a crop; 3DGS pads with zeros, torchmetrics reflects. float32 images o
 return value and gradient together; all others take torch operations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,10 @@ from torch.nn import functional
 
 from pipeline.losses import ssim_kernels
 from pipeline.losses.known import with_gradients
-from pipeline.losses.ssim_kernels import C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
+from pipeline.losses.ssim_kernels import BAND, C1, C2, CHANNELS, HALO, WEIGHTS, WINDOW
 from pipeline.runtime.constant import constant
 from pipeline.runtime.jit import array_of, has_kernels
-from pipeline.runtime.threads import run_parallel, split
+from pipeline.runtime.threads import run_parallel
 
 f4 = np.float32
 
@@ -39,7 +40,10 @@ class Target:
         image = image.detach().contiguous()
         if has_kernels(image):
             shape = (image.shape[0] - WINDOW + 1, -1, CHANNELS)
-            return cls(image, *(torch.from_numpy(part).view(shape) for part in window_statistics(_rows(image))))
+            rows = _rows(image)
+            everywhere = _everywhere(len(rows) - WINDOW + 1, rows.shape[1] - HALO)
+            parts = window_statistics(rows, everywhere)
+            return cls(image, *(torch.from_numpy(part).view(shape) for part in parts))
         mean, square = _window_means(image, image * image)
         return cls(image, mean, square - mean * mean)
 
@@ -58,7 +62,7 @@ def photometric(rendered: Tensor, target: Target | Tensor, ssim_weight: float) -
         raise ValueError(f"rendered: expected the target's shape {expected}, found {tuple(rendered.shape)}")
     if has_kernels(rendered) and has_kernels(target.image):
         arrays = [_rows(tensor) for tensor in (rendered, target.image, target.mean, target.variance)]
-        value, gradient = colour_gradient(*arrays, ssim_weight)
+        value, gradient = colour_gradient(*arrays, ssim_weight, *ssim_kernels.active(*arrays[:2]))
         return with_gradients(value, (torch.from_numpy(gradient).view(rendered.shape),), rendered)
     return (rendered - target.image).abs().mean() + ssim_weight * (1 - _ssim(rendered, target))
 
@@ -72,11 +76,15 @@ def _rows(image: Tensor) -> np.ndarray:
     return array_of(image).reshape(image.shape[0], -1)
 
 
-def window_statistics(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means and variances [H - 10, W * 3 - 30] of the windows of an image [H, W * 3], float32."""
-    height, width = len(image) - WINDOW + 1, image.shape[1] - HALO
-    mean, variance = np.empty((height, width), f4), np.empty((height, width), f4)
-    run_parallel(lambda *w: ssim_kernels.window_statistics(*split(height, *w, 1), image, mean, variance))
+def window_statistics(
+    image: np.ndarray,  # [H, W * 3]
+    windows: np.ndarray,  # [bands, 2]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and variances [H - 10, W * 3 - 30] of the windows of an image, float32; nothing outside of `windows`, the
+    columns of each band (`ssim_kernels.active`)."""
+    shape = len(image) - WINDOW + 1, image.shape[1] - HALO
+    mean, variance = np.empty(shape, f4), np.empty(shape, f4)
+    _over(windows, lambda band: ssim_kernels.window_statistics(band, windows, image, mean, variance))
     return mean, variance
 
 
@@ -86,24 +94,34 @@ def colour_gradient(
     mean: np.ndarray,  # [H - 10, W * 3 - 30]
     variance: np.ndarray,  # [H - 10, W * 3 - 30]
     ssim_weight: float,
+    windows: np.ndarray,  # [bands, 2]
+    pixels: np.ndarray,  # [bands, 2]
 ) -> tuple[float, np.ndarray]:
     """The loss of `photometric` and its gradient by the image [H, W * 3]; all float32, with `window_statistics` of the
-    frame."""
-    derivatives, g_image = np.empty((3, *mean.shape), f4), np.empty_like(image)
+    frame, and where the two are `ssim_kernels.active`."""
+    derivatives, g_image = np.zeros((3, *mean.shape), f4), np.zeros(image.shape, f4)
     ssim_rows, l1_rows = np.empty(len(mean)), np.empty(len(image))
     scales = f4(-ssim_weight / mean.size), f4(1 / image.size)
-
-    def compare(worker: int, workers: int) -> None:
-        share = split(len(mean), worker, workers, 1)
-        ssim_kernels.similarity(*share, image, frame, mean, variance, derivatives, ssim_rows)
-
-    def differentiate(worker: int, workers: int) -> None:
-        share = split(len(image), worker, workers, 1)
-        ssim_kernels.gradient(*share, image, frame, derivatives, *scales, g_image, l1_rows)
-
-    run_parallel(compare)
-    run_parallel(differentiate)
+    compared = image, frame, mean, variance, derivatives, ssim_rows
+    _over(windows, lambda band: ssim_kernels.similarity(band, windows, *compared))
+    differentiated = image, frame, derivatives, *scales, g_image, l1_rows
+    _over(pixels, lambda band: ssim_kernels.gradient(band, pixels, *differentiated))
     return l1_rows.sum() / image.size + ssim_weight * (1 - ssim_rows.sum() / mean.size), g_image
+
+
+def _over(bands: np.ndarray, kernel: Callable[[int], None]) -> None:
+    """Run a kernel on every band; neighbours on different threads, for the middle of a person has the most to do."""
+
+    def share(worker: int, workers: int) -> None:
+        for band in range(worker, len(bands), workers):
+            kernel(band)
+
+    run_parallel(share)
+
+
+def _everywhere(height: int, width: int) -> np.ndarray:  # [bands, 2]
+    """Columns of bands that leave nothing out."""
+    return np.array([[0, width]] * -(-height // BAND))
 
 
 def _window_means(*images: Tensor) -> Tensor:

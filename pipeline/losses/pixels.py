@@ -16,6 +16,7 @@ from pipeline.losses.depth import depth_2d
 from pipeline.losses.image import colour_gradient, photometric, window_statistics
 from pipeline.losses.pixel_kernels import ALPHA, AREA, BOTH, COLOUR, DEPTHS, KNOWN, MASK, OPAQUE, SUMS
 from pipeline.losses.silhouette import SILHOUETTES
+from pipeline.losses.ssim_kernels import active
 from pipeline.runtime.jit import array_of, has_kernels
 from pipeline.runtime.threads import run_parallel, split
 
@@ -85,7 +86,9 @@ class _Pixels(torch.autograd.Function):
 
         g_colours, colour = np.empty((0, 0), f4), sums[COLOUR] / colours.size
         if ssim_weight:
-            colour, g_colours = colour_gradient(colours, target, *window_statistics(target), ssim_weight)
+            windows, reached = active(colours, target)
+            statistics = window_statistics(target, windows)
+            colour, g_colours = colour_gradient(colours, target, *statistics, ssim_weight, windows, reached)
         area, by_area, by_alpha, by_both = _by_silhouette(sums, jaccard)
         known = max(sums[KNOWN], 1)
         ctx.save_for_backward(pixels, alpha)  # the rest has no gradient

@@ -11,6 +11,9 @@ sum of the ring; all of it stays in the cache, in one scratch array in which eve
 the compiler can tell rows apart and use vector registers. Wide images go in strips. Traps, each worth a factor of two
 to five: signed indices that the compiler cannot see to be positive (hence `u8`, and slices indexed from 0), and loops
 that read and write several arrays (hence the copies to and from scratch).
+
+Where two images are equal, SSIM is 1 and its derivatives are 0: a person before a plain background fills a third of
+a crop. So rows go in bands, and of a band only the columns are looked at between which the images differ (`active`).
 """
 
 import numpy as np
@@ -33,6 +36,7 @@ RING_A, RING_B, RING_C = u8(0), u8(WINDOW * STRIDE), u8(2 * WINDOW * STRIDE)
 _rows = [u8((3 * WINDOW + k) * STRIDE) for k in range(10)]
 ROW_A, ROW_B, ROW_P, ROW_Q, OUT_A, OUT_B, OUT_C, ROW_M, ROW_V, ROW_G = _rows
 SCRATCH = (3 * WINDOW + len(_rows)) * STRIDE
+BAND = 48  # rows: fewer, and the 10 rows above that a band begins with weigh more than the columns it leaves out
 
 
 @inline
@@ -98,13 +102,43 @@ def _multiply(scratch, to, a, b, count):
         scratch[to + u] = scratch[a + u] * scratch[b + u]
 
 
+@kernel()
+def active(image, target):
+    """Where images [H, W * 3] differ: for each band of windows, and for each band of pixels that such windows reach,
+    first and end of its columns [bands, 2]; the end is not beyond the first where there are none."""
+    height, width = image.shape
+    rows, columns = height - WINDOW + 1, width - HALO
+    windows = np.empty(((rows + BAND - 1) // BAND, 2), np.int64)
+    pixels = np.empty(((height + BAND - 1) // BAND, 2), np.int64)
+    windows[:, 0], windows[:, 1], pixels[:, 0], pixels[:, 1] = width, 0, width, 0
+    for y in range(height):
+        first, end = 0, width
+        while first < width and image[y, first] == target[y, first]:
+            first += 1
+        if first == width:
+            continue
+        while image[y, end - 1] == target[y, end - 1]:
+            end -= 1
+        # windows that have one of these in them
+        first, end = max(0, first // CHANNELS * CHANNELS - HALO), min(columns, -(-end // CHANNELS) * CHANNELS)
+        for band in range(max(0, y - WINDOW + 1) // BAND, min(y, rows - 1) // BAND + 1):
+            windows[band, 0], windows[band, 1] = min(windows[band, 0], first), max(windows[band, 1], end)
+    for band in range(len(windows)):
+        if windows[band, 0] < windows[band, 1]:
+            last = min(height, (band + 1) * BAND + WINDOW - 1) - 1
+            for reached in range(band, last // BAND + 1):
+                pixels[reached, 0] = min(pixels[reached, 0], windows[band, 0])
+                pixels[reached, 1] = max(pixels[reached, 1], windows[band, 1] + HALO)
+    return windows, pixels
+
+
 @kernel(nan_safe=False)
-def window_statistics(start, end, image, mean, variance):
-    """Write rows start..end of the window means and variances [H - 10, W * 3 - HALO] of an image."""
+def window_statistics(band, bands, image, mean, variance):
+    """Write a band of the window means and variances [H - 10, W * 3 - HALO] of an image, in the columns of `bands`."""
     scratch, turned = np.empty(SCRATCH, f4), np.empty(WINDOW, f4)
-    width = mean.shape[1]
-    for left in range(0, width, STRIP):
-        count = min(STRIP, width - left)
+    start, end = band * BAND, min((band + 1) * BAND, mean.shape[0])
+    for left in range(bands[band, 0], bands[band, 1], STRIP):
+        count = min(STRIP, bands[band, 1] - left)
         right = left + count
         for y in range(start, end + WINDOW - 1):
             _load(scratch, ROW_A, image[y, left : right + HALO])
@@ -126,18 +160,18 @@ def window_statistics(start, end, image, mean, variance):
 
 
 @kernel(nan_safe=False)
-def similarity(start, end, image, target, mean, variance, derivatives, row_sums):
-    """Sum SSIM over each of the rows start..end, and write its derivatives by the window sums of the image.
+def similarity(band, bands, image, target, mean, variance, derivatives, row_sums):
+    """Sum SSIM over each row of a band, and write its derivatives by the window sums of the image.
 
     image, target [H, W * 3]; mean, variance of the target [h, w]; derivatives [3, h, w] by the window means of a, a^2
-    and a b; row_sums [h].
+    and a b, zeros before; row_sums [h].
     """
     scratch, turned = np.empty(SCRATCH, f4), np.empty(WINDOW, f4)
-    width = mean.shape[1]
+    start, end = band * BAND, min((band + 1) * BAND, mean.shape[0])
     for row in range(start, end):
-        row_sums[row] = 0.0
-    for left in range(0, width, STRIP):
-        count = min(STRIP, width - left)
+        row_sums[row] = mean.shape[1] - max(0, bands[band, 1] - bands[band, 0])
+    for left in range(bands[band, 0], bands[band, 1], STRIP):
+        count = min(STRIP, bands[band, 1] - left)
         right = left + count
         for y in range(start, end + WINDOW - 1):
             _load(scratch, ROW_A, image[y, left : right + HALO])
@@ -193,18 +227,18 @@ def _load_padded(scratch, to, plane, y, left, count):
 
 
 @kernel(nan_safe=False)
-def gradient(start, end, image, target, derivatives, ssim_scale, l1_scale, g_image, row_sums):
-    """Write rows start..end of ssim_scale * d(sum of SSIM)/d(image) + l1_scale * sign(image - target), and sum
+def gradient(band, bands, image, target, derivatives, ssim_scale, l1_scale, g_image, row_sums):
+    """Write a band of ssim_scale * d(sum of SSIM)/d(image) + l1_scale * sign(image - target), zeros before, and sum
     |image - target| over each row.
 
     A pixel gets the derivatives of all windows that it is in: the window over derivatives that are zero outside.
     """
     scratch, turned = np.empty(SCRATCH, f4), np.empty(WINDOW, f4)
-    width = image.shape[1]
+    start, end = band * BAND, min((band + 1) * BAND, image.shape[0])
     for row in range(start, end):
         row_sums[row] = 0.0
-    for left in range(0, width, STRIP):
-        count = min(STRIP, width - left)
+    for left in range(bands[band, 0], bands[band, 1], STRIP):
+        count = min(STRIP, bands[band, 1] - left)
         right = left + count
         for y in range(start - WINDOW + 1, end):  # row y of the derivatives reaches rows y to y + 10 of the image
             slot = u8(((y + WINDOW) % WINDOW) * STRIDE)

@@ -138,7 +138,7 @@ def _picture(stage: _Stage, empty: list[np.ndarray], frame: int, people: list[in
     for view, ground in zip(stage.views, empty):
         image = Image.fromarray(ground)
         _mark(view, ImageDraw.Draw(image), stage, frame)
-        tile = np.array(image.resize((view.width, view.height), Image.Resampling.BOX))
+        tile = np.array(image.reduce(_SAMPLES))
         for index in people:
             vertices = posed_vertices(stage.body, stage.pose, index)
             tile = view.body(vertices, stage.body.faces.numpy(), tile, 0.9 if len(people) == 1 else 0.6)

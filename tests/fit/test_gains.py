@@ -48,6 +48,28 @@ def test_a_gain_is_the_least_of_its_equation():
     assert gain_of(rendered, filmed, ALL, before).numpy() == pytest.approx(expected, abs=1e-4)
 
 
+def test_kernels_are_the_operations():
+    """Beside pixels that are not the person's, not covered, or far off, and with a depth channel."""
+    view, rendered = picture(TRUE)
+    generator = torch.Generator().manual_seed(2)
+    view.mask[torch.rand(view.mask.shape, generator=generator) < 0.3] = 200
+    rendered.alpha[torch.rand(view.mask.shape, generator=generator) < 0.3] = 0.9
+    noisy = rendered.pixels + 0.2 * torch.randn(rendered.pixels.shape, generator=generator)
+    rendered = replace(rendered, pixels=torch.cat([noisy, torch.ones_like(noisy[..., :1])], dim=-1))
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        gains = Gains(np.arange(1), 1, CPU)
+        gains.log = gains.log.to(dtype) + 0.1
+        own = replace(rendered, pixels=rendered.pixels.to(dtype), alpha=rendered.alpha.to(dtype))
+        gains.find(0, view, own)
+        found.append(gains.log.double())
+    assert found[0].numpy() == pytest.approx(found[1].numpy(), abs=1e-5)
+    assert (found[1] - 0.1).abs().min() > 0.01
+
+    gain = torch.tensor([0.7, 1.0, 1.9])
+    assert torch.equal(view.exposed(gain).image, (view.image / gain).add_(0.5).clamp_(0, 255).byte())
+
+
 def test_nothing_to_find_is_one():
     assert gain_of(pixels(), pixels(), ALL, torch.ones(3)).numpy() == pytest.approx(np.ones(3), abs=1e-5)
     assert gain_of(pixels(), TRUE * pixels(), torch.zeros(4000), torch.ones(3)).numpy() == pytest.approx(np.ones(3))
