@@ -125,6 +125,19 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class FittedStart:
+    """What `Align` expects where the initial pose was fitted to landmarks in 3D, in place of what it has for all."""
+
+    sigma_mask: float
+    sigma_root: float
+    sigma_collar: float
+    sigma_shoulder: float
+    sigma_elbow: float
+    sigma_hip: float
+    sigma_knee: float
+
+
+@dataclass(frozen=True)
 class Align:
     """Second-order steps of all poses at once, before the joint optimisation."""
 
@@ -143,6 +156,7 @@ class Align:
     sigma_thickness: float
     sigma_focal: float
     correlation: float
+    fitted: FittedStart
 
     @property
     def steps(self) -> int:
