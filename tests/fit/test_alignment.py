@@ -10,7 +10,6 @@ from helpers_fit import mpjpe, short_settings
 from scipy.spatial import cKDTree
 
 from pipeline.body.model import skin
-from pipeline.fit import loop
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.alignment.alignment import counts
 from pipeline.fit.alignment.evidence import Evidence, Outline, linearise, projected
@@ -19,7 +18,6 @@ from pipeline.fit.alignment.normal import by_kernels, by_torch, normal_equations
 from pipeline.fit.alignment.solve import Chain, conjugate_gradients
 from pipeline.fit.alignment.surface import Posed, right_jacobian
 from pipeline.fit.data import load_clip
-from pipeline.fit.loop import JointFit
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -33,12 +31,12 @@ def alignment(results, body) -> Alignment:
     return make(results, body, Pose.load(results.pose_init))
 
 
-def make(results, body, pose: Pose, fitted: bool = False, **overrides) -> Alignment:
+def make(results, body, pose: Pose, **overrides) -> Alignment:
     settings = short_settings(**overrides)
     clip = load_clip(results, pose, settings, CPU)
     betas = torch.as_tensor(pose.betas, dtype=torch.float32)
     rows = PoseRows(pose, body.rest_joints(betas)[0], np.flatnonzero(clip.train), settings.knot_spacing, CPU)
-    return Alignment(clip, body, betas, rows, None, None, settings.align, pose.fps, 0, fitted)
+    return Alignment(clip, body, betas, rows, None, None, settings.align, pose.fps, 0)
 
 
 def found(alignment: Alignment, body, pose: Pose) -> Pose:
@@ -298,41 +296,3 @@ def test_frames_of_twenty_a_second_count_in_full_also_where_nobody_is_seen_for_a
     assert counts(torch.full((9,), 1 / 20)) == pytest.approx(1)
     assert counts(torch.full((9,), 1 / 5)) == 1
     assert counts(torch.zeros(0)) == 1
-
-
-def test_a_start_that_was_fitted_to_landmarks_leans_less_and_bends_more(results, body):
-    """Against one of a network, by the same evidence."""
-    pose = Pose.load(results.pose_init)
-    root, knees = [], []
-    for fitted in (False, True):
-        alignment = make(results, body, pose, fitted)
-        alignment.run()
-        turns = alignment.rows.correction(alignment.rows.frames)[:, :-3].detach().unflatten(1, (24, 3))
-        root.append(float(turns[:, 0].square().mean().sqrt()))
-        knees.append(float(turns[:, [4, 5]].square().mean().sqrt()))
-    assert 0 < root[1] < 0.5 * root[0]
-    assert knees[1] > knees[0]
-
-
-@pytest.mark.parametrize(
-    "source, fitted",
-    [
-        ("mediapipe 0.10.21 landmarks, fitted", True),
-        ("rtmw landmarks, fitted", False),  # pixels alone
-        ("simulated estimator, seed 3", False),
-        ("mediapipe 0.10.21 landmarks, fitted, set down on them", False),
-    ],
-)
-def test_the_fit_knows_a_start_that_was_fitted_to_landmarks_in_3d(results, body, source, fitted):
-    pose, settings = dataclasses.replace(Pose.load(results.pose_init), source=source), short_settings()
-    fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
-    seen = []
-
-    def watched(*arguments):
-        seen.append(arguments[-1])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "align", watched)
-        patch.setattr(fit.objective, "correct", lambda unknowns: None)
-        fit.align()
-    assert seen == [fitted]

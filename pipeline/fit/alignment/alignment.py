@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.evidence import Known, Outline, linearise
 from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
@@ -31,7 +32,7 @@ from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.fit.settings import Align, FitSettings
+from pipeline.fit.settings import FitSettings
 from pipeline.fit.unknowns import Unknowns
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import run_parallel
