@@ -20,7 +20,7 @@ from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
-from pipeline.formats.pose import Pose
+from pipeline.formats.pose import FITTED, Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, mask_box
@@ -77,7 +77,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
     fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
-    source = f"{landmarks.source} landmarks, fitted"
+    source = f"{landmarks.source} {FITTED}"
     pose = _whole_clip(fitted, span, span[good.numpy()], boxes, known, xy, info, camera.K, body.name, source)
     _report(provenance, info.source, pose.valid, landmarks.names, visibility, fitted)
     return pose

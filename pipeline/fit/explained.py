@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.evidence import FAR_MASK, Known, Outline, linearise, projected
 from pipeline.fit.alignment.landmarks import FAR_LANDMARK
 from pipeline.fit.alignment.surface import Posed, Skeleton, Surface
 from pipeline.fit.data import COARSE, Clip
 from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.fit.settings import Align
 from pipeline.losses.priors import robust
 from pipeline.runtime.threads import map_parallel
 

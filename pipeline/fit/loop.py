@@ -71,6 +71,7 @@ class JointFit:
         self.objective = Objective(self.unknowns, clip, self.fps, settings)
         stands = settings.use_contact and pose.has_world
         self._footing = Footing.of(pose, body, self.unknowns.initial_betas) if stands else None
+        self._fitted = pose.fitted_in_3d
         self.schedule = Schedule(settings)
         self.growth = Growth(self.unknowns, settings.densify)
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -109,7 +110,8 @@ class JointFit:
 
     def align(self) -> None:
         """Second-order steps of all poses at once; what they find is where the loop starts."""
-        align(self.unknowns, self.objective.clip, self.objective.marks, self._footing, self.fps, self.settings)
+        seen = self.objective.clip, self.objective.marks, self._footing
+        align(self.unknowns, *seen, self.fps, self.settings, self._fitted)
         self.objective.correct(self.unknowns)
 
     def step(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
+from pipeline.fit.align_settings import Align
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
 
@@ -122,31 +123,6 @@ class Spread:
 
     at: float
     strength: float
-
-
-@dataclass(frozen=True)
-class Align:
-    """Second-order steps of all poses at once, before the joint optimisation."""
-
-    coarse: int
-    middle: int
-    sigma_colour: float
-    sigma_mask: float
-    sigma_landmark: float
-    sigma_stand: float
-    sigma_depth: float
-    sigma_plane: float
-    sigma_root: float
-    sigma_joint: float
-    sigma_sideways: float
-    sigma_distance: float
-    sigma_thickness: float
-    sigma_focal: float
-    correlation: float
-
-    @property
-    def steps(self) -> int:
-        return self.coarse + self.middle
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _OPTIONAL = {
     "hands_seen": ("T", 2),
 }
 BODY_MODELS = ("free", "smpl")
+FITTED = "landmarks, fitted"  # ends the source of a pose that was fitted to them
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class Pose:
 
     def __len__(self) -> int:
         return len(self.global_orient)
+
+    @property
+    def fitted_in_3d(self) -> bool:
+        """Whether it was fitted to landmarks that have a depth, as only mediapipe's do."""
+        return self.source.startswith("mediapipe") and self.source.endswith(FITTED)
 
     @property
     def has_world(self) -> bool:

@@ -14,13 +14,15 @@ is solved for, too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.body import BodyModel
+from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.evidence import Known, Outline, linearise
 from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
@@ -30,7 +32,7 @@ from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
-from pipeline.fit.settings import Align, FitSettings
+from pipeline.fit.settings import FitSettings
 from pipeline.fit.unknowns import Unknowns
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import run_parallel
@@ -42,6 +44,7 @@ _HELD = 1e7  # weight of the prior of what is not to move
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
 _HAIRY = [12, 15]  # neck, head
+_LIMBS = ("collar", "shoulder", "elbow", "hip", "knee")  # of `FittedStart`
 
 
 def counts(
@@ -68,15 +71,20 @@ class _Look(NamedTuple):
 
 
 def align(
-    unknowns: Unknowns, clip: Clip, marks: Marks | None, footing: Footing | None, fps: float, settings: FitSettings
+    unknowns: Unknowns,
+    clip: Clip,
+    marks: Marks | None,
+    footing: Footing | None,
+    fps: float,
+    settings: FitSettings,
+    fitted: bool,
 ) -> None:
     """Move poses, thickness, focal length and depth maps' planes to where the joint optimisation starts.
 
-    The corrections that it finds become those that the priors pull back to.
+    The corrections that it finds become those that the priors pull back to. `fitted`: see `Alignment`.
     """
-    alignment = Alignment(
-        clip, unknowns.body, unknowns.initial_betas, unknowns.rows, marks, footing, settings.align, fps, settings.seed
-    )
+    body, betas, rows, use = unknowns.body, unknowns.initial_betas, unknowns.rows, settings.align
+    alignment = Alignment(clip, body, betas, rows, marks, footing, use, fps, settings.seed, fitted)
     alignment.run()
     with torch.no_grad():
         unknowns.thickness.add_(alignment.thickness)
@@ -106,13 +114,20 @@ class Alignment:
         settings: Align,
         fps: float,
         seed: int,
+        fitted: bool = False,
     ) -> None:
         """
         Args:
             rows: written: the rows of its trained frames and the constant of its knots.
             fps: of the clip.
             seed: of the points' places.
+            fitted: whether the initial pose was fitted to landmarks in 3D, which errs in other ways than a network's.
         """
+        self._limbs: dict[str, float] = {}  # prior sizes of joints that have one of their own, by name without side
+        if fitted:
+            start = vars(settings.fitted)
+            self._limbs = {name: start[f"sigma_{name}"] for name in _LIMBS}
+            settings = replace(settings, sigma_mask=start["sigma_mask"], sigma_root=start["sigma_root"])
         self.clip, self.rows, self.settings = clip, rows, settings
         self.marks, self.footing = marks, footing
         self.surface = Surface(body, betas, seed)
@@ -134,6 +149,9 @@ class Alignment:
         sigmas[:3] = settings.sigma_root
         for joint in _STIFF:
             sigmas[3 * joint : 3 * joint + 3] *= _STIFFNESS
+        for joint, name in enumerate(JOINT_NAMES):
+            if (limb := name.split("_")[-1]) in self._limbs:
+                sigmas[3 * joint : 3 * joint + 3] = self._limbs[limb]
         sigmas[columns - 3 : columns - 1] = settings.sigma_sideways
         sigmas[columns - 1] = settings.sigma_distance
         sigmas[columns:] = settings.sigma_plane

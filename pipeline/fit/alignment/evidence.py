@@ -13,10 +13,10 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.nearest import nearest
 from pipeline.fit.alignment.surface import SPACING, Posed
 from pipeline.fit.data import View
-from pipeline.fit.settings import Align
 from pipeline.losses.priors import robust_weight
 
 _FACING = 0.1  # cosine between normal and line of sight above which a point can be seen

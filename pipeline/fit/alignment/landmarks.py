@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.normal import point_equations
 from pipeline.fit.alignment.surface import Skeleton
 from pipeline.fit.marks import Marks
-from pipeline.fit.settings import Align
 from pipeline.losses.priors import robust_weight
 
 FAR_LANDMARK = 0.1  # metres: a landmark farther off counts less and less (Geman-McClure)
