@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from pipeline.avatar import Avatar
 from pipeline.body import JOINT_NAMES, load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.evaluation.against_truth import LIMBS
 from pipeline.evaluation.clip import joints_of
 from pipeline.fit.data import load_clip
@@ -71,7 +72,7 @@ def find_matches(paths: VideoDir, truth: Path, detected: Path | None) -> Matches
         raise UserError(f"{paths.provenance('fit')}: expected a fit by NeuHMR, found none of its anchor frames")
     settings = build(FitSettings, record["settings"], str(paths.provenance("fit")))
     initial, refined, true = (Pose.load(path) for path in (paths.pose_init, paths.pose_refined, truth / "pose.npz"))
-    body = load_body(initial.body_model)
+    body = with_held_hands(load_body(initial.body_model), initial)
     fit = NeuHMRFit(
         load_clip(paths, initial, settings, torch.device("cpu")), body, initial, settings, torch.device("cpu")
     )

@@ -50,6 +50,7 @@ class BodyModel:
     faces: Tensor  # [F, 3] int64, counter-clockwise seen from outside
     parents: tuple[int, ...]  # 24 parent joints, -1 at the pelvis
     vertex_ids: dict[str, int]  # landmark vertices by smplx's names: nose, leye, ..., LBigToe, ..., RHeel
+    hands: Tensor | None = None  # [V, 3] metres that bent hands lie off the flat ones; it moves no joint (held_hands.py)
 
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> BodyModel:
         """The same body with its floating point tensors in another dtype, or everything on another device."""
@@ -77,8 +78,9 @@ class BodyModel:
         self,
         betas: Tensor,  # [10]
     ) -> Tensor:  # [V, 3]
-        """Rest-pose vertices of a shape, `T + S beta` (SMPL equation 8), in metres."""
-        return self.v_template + self.shapedirs @ _checked(betas, (BETAS,), "betas")
+        """Rest-pose vertices of a shape, `T + S beta` (SMPL equation 8), in metres; hands as they are held."""
+        template = self.v_template if self.hands is None else self.v_template + self.hands
+        return template + self.shapedirs @ _checked(betas, (BETAS,), "betas")
 
     def stature(
         self,

@@ -88,7 +88,7 @@ def load_truth(folder: Path, clip: Clip, rows: np.ndarray, body_model: str) -> T
             f"{masks.path}: holds {len(masks)} masks, {path} holds {len(pose)} frames; make the truth again"
         )
     if pose.body_model == clip.body.name:
-        body = clip.body
+        body = replace(clip.body, hands=None)  # the studio's hands are flat
     else:
         body = load_body(pose.body_model if pose.body_model == "free" else body_model)
         if body.name != pose.body_model:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from pipeline.body import BodyModel, BodyOutput, load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.evaluation.table import HELD_OUT, TRAIN, UNSEEN
 from pipeline.formats.avatar import AvatarFile
@@ -63,6 +64,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         UserError: a file is missing or wrong, or the files are not of one clip.
     """
     paths = VideoDir(directory)
+    refined = Pose.load(paths.pose_refined)
     clip = Clip(
         paths=paths,
         frames=FrameFolder(paths.frames),
@@ -71,9 +73,9 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         camera=clip_camera(paths),
         landmarks=Landmarks.load(paths.landmarks),
         initial=Pose.load(paths.pose_init),
-        refined=Pose.load(paths.pose_refined),
+        refined=refined,
         avatar=AvatarFile.load(paths.avatar),
-        body=load_body(body_model),
+        body=with_held_hands(load_body(body_model), refined),
     )
     lengths = {
         paths.masks: len(clip.masks),

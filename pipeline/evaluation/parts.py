@@ -1,5 +1,7 @@
 """Where head and hands are in a picture: boxes of their own, for a figure of the whole person hardly counts them."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -18,7 +20,8 @@ _LEAST = 16  # px a side; SSIM's window needs 11
 
 
 def part_boxes(clip: Clip, frames: np.ndarray) -> dict[str, list[list[Box]]]:
-    """Boxes around head and hands in some frames, where the initial pose has them: the same for every fit.
+    """Boxes around head and hands in some frames, where the initial pose has them: the same for every fit. Of hands
+    with straight fingers, however they are held.
 
     Args:
         frames: of the clip. (F,)
@@ -33,7 +36,7 @@ def part_boxes(clip: Clip, frames: np.ndarray) -> dict[str, list[list[Box]]]:
         for name, boxes in PARTS.items()
     }
     K = torch.as_tensor(clip.initial.K, dtype=torch.float32)
-    for _, bodies in posed(clip.body, clip.initial, frames):
+    for _, bodies in posed(replace(clip.body, hands=None), clip.initial, frames):
         for vertices in bodies.vertices:
             places = vertices @ K.T
             pixels = places[:, :2] / places[:, 2:].clamp(min=1e-6)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipeline.body import BodyModel, load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
@@ -43,7 +44,7 @@ def load_fitted_clip(paths: VideoDir, body_model: str) -> FittedClip:
             raise UserError(
                 f"{path}: expected {len(frames)} frames as in {paths.frames}, found {count}; run its stage again"
             )
-    body = load_body(body_model)
+    body = with_held_hands(load_body(body_model), after)
     for path, name in (
         (paths.pose_init, before.body_model),
         (paths.pose_refined, after.body_model),

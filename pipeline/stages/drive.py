@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pipeline.body import load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.ply_sequence import write_sequence
 from pipeline.exports.settings import ExportSettings
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> None:
     if not (args.seconds is None or args.seconds > 0) or not 1 <= args.fps <= 240 or not 64 <= args.height <= 4096:
         raise UserError("drive: expected --seconds above 0, --fps 1 to 240, --height 64 to 4096")
     paths, fps = VideoDir(args.avatar), float(args.fps)
-    refined, file, body = Pose.load(paths.pose_refined), AvatarFile.load(paths.avatar), load_body(args.body_model)
+    refined, file = Pose.load(paths.pose_refined), AvatarFile.load(paths.avatar)
+    body = with_held_hands(load_body(args.body_model), refined)
     if file.body_model != body.name:
         raise UserError(f"{paths.avatar}: was made with the body model {file.body_model!r}; give it as --body-model")
     set_threads(get_threads())  # the rasterizer's own threads; torch's would only spin beside them

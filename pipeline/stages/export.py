@@ -8,6 +8,7 @@ import torch
 
 from pipeline.avatar import Avatar
 from pipeline.body import load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.exports import amass, angles, bvh, camera, glb, ply, ply_sequence, splat_glb, trc, vrm
 from pipeline.exports.fitted import Fitted
 from pipeline.exports.settings import ExportSettings
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     provenance = Provenance("export", settings, ("pygltflib",))
     paths = VideoDir(args.directory)
     pose, file = Pose.load(paths.pose_refined), AvatarFile.load(paths.avatar)
-    body = load_body(args.body_model)
+    body = with_held_hands(load_body(args.body_model), pose)
     for path, name in ((paths.pose_refined, pose.body_model), (paths.avatar, file.body_model)):
         if name != body.name:
             raise UserError(

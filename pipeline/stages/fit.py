@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.body import BodyModel, load_body
+from pipeline.body.held_hands import with_held_hands
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
@@ -111,14 +112,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_motion(directory: VideoDir, body_model: str, device: torch.device) -> tuple[Pose, BodyModel]:
-    """The initial pose, and the body that it is of. Raises UserError where they do not match."""
+    """The initial pose, and the body that it is of, with its hands held as there. Raises UserError where they do not match."""
     pose, body = Pose.load(directory.pose_init), load_body(body_model)
     if body.name != pose.body_model:
         raise UserError(
             f"{directory.pose_init}: made for the body {pose.body_model!r}, found --body-model {body_model!r}; "
             "rerun the pose stage with the same body_model"
         )
-    return pose, body.to(device=device)
+    return pose, with_held_hands(body, pose).to(device=device)
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.body import load_body
+from pipeline.body.held_hands import with_hands_following
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.estimators import load_backend
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         )
     if has_hands(landmarks):
         turns = settings.turn_wrists and settings.backend != "import"  # whose wrists are no worse than palms tell
-        pose = with_fingers(pose, landmarks, body, turns)
+        pose = with_hands_following(with_fingers(pose, landmarks, body, turns), body)
         provenance.facts["hands_seen"] = dict(zip(SIDES, pose.hands_seen.mean(0).round(3).tolist()))
     world = stand_in_clip(pose, body, directory, provenance.warn, tilt.pitch, tilt.roll)
     for warning in world.warnings:

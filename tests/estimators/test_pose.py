@@ -174,7 +174,7 @@ def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body, turn_wris
     assert (pose.hands_seen[:, 0] > 0.1).all() and not pose.hands_seen[:, 1].any()
     turned = np.abs(pose.body_pose - plain.body_pose).reshape(14, 23, 3).max((0, 2)) > 1e-4
     names = {JOINT_NAMES[1 + k] for k in np.flatnonzero(turned)}
-    assert names <= {"left_elbow", "left_wrist"} and ("left_wrist" in names) == turn_wrists
+    assert names <= {"left_elbow", "left_wrist", "left_hand"} and ("left_wrist" in names) == turn_wrists
     assert set(read_provenance(directory.provenance("pose"))["facts"]["hands_seen"]) == {"left", "right"}
 
 
