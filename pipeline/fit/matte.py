@@ -27,6 +27,9 @@ _COLOUR = 0.6  # what colour's log-odds count
 _MOST_COLOUR = 5.0  # of these, whatever a pixel's colour is
 _CORE = 4.0  # inside of the outline from which on a pixel shows the person for certain
 _AROUND = 14.0  # over which the person's colours are like each other
+_ANY = 0.5
+_AVATAR, _OUTLINE, _NEAR, _AVATAR_NOISE, _OTHER_COLOUR = 0.5, 2.0, 4.0, 20.0, 0.1
+_STRANGE, _MOSTLY = 0.02, 0.6
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
 _SHADE = 0.7  # a shadow leaves so much of the background's light, or more
 _SHADED = 0.03  # how likely a shadow is
@@ -48,16 +51,26 @@ class Matte:
     sure: np.ndarray  # (h, w) uint8, 255 where alpha and colours are to be believed, 0 where nothing is known
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A frame's crop as the avatar has it."""
+
+    colour: np.ndarray  # (h, w, 3) float32 in [0, 1], over black
+    alpha: np.ndarray  # (h, w) float32
+
+
 def matte(
     image: np.ndarray,  # (h, w, 3) uint8
     mask: np.ndarray,  # (h, w) uint8
     plate: Layer,
+    drawn: Drawn | None = None,
 ) -> Matte:
     """The person in a crop.
 
     Args:
         mask: the detector's, 255 = person. Empty: nobody is there, and nothing is changed.
         plate: the background of the crop.
+        drawn: the avatar there, once there is one.
     """
     import cv2
 
@@ -69,8 +82,20 @@ def matte(
     inside = _inside(person)
     place = np.clip(inside / (_DETECTOR * size), -_SUREST, _SUREST)
     pixels = image.astype(f4)
-    core = (inside > _CORE * size).astype(f4)
-    told = _told(pixels, core, plate, _odd(_AROUND * size))
+    behind = _behind(pixels, plate)
+    strange = None
+    if drawn is None:
+        core = (inside > _CORE * size).astype(f4)
+        looks, known = _looks(pixels, pixels, core, _odd(_AROUND * size), _PERSON_NOISE)
+        own = _ANY * known * looks + (1 - _ANY)
+    else:
+        also = _inside(drawn.alpha > 0.5)
+        place = (1 - _AVATAR) * place + _AVATAR * np.clip(also / (_OUTLINE * size), -_SUREST, _SUREST)
+        inside = 0.5 * (inside + also)
+        looks, known = _looks(pixels, 255 * drawn.colour, drawn.alpha, _odd(_NEAR * size), _AVATAR_NOISE)
+        own = (1 - _OTHER_COLOUR) * looks * known + _OTHER_COLOUR
+        strange = (known & (looks < _STRANGE) & (behind < _STRANGE)).astype(f4)
+    told = np.clip(np.log(own / (_ELSE + (1 - _ELSE) * behind)), -_MOST_COLOUR, _MOST_COLOUR)
     odds = place + _COLOUR * told
 
     guide = Guide(pixels / 255, max(2, round(_FILTER * size)), _FILTER_NOISE)
@@ -83,7 +108,10 @@ def matte(
     around = cv2.blur(told, window)
     contradicted = ((inside < -_FAR * size) & (around > _CONTRARY)) | ((inside > _FAR * size) & (around < -_CONTRARY))
     undecided = cv2.blur(4 * share * (1 - share), window) > _UNDECIDED
-    unknown = cv2.dilate((contradicted | undecided).astype(np.uint8), np.ones((3, 3), np.uint8))
+    unknown = contradicted | undecided
+    if strange is not None:
+        unknown |= cv2.blur(strange, window) > _MOSTLY
+    unknown = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8))
     soft = Guide(pixels / 255, max(1, round(_EDGE * size)), _EDGE_NOISE)(share)
     alpha = np.clip(2 * soft - 0.5, 0, 1)
     return Matte(np.rint(255 * alpha).astype(np.uint8), 255 * (1 - unknown))
@@ -94,35 +122,34 @@ def _size(rows: np.ndarray) -> float:
     return max(0.25, (rows[-1] + 1 - rows[0]) / _TALL)
 
 
-def _told(
-    pixels: np.ndarray,  # (h, w, 3) of 255
-    core: np.ndarray,  # (h, w) 1 = the person for certain
-    plate: Layer,
-    window: int,
-) -> np.ndarray:
-    """(h, w) log-odds by colour, person against background.
-
-    Densities are normal distributions' over colours in [0, 1]; the person, and what stands before the background, may
-    have any colour, too.
-    """
-    import cv2
-
+def _behind(pixels: np.ndarray, plate: Layer) -> np.ndarray:
+    """(h, w) density of colours (h, w, 3) of 255 if the background is seen. A shadow leaves less light of it."""
     sigma = plate.sigma
-    # A shadow is the background's colour with less light.
     light = np.clip(_dot(pixels, plate.colour) / np.maximum(_dot(plate.colour, plate.colour), 1), _SHADE, 1)
-    behind = np.maximum(
+    return np.maximum(
         _density(_apart(pixels, plate.colour), sigma),
         _SHADED * _density(_apart(pixels, light[..., None] * plate.colour), sigma),
     )
 
-    layers = np.dstack([pixels * core[..., None], _dot(pixels, pixels) * core, core])
+
+def _looks(
+    pixels: np.ndarray,  # (h, w, 3) of 255
+    seen: np.ndarray,  # (h, w, 3) of 255, times `share`
+    share: np.ndarray,  # (h, w) how much of the person each pixel of these shows
+    window: int,
+    noise: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w) density of colours by a normal distribution of those of the person around, and where there are enough."""
+    import cv2
+
+    seen = seen * share[..., None] if seen is pixels else seen
+    own = seen / np.maximum(share, f4(1e-3))[..., None]
+    layers = np.dstack([seen, _dot(own, seen), share])
     means = cv2.boxFilter(layers, -1, (window, window))
     count = np.maximum(means[..., 4], _FEW)
     mean = means[..., :3] / count[..., None]
     variance = np.maximum(means[..., 3] / count - _dot(mean, mean), 0) / 3
-    person = _density(_apart(pixels, mean), np.sqrt(variance + f4(_PERSON_NOISE**2))) * (means[..., 4] > _FEW)
-    odds = (0.5 + 0.5 * person) / (_ELSE + (1 - _ELSE) * behind)
-    return np.clip(np.log(odds), -_MOST_COLOUR, _MOST_COLOUR)
+    return _density(_apart(pixels, mean), np.sqrt(variance + f4(noise**2))), means[..., 4] > _FEW
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (h, w, 3) each -> (h, w)

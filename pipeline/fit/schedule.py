@@ -35,6 +35,7 @@ class Plan:
     searches: bool  # neighbours are searched anew
     growing: bool  # the gradients count for the growth of the Gaussians
     smooths: bool  # afterwards: a phase in which poses may have moved ends
+    refits: bool  # afterwards: poses are aligned with the avatar as it is
     grows: bool  # afterwards: Gaussians are cloned, split and pruned
     spreads: bool  # afterwards: colours of what is hardly seen are taken from what is around
 
@@ -44,6 +45,10 @@ class Schedule:
 
     def __init__(self, settings: FitSettings) -> None:
         self._settings, self._steps = settings, settings.steps
+        steps = settings.steps
+        self._ends = [steps.colours + steps.coarse, steps.surface, steps.total]  # after them poses are smoothed
+        if settings.refits:
+            self._ends.append(self._at(settings.align.refit_at))
         self._poses_begin = max(self._steps.colours, round(settings.pose_start * self._steps.total))
 
     def plan(self, step: int) -> Plan:
@@ -62,7 +67,8 @@ class Schedule:
             pose_factor=self._pose_factor(step),
             searches=step % settings.neighbours_every == 0,
             growing=growing,
-            smooths=settings.optimise_pose and done in (steps.colours + steps.coarse, steps.surface, steps.total),
+            smooths=settings.optimise_pose and done in self._ends,
+            refits=settings.refits and done == self._at(settings.align.refit_at),
             grows=growing and (done - steps.surface) % settings.densify.every == 0,
             spreads=settings.spread.strength > 0 and done == self._at(settings.spread.at),
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
+from pipeline.fit.settings_neuhmr import NeuHMRSettings
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
 
@@ -143,6 +144,9 @@ class Align:
     sigma_thickness: float
     sigma_focal: float
     correlation: float
+    refit: int
+    refit_at: float
+    sigma_picture: float
 
     @property
     def steps(self) -> int:
@@ -170,29 +174,6 @@ class MotionFieldSettings:
     spread: float
     width: int
     rate: float
-
-
-@dataclass(frozen=True)
-class NeuHMRSettings:
-    """The refiner "neuhmr"."""
-
-    anchors: float
-    candidates: float
-    candidate_steps: int
-    anchor_steps: int
-    features: str
-    depth_tolerance: float
-    samples: int
-    sigma: float
-    epochs: int
-    rate: float
-    rate_final: float
-    weight_decay: float
-    rgb: float
-    geo: float
-    joint: float
-    registered: bool
-    extremities: float
 
 
 @dataclass(frozen=True)
@@ -249,6 +230,11 @@ class FitSettings:
     def aligns(self) -> bool:
         """Whether second-order steps come before the joint optimisation."""
         return self.optimise_pose and self.corrections == "rows" and self.align.steps > 0
+
+    @property
+    def refits(self) -> bool:
+        """Whether second-order steps against the avatar follow, during the joint optimisation and after it."""
+        return self.aligns and self.refiner == "joint" and self.align.refit > 0
 
     def for_frames(self, frames: int) -> "FitSettings":
         """The same with the steps for a clip with so many frames to train on."""

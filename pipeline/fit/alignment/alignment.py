@@ -58,7 +58,7 @@ def counts(
     return min(1.0, RATE * float(gaps.median())) if len(gaps) else 1.0  # the median: nobody may be seen for a while
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     """What one frame says at its current pose."""
 
     hessian: Tensor  # [U, U]
@@ -121,6 +121,7 @@ class Alignment:
         self.planes = betas.new_zeros(len(self.frames), PLANE)
         hairy = self.surface.points.weights[:, _HAIRY].sum(1)
         self._known = Known(betas.new_zeros(3, len(hairy)), torch.zeros_like(hairy), hairy)
+        self._start: Parts = (0.0, 0.0, 0.0)  # frames, habit and thickness that the priors pull to
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
@@ -178,7 +179,7 @@ class Alignment:
     def equations(self, level: str) -> tuple[Tensor, Tensor]:  # [F, U, U], [F, U]
         """Hessians and gradients of the frames' evidence; what the points show in them is remembered."""
         skeletons = self.surface.skeletons(self.rows, self.rows.frames)
-        looks: dict[int, _Look] = {}
+        looks: dict[int, Look] = {}
 
         @torch.no_grad()
         def look(worker: int, workers: int) -> None:
@@ -203,7 +204,7 @@ class Alignment:
             hessian, gradient = hessian + told[0], gradient + told[1]
         return self._counts * hessian, self._counts * gradient
 
-    def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
+    def _look(self, position: int, skeleton: Skeleton, level: str) -> Look:
         frame = self.frames[position]
         view = self.clip.views[frame][level]
         if (frame, level) not in self._outlines:
@@ -213,7 +214,7 @@ class Alignment:
             posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings
         )
         # Copied, or the whole of what was sampled would be kept for every frame
-        return _Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
+        return Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
 
     def _solve(
         self,
@@ -253,6 +254,7 @@ class Alignment:
             return tuple(a + b for a, b in zip(evidence, prior(parts)))
 
         state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness
+        state = tuple(a - b for a, b in zip(state, self._start))
         right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
         total = hessians.sum(0)
         precondition = Preconditioner(
@@ -267,3 +269,9 @@ class Alignment:
         knots[0] += part * habit
         self.planes += part * frames[:, columns:]
         self.thickness += part * thickness
+
+    def hold(self) -> None:
+        """Let the priors pull to what is found so far."""
+        rows, knots = self.rows.params["rows"].detach(), self.rows.params["knots"].detach()
+        frames = torch.cat([rows[self.rows.frames], self.planes], dim=1)
+        self._start = frames, knots[0].clone(), self.thickness.clone()
