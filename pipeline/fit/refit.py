@@ -18,6 +18,7 @@ from pipeline.fit.alignment import Alignment
 from pipeline.fit.alignment.alignment import Look
 from pipeline.fit.alignment.evidence import Evidence, blurred, in_sight, projected, sample
 from pipeline.fit.alignment.normal import normal_equations
+from pipeline.fit.alignment.solve import Bend
 from pipeline.fit.alignment.surface import Posed, Skeleton
 from pipeline.fit.data import FULL, Clip, View
 from pipeline.fit.marks import Marks
@@ -54,7 +55,7 @@ def refit_poses(
     rows.frames = torch.as_tensor(frames, device=betas.device)
     rows.gather()
     refit = Refit(clip, body, betas, rows, marks, None, settings.align, fps, settings.seed)
-    refit.begin(draw, thickness)
+    refit.begin(draw, thickness, fps)
     for _ in range(settings.align.refit):
         refit.step(FULL)
     rows.smooth(frames, 0.0)
@@ -64,11 +65,12 @@ def refit_poses(
 class Refit(Alignment):
     """The alignment with an avatar in the place of coloured points."""
 
-    def begin(self, draw: Draw, thickness: Tensor) -> None:
+    def begin(self, draw: Draw, thickness: Tensor, fps: float) -> None:
         self._draw = draw
         self.thickness = thickness.detach().clone()
         if self.clip.planes is not None:
             self.planes = self.clip.planes[self.rows.frames].clone()
+        self._bend = Bend(self.rows.frames / fps, self.settings.bend * self.sigmas().to(thickness))
         self.hold()
 
     @torch.no_grad()

@@ -147,6 +147,7 @@ class Align:
     refit: int
     refit_at: float
     sigma_picture: float
+    bend: float
 
     @property
     def steps(self) -> int:

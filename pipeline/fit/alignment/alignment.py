@@ -25,7 +25,7 @@ from pipeline.fit.alignment.evidence import Known, Outline, linearise
 from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
 from pipeline.fit.alignment.normal import normal_equations
-from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
+from pipeline.fit.alignment.solve import Bend, Chain, Parts, Preconditioner, conjugate_gradients
 from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.marks import Marks
@@ -121,6 +121,7 @@ class Alignment:
         self.planes = betas.new_zeros(len(self.frames), PLANE)
         hairy = self.surface.points.weights[:, _HAIRY].sum(1)
         self._known = Known(betas.new_zeros(3, len(hairy)), torch.zeros_like(hairy), hairy)
+        self._bend: Bend | None = None
         self._start: Parts = (0.0, 0.0, 0.0)  # frames, habit and thickness that the priors pull to
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
@@ -239,6 +240,8 @@ class Alignment:
         def prior(parts: Parts) -> Parts:
             frames, habit, thickness = parts
             pulled = chain(frames)
+            if self._bend is not None:
+                pulled += self._bend(frames)
             pulled[:, columns - 1] += hold * frames[:, columns - 1].mean()
             return pulled, habit_inverse * habit, thickness_inverse * thickness
 
@@ -257,8 +260,9 @@ class Alignment:
         state = tuple(a - b for a, b in zip(state, self._start))
         right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
         total = hessians.sum(0)
+        diagonal = chain.diagonal() + (0.0 if self._bend is None else self._bend.diagonal(state[0]))
         precondition = Preconditioner(
-            hessians[:, :own, :own] + torch.diag_embed(chain.diagonal()),
+            hessians[:, :own, :own] + torch.diag_embed(diagonal),
             total[:columns, :columns] + torch.diag(habit_inverse),
             total[own:, own:] + thickness_inverse * torch.eye(24, device=total.device),
         )
