@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit ends with. Frames that were not trained have interpolated poses."""
+    """What a fit ends with. Poses of held-out frames are found where the fit refits, else interpolated."""
 
     avatar: Avatar
     rows: PoseRows
