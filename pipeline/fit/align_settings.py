@@ -18,7 +18,7 @@ class FittedStart:
 
 @dataclass(frozen=True)
 class Align:
-    """Second-order steps of all poses at once, before the joint optimisation."""
+    """Second-order steps of all poses at once, before the joint optimisation and, against the avatar, late in it."""
 
     coarse: int
     middle: int
@@ -35,6 +35,10 @@ class Align:
     sigma_thickness: float
     sigma_focal: float
     correlation: float
+    refit: int
+    refit_at: float
+    sigma_picture: float
+    bend: float
     fitted: FittedStart
 
     @property

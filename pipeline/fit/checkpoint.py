@@ -19,7 +19,7 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.formats.pose import Pose
 
 log = logging.getLogger(__name__)
-_VERSION = 4  # of the state's layout
+_VERSION = 5  # of the state's layout
 
 
 def fingerprint(settings: FitSettings, pose: Pose, clip_digest: str) -> str:

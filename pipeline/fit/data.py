@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.fit.gain_kernels import expose
 from pipeline.fit.marks import Sighted
-from pipeline.fit.masks import MaskRefiner, crop_box, cut
+from pipeline.fit.masks import Crop, MaskRefiner, crop_box, cut
 from pipeline.fit.matte import Matte
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
@@ -44,6 +44,7 @@ class View:
     depth: Tensor | None  # [h, w] metres, 0 = unknown
     K: Tensor  # [3, 3] px of the crop
     sure: Tensor | None = None  # [h, w] uint8, how much a pixel counts, of 255; None: all do
+    found: Tensor | None = None  # [h, w] uint8, the detector's mask where `mask` is better; at the full level alone
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,6 +94,8 @@ class Clip:
     landmarks: Sighted | None = None
     planes: Tensor | None = None  # [T, 3] found of the depth maps' relative errors, see `View.corrected`
     facts: dict[str, Any] = field(default_factory=dict)  # what the provenance tells of its masks
+    boxes: tuple[Crop | None, ...] = ()  # (T,) of the crops
+    refiner: MaskRefiner | None = None  # of the masks; None where they stay as they were found
     log_gains: Tensor | None = None  # [T, 3] found of exposure and white balance (pipeline/fit/gains.py)
 
     def __len__(self) -> int:
@@ -107,6 +110,14 @@ class Clip:
         of relative error, but in `views`: `view` gives them."""
         views = (each and {level: view.zoomed(focal) for level, view in each.items()} for each in self.views)
         return replace(self, views=tuple(views), planes=planes)
+
+    def with_facts(self) -> Clip:
+        """The same clip, that tells what was found of its masks."""
+        if self.refiner is None:
+            return self
+        sure = [float((levels[COARSE].sure / 255.0).mean()) for levels in self.views if levels]
+        unknown = {"unknown": f"{100 * (1 - np.mean(sure)):.1f}% of the crops"}
+        return replace(self, facts=self.facts | {"masks": self.refiner.facts() | unknown})
 
     def view(self, frame: int, level: str) -> View:
         """One frame at one level, its depth map corrected where its error is known, its colours freed of its gain."""
@@ -139,12 +150,15 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     if refiner is not None:
         digest.update(np.ascontiguousarray(refiner.plate.layer.colour))
 
+    boxes: list[Crop | None] = [None] * len(frames)
+
     def read(index: int) -> tuple[bytes, Levels] | None:
         """What tells a frame from another, and its crops; None where there is nobody."""
         mask = masks[index]
         box = crop_box(mask, settings.crop_padding, _SMALLEST_SIDE) if pose.valid[index] else None
         if box is None:
             return None
+        boxes[index] = box
         layers = {"image": frames[index], "mask": mask} | ({"depth": depths[index]} if depths else {})
         crops = {name: cut(layer, box) for name, layer in layers.items()}
         own = hashlib.sha256(repr((index, box)).encode())
@@ -191,14 +205,12 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         )
         landmarks = Sighted(found.names, xy, visibility, K, found.source)
     facts = {}
-    if refiner is not None:
-        sure = [float((levels[COARSE].sure / 255.0).mean()) for levels in views if levels]
-        facts["masks"] = refiner.facts() | {"unknown": f"{100 * (1 - np.mean(sure)):.1f}% of the crops"}
-    elif settings.refine_masks:
+    if settings.refine_masks and refiner is None:
         facts["masks"] = {
             "background plate": "none, for the camera is not known to stand still; the masks are as found"
         }
-    return Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
+    clip = Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
+    return replace(clip, boxes=tuple(boxes), refiner=refiner).with_facts()
 
 
 def _held_out(
@@ -235,7 +247,7 @@ def _pyramid(crops: Layers, K: np.ndarray, corner: tuple[int, int], sides: CropS
         scale = np.array([[size[0] / width], [size[1] / height], [1.0]])
         shifted = K - np.array([[0, 0, corner[0]], [0, 0, corner[1]], [0, 0, 0]])
         layers = {
-            name: _resize_depth(crop, size) if name == "depth" else _resize(crop, size) for name, crop in crops.items()
+            name: _resize_depth(crop, size) if name == "depth" else resized(crop, size) for name, crop in crops.items()
         }
         levels[level] = shifted * scale, layers
     return levels
@@ -243,12 +255,13 @@ def _pyramid(crops: Layers, K: np.ndarray, corner: tuple[int, int], sides: CropS
 
 def _put_matte(levels: Levels, found: Matte) -> None:
     """Put the mask found at the full level, and how sure it is, in place of the detector's at all levels."""
+    levels[FULL][1]["found"] = levels[FULL][1]["mask"]
     for _, layers in levels.values():
         height, width = layers["mask"].shape
-        layers |= {"mask": _resize(found.alpha, [width, height]), "sure": _resize(found.sure, [width, height])}
+        layers |= {"mask": resized(found.alpha, [width, height]), "sure": resized(found.sure, [width, height])}
 
 
-def _resize(layer: np.ndarray, size: list[int]) -> np.ndarray:
+def resized(layer: np.ndarray, size: list[int]) -> np.ndarray:
     return np.array(Image.fromarray(layer).resize(size, Image.Resampling.BOX))
 
 

@@ -26,6 +26,8 @@ from pipeline.fit.history import History
 from pipeline.fit.marks import Marks
 from pipeline.fit.objective import Objective
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.refit import refit_poses
+from pipeline.fit.remask import packed, refined_again, unpacked
 from pipeline.fit.schedule import Schedule
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.spread import spread_unseen
@@ -38,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit ends with. Frames that were not trained have interpolated poses."""
+    """What a fit ends with. Poses of held-out frames are found where the fit refits, else interpolated."""
 
     avatar: Avatar
     rows: PoseRows
@@ -77,6 +79,7 @@ class JointFit:
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.order = torch.zeros(0, dtype=torch.int64)
         self.step_number = 0
+        self.remasked = False
         self.history = History()
 
     def run(self, checkpoint: Path | None = None, mark: str = "") -> FitResult:
@@ -95,6 +98,8 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         if self.gains is not None:
             self.gains.settle()
+        if settings.refits:
+            self.refit(settings.sh_degree, masks=False)
         avatar, betas = unknowns.avatar(settings.sh_degree), unknowns.betas.detach()
         objective = self.objective
         return FitResult(
@@ -113,6 +118,20 @@ class JointFit:
         seen = self.objective.clip, self.objective.marks, self._footing
         align(self.unknowns, *seen, self.fps, self.settings, self._fitted)
         self.objective.correct(self.unknowns)
+
+    def refit(self, sh_degree: int, masks: bool) -> None:
+        """Second-order steps of the poses against the avatar as it is, in held-out frames, too; then the masks anew."""
+        unknowns, objective = self.unknowns, self.objective
+        clip = objective.clip
+        frames = np.flatnonzero(clip.train | clip.heldout)
+        if self.gains is not None:
+            self.gains.settle()
+        draw, betas = unknowns.artist(sh_degree), unknowns.betas.detach()
+        known = unknowns.body, betas, unknowns.thickness, unknowns.rows, objective.marks
+        refit_poses(draw, clip, *known, frames, self.fps, self.settings)
+        if masks and clip.refiner is not None:
+            objective.clip = refined_again(clip, draw, frames.tolist())
+            self.remasked = True
 
     def step(self) -> None:
         """Draw one frame, compare it, and move what the schedule frees."""
@@ -135,6 +154,8 @@ class JointFit:
             growth.count(compared.rendered, compared.view)
         if plan.smooths:
             unknowns.rows.smooth(self.frames, self.settings.smooth_seconds * self.fps)
+        if plan.refits:
+            self.refit(plan.sh_degree, masks=True)
         if plan.grows:
             growth.grow(unknowns, self.generator)
             objective.follow(unknowns)
@@ -159,6 +180,7 @@ class JointFit:
             **self.unknowns.state(),
             **self.growth.state(),
             "gains": self.gains and self.gains.log,
+            "masks": packed(self.objective.clip) if self.remasked else None,
             "order": self.order,
             "generator": self.generator.get_state(),
             "history": self.history.state(),
@@ -169,6 +191,9 @@ class JointFit:
         self.unknowns.load_state(state)
         self.objective.correct(self.unknowns)
         self.growth.load_state(state)
+        if state["masks"] is not None:
+            self.objective.clip = unpacked(self.objective.clip, state["masks"])
+            self.remasked = True
         if self.gains is not None:
             self.gains.log.copy_(state["gains"])
         self.order = state["order"].cpu()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.fit.matte import Guide, Matte, matte
+from pipeline.fit.matte import Drawn, Guide, Matte, matte
 from pipeline.fit.plate import MOST_FRAMES, Plate, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
@@ -51,9 +51,10 @@ class MaskRefiner:
         box: Crop,
         image: np.ndarray,  # (h, w, 3) uint8
         mask: np.ndarray,  # (h, w) uint8
+        drawn: Drawn | None = None,
     ) -> Matte:
-        """The person in a frame's crop, of any resolution."""
-        return matte(image, mask, self.plate.crop(frame, box, self.full, (image.shape[1], image.shape[0])))
+        """The person in a frame's crop, of any resolution; `drawn` is the avatar there, once there is one."""
+        return matte(image, mask, self.plate.crop(frame, box, self.full, (image.shape[1], image.shape[0])), drawn)
 
     def facts(self) -> dict[str, Any]:
         """What the provenance tells of it."""

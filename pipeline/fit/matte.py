@@ -2,12 +2,14 @@
 
 Each pixel is asked two things. Where: how far inside or outside of the detector's outline it lies, with the errors that
 this is known to have. What: whether its colour is the plate's, within the plate's noise, or that of the person beside
-it. Both are log-odds and add up (the what counts less than its due, for neighbouring pixels err alike). Then the odds
-of a pixel's surroundings of like colour count, too: a guided filter (He, Sun and Tang 2013, equations 14 to 16, for a
-colour guide) over the probabilities, as in mean-field inference.
+it. Both are log-odds and add up (the what counts less than its due, for neighbouring pixels err alike). Once there is
+an avatar, its outline says where, too, and its colours what. Then the odds of a pixel's surroundings of like colour
+count, too: a guided filter (He, Sun and Tang 2013, equations 14 to 16, for a colour guide) over the probabilities, as
+in mean-field inference.
 
-Where colour contradicts place strongly (something held, another person, a lost hand), and where a patch is undecided
-(hair, motion blur), nothing is known of a pixel: no loss counts it.
+Where colour contradicts place strongly (something held, another person, a lost hand), where a patch is undecided (hair,
+motion blur), and where it looks neither like the avatar there nor like the background (a ball before the body), nothing
+is known of a pixel: no loss counts it.
 """
 
 from __future__ import annotations
@@ -27,10 +29,17 @@ _COLOUR = 0.6  # what colour's log-odds count
 _MOST_COLOUR = 5.0  # of these, whatever a pixel's colour is
 _CORE = 4.0  # inside of the outline from which on a pixel shows the person for certain
 _AROUND = 14.0  # over which the person's colours are like each other
+_ANY = 0.5  # share of the person's colours that may be any
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
 _SHADE = 0.7  # a shadow leaves so much of the background's light, or more
 _SHADED = 0.03  # how likely a shadow is
 _ELSE = 0.15  # and that something stands before the background
+# With the avatar: what place and colour count, its outline's error, and its colours around a pixel.
+_AVATAR = 0.5  # share of its outline in what place says
+_OUTLINE = 2.0  # as _DETECTOR
+_DRAWN_COLOUR = 0.4  # as _COLOUR: place knows more now
+_NEAR, _DRAWN_NOISE, _DRAWN_ANY = 4.0, 30.0, 0.4  # as _AROUND, _PERSON_NOISE, _ANY
+_STRANGE, _MOSTLY = 0.02, 0.6  # a colour's density if neither explains it; share of such ones around of what is unknown
 _FEW = 0.02  # share of a window that must show the person for certain
 _FILTER, _FILTER_NOISE = 5.0, 0.02  # radius of the guided filter, and the contrast (of 1) that it takes for noise
 _TOGETHER, _ROUNDS = 2.5, 2  # log-odds that the surroundings count, and how often they are asked
@@ -48,16 +57,26 @@ class Matte:
     sure: np.ndarray  # (h, w) uint8, 255 where alpha and colours are to be believed, 0 where nothing is known
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A frame's crop as the avatar has it."""
+
+    colour: np.ndarray  # (h, w, 3) float32 in [0, 1], over black
+    alpha: np.ndarray  # (h, w) float32
+
+
 def matte(
     image: np.ndarray,  # (h, w, 3) uint8
     mask: np.ndarray,  # (h, w) uint8
     plate: Layer,
+    drawn: Drawn | None = None,
 ) -> Matte:
     """The person in a crop.
 
     Args:
         mask: the detector's, 255 = person. Empty: nobody is there, and nothing is changed.
         plate: the background of the crop.
+        drawn: the avatar there, once there is one.
     """
     import cv2
 
@@ -69,9 +88,19 @@ def matte(
     inside = _inside(person)
     place = np.clip(inside / (_DETECTOR * size), -_SUREST, _SUREST)
     pixels = image.astype(f4)
-    core = (inside > _CORE * size).astype(f4)
-    told = _told(pixels, core, plate, _odd(_AROUND * size))
-    odds = place + _COLOUR * told
+    behind, counts = _behind(pixels, plate), _COLOUR
+    if drawn is None:
+        core = (inside > _CORE * size).astype(f4)
+        looks = _looks(pixels, pixels * core[..., None], core, _odd(_AROUND * size), _PERSON_NOISE)
+        own, strange = _ANY * looks + (1 - _ANY), np.zeros_like(core)
+    else:
+        also, counts = _inside(drawn.alpha > 0.5), _DRAWN_COLOUR
+        place = (1 - _AVATAR) * place + _AVATAR * np.clip(also / (_OUTLINE * size), -_SUREST, _SUREST)
+        inside = 0.5 * (inside + also)
+        looks = _looks(pixels, 255 * drawn.colour, drawn.alpha, _odd(_NEAR * size), _DRAWN_NOISE)
+        own, strange = (1 - _DRAWN_ANY) * looks + _DRAWN_ANY, ((looks < _STRANGE) & (behind < _STRANGE)).astype(f4)
+    told = np.clip(np.log(own / (_ELSE + (1 - _ELSE) * behind)), -_MOST_COLOUR, _MOST_COLOUR)
+    odds = place + counts * told
 
     guide = Guide(pixels / 255, max(2, round(_FILTER * size)), _FILTER_NOISE)
     alone = odds
@@ -83,7 +112,8 @@ def matte(
     around = cv2.blur(told, window)
     contradicted = ((inside < -_FAR * size) & (around > _CONTRARY)) | ((inside > _FAR * size) & (around < -_CONTRARY))
     undecided = cv2.blur(4 * share * (1 - share), window) > _UNDECIDED
-    unknown = cv2.dilate((contradicted | undecided).astype(np.uint8), np.ones((3, 3), np.uint8))
+    foreign = (cv2.blur(strange, window) > _MOSTLY) & ((drawn.alpha if drawn else share) > 0.5)
+    unknown = cv2.dilate((contradicted | undecided | foreign).astype(np.uint8), np.ones((3, 3), np.uint8))
     soft = Guide(pixels / 255, max(1, round(_EDGE * size)), _EDGE_NOISE)(share)
     alpha = np.clip(2 * soft - 0.5, 0, 1)
     return Matte(np.rint(255 * alpha).astype(np.uint8), 255 * (1 - unknown))
@@ -94,35 +124,35 @@ def _size(rows: np.ndarray) -> float:
     return max(0.25, (rows[-1] + 1 - rows[0]) / _TALL)
 
 
-def _told(
-    pixels: np.ndarray,  # (h, w, 3) of 255
-    core: np.ndarray,  # (h, w) 1 = the person for certain
-    plate: Layer,
-    window: int,
-) -> np.ndarray:
-    """(h, w) log-odds by colour, person against background.
-
-    Densities are normal distributions' over colours in [0, 1]; the person, and what stands before the background, may
-    have any colour, too.
-    """
-    import cv2
-
+def _behind(pixels: np.ndarray, plate: Layer) -> np.ndarray:
+    """(h, w) density of colours (h, w, 3) of 255 if the background is seen. A shadow leaves less light of it."""
     sigma = plate.sigma
-    # A shadow is the background's colour with less light.
     light = np.clip(_dot(pixels, plate.colour) / np.maximum(_dot(plate.colour, plate.colour), 1), _SHADE, 1)
-    behind = np.maximum(
+    return np.maximum(
         _density(_apart(pixels, plate.colour), sigma),
         _SHADED * _density(_apart(pixels, light[..., None] * plate.colour), sigma),
     )
 
-    layers = np.dstack([pixels * core[..., None], _dot(pixels, pixels) * core, core])
-    means = cv2.boxFilter(layers, -1, (window, window))
+
+def _looks(
+    pixels: np.ndarray,  # (h, w, 3) of 255
+    seen: np.ndarray,  # (h, w, 3) of 255, times `share`
+    share: np.ndarray,  # (h, w) how much of a pixel is the person
+    window: int,
+    noise: float,
+) -> np.ndarray:
+    """(h, w) density of colours if they are the person's: a normal distribution of those around. 0 where there are few.
+
+    Densities are over colours in [0, 1].
+    """
+    import cv2
+
+    squares = _dot(seen, seen) / np.maximum(share, f4(1e-3))
+    means = cv2.boxFilter(np.dstack([seen, squares, share]), -1, (window, window))
     count = np.maximum(means[..., 4], _FEW)
     mean = means[..., :3] / count[..., None]
     variance = np.maximum(means[..., 3] / count - _dot(mean, mean), 0) / 3
-    person = _density(_apart(pixels, mean), np.sqrt(variance + f4(_PERSON_NOISE**2))) * (means[..., 4] > _FEW)
-    odds = (0.5 + 0.5 * person) / (_ELSE + (1 - _ELSE) * behind)
-    return np.clip(np.log(odds), -_MOST_COLOUR, _MOST_COLOUR)
+    return _density(_apart(pixels, mean), np.sqrt(variance + f4(noise**2))) * (means[..., 4] > _FEW)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (h, w, 3) each -> (h, w)

@@ -91,6 +91,13 @@ class PoseRows:
         self.reference = self.params["rows"] + self.basis @ self.params["knots"]
 
     @torch.no_grad()
+    def gather(self) -> None:
+        """Give each frame's own row what the frame shares with those around it; the constant stays apart."""
+        rows, knots = self.params["rows"], self.params["knots"]
+        rows += self.basis[:, 1:] @ knots[1:]
+        knots[1:] = 0
+
+    @torch.no_grad()
     def zoom(self, factor: float) -> None:
         """Follow a focal length `factor` times as long: the person as much farther, at the same place in the image."""
         self.initial_pelvis[:, 2] *= factor

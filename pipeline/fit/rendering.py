@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipeline.runtime.constant import constant
 from pipeline.splatting import rasterization
 
 _CAMERA_FRAME = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))  # where the body is
+# Draws an avatar in a frame's pose: frame, view, background [3] -> colours [h, w, 3] and coverage [h, w]
+Draw = Callable[[int, View, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)

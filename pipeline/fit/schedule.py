@@ -9,6 +9,8 @@ Before all of them, second-order steps bring the poses of the whole clip near at
     middle    the same                                                     middling crops
     full      + places, shapes, opacities, harmonics; growth and pruning   large crops
 
+Within the full phase second-order steps bring the poses to where the avatar fits best (pipeline/fit/refit.py). From
+there on they are held: the avatar gets sharp only in poses that stand still.
 Late in the full phase the colours of what is hardly seen are taken from what is around (pipeline/fit/spread.py).
 """
 
@@ -35,6 +37,7 @@ class Plan:
     searches: bool  # neighbours are searched anew
     growing: bool  # the gradients count for the growth of the Gaussians
     smooths: bool  # afterwards: a phase in which poses may have moved ends
+    refits: bool  # afterwards: poses are aligned with the avatar as it is
     grows: bool  # afterwards: Gaussians are cloned, split and pruned
     spreads: bool  # afterwards: colours of what is hardly seen are taken from what is around
 
@@ -44,6 +47,9 @@ class Schedule:
 
     def __init__(self, settings: FitSettings) -> None:
         self._settings, self._steps = settings, settings.steps
+        steps = settings.steps
+        self._refit = self._at(settings.align.refit_at) if settings.refits else steps.total
+        self._ends = [steps.colours + steps.coarse, steps.surface, self._refit]  # after them poses are smoothed
         self._poses_begin = max(self._steps.colours, round(settings.pose_start * self._steps.total))
 
     def plan(self, step: int) -> Plan:
@@ -54,7 +60,7 @@ class Schedule:
         return Plan(
             level=FULL if full else MIDDLE if step >= steps.colours + steps.coarse else COARSE,
             full=full,
-            poses_move=settings.optimise_pose and step >= self._poses_begin,
+            poses_move=settings.optimise_pose and self._poses_begin <= step < self._refit,
             skinning_moves=full and progress >= settings.skinning_start,
             sh_degree=settings.sh_degree if full and progress >= settings.sh_start else 0,
             gaussian_rates=self._gaussian_rates(full, progress),
@@ -62,7 +68,8 @@ class Schedule:
             pose_factor=self._pose_factor(step),
             searches=step % settings.neighbours_every == 0,
             growing=growing,
-            smooths=settings.optimise_pose and done in (steps.colours + steps.coarse, steps.surface, steps.total),
+            smooths=settings.optimise_pose and done in self._ends,
+            refits=settings.refits and done == self._refit,
             grows=growing and (done - steps.surface) % settings.densify.every == 0,
             spreads=settings.spread.strength > 0 and done == self._at(settings.spread.at),
         )

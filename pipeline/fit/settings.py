@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
 from pipeline.fit.align_settings import Align
+from pipeline.fit.neuhmr_settings import NeuHMRSettings
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
 
@@ -149,29 +150,6 @@ class MotionFieldSettings:
 
 
 @dataclass(frozen=True)
-class NeuHMRSettings:
-    """The refiner "neuhmr"."""
-
-    anchors: float
-    candidates: float
-    candidate_steps: int
-    anchor_steps: int
-    features: str
-    depth_tolerance: float
-    samples: int
-    sigma: float
-    epochs: int
-    rate: float
-    rate_final: float
-    weight_decay: float
-    rgb: float
-    geo: float
-    joint: float
-    registered: bool
-    extremities: float
-
-
-@dataclass(frozen=True)
 class FitSettings:
     """Everything that the fit can be told."""
 
@@ -230,6 +208,11 @@ class FitSettings:
     def replays(self) -> bool:
         """Whether CUDA graphs serve: the gradients of learnt weights, of a field and of the shape are not captured."""
         return self.cuda_graphs and self.binding not in (*WEIGHTS_LEARNT, "field") and not self.refine_betas
+
+    @property
+    def refits(self) -> bool:
+        """Whether second-order steps against the avatar follow, during the joint optimisation and after it."""
+        return self.aligns and self.refiner == "joint" and self.align.refit > 0
 
     def for_frames(self, frames: int) -> "FitSettings":
         """The same with the steps for a clip with so many frames to train on."""

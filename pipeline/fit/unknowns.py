@@ -18,8 +18,10 @@ from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.adam import RowAdam
+from pipeline.fit.data import View
 from pipeline.fit.motion_field import corrections
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.fit.rendering import Draw, render
 from pipeline.fit.schedule import Plan
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
@@ -104,6 +106,20 @@ class Unknowns:
     def at_rest(self) -> Posable:
         """The Gaussians in the rest pose, with colours of degree 0, without gradient."""
         return self.gaussians.posable(self.betas_change, 0)
+
+    @torch.no_grad()
+    def artist(self, sh_degree: int) -> Draw:
+        """Draws the Gaussians as they are now in the pose that a frame has when it is drawn."""
+        values, rows = self.gaussians.posable(self.betas_change, sh_degree), self.rows
+        known = self.body, self.betas
+
+        @torch.no_grad()
+        def draw(frame: int, view: View, background: Tensor) -> tuple[Tensor, Tensor]:
+            pose = rows.apply(frame, rows.correction(frame))
+            drawn = render(values, *known, *pose, view, background, False, sh_degree, self.gaussians.field)
+            return drawn.image, drawn.alpha
+
+        return draw
 
     def avatar(self, sh_degree: int) -> Avatar:
         return self.gaussians.avatar(self.betas.detach(), self.betas_change, sh_degree)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
-    if settings.optimise_pose:
+    if settings.optimise_pose and not settings.refits:
         fit_frozen(result, body, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     if settings.optimise_pose and settings.keep_better:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
         provenance.facts["verdict"] = verdict.facts()
 
     provenance.facts |= (
-        clip.facts
+        result.clip.facts
         | result.facts
         | {
             "frames": len(clip),
@@ -104,7 +104,8 @@ def run(args: argparse.Namespace) -> None:
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
     masks = [
-        None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy() for levels in clip.views
+        None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy()
+        for levels in result.clip.views
     ]
     with atomic_directory(directory.masks_refined) as out:
         write_refined(directory, out, masks, settings.crop_padding)

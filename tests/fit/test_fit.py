@@ -332,19 +332,26 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
 
 
 def test_the_schedule_of_a_short_fit():
-    """5 steps of colours, 10 coarse, 5 middle, 20 full; Gaussians grow from a fifth of the last to nine tenths."""
+    """5 steps of colours, 10 coarse, 5 middle, 20 full; Gaussians grow from a fifth of the last to nine tenths.
+
+    Poses are aligned with the avatar after three fifths of the last, and held from there on.
+    """
     plans = [Schedule(short_settings()).plan(step) for step in range(40)]
     assert [step for step in range(1, 40) if plans[step].level != plans[step - 1].level] == [15, 20]
     assert [step for step, plan in enumerate(plans) if plan.searches] == list(range(0, 40, 5))
-    assert [step for step, plan in enumerate(plans) if plan.poses_move] == list(range(5, 40))
+    assert [step for step, plan in enumerate(plans) if plan.poses_move] == list(range(5, 32))
     assert [step for step, plan in enumerate(plans) if plan.growing] == list(range(24, 38))
     assert [step + 1 for step, plan in enumerate(plans) if plan.grows] == [25, 30, 35]
     assert [step + 1 for step, plan in enumerate(plans) if plan.spreads] == [38]
-    assert [step + 1 for step, plan in enumerate(plans) if plan.smooths] == [15, 20, 40]
+    assert [step + 1 for step, plan in enumerate(plans) if plan.smooths] == [15, 20, 32]
+    assert [step + 1 for step, plan in enumerate(plans) if plan.refits] == [32]
+    alone = Schedule(short_settings(align={"coarse": 3, "refit": 0}))
+    assert all(plan.poses_move and not plan.refits for plan in map(alone.plan, range(5, 40)))
+    assert alone.plan(39).smooths
     assert [step for step, plan in enumerate(plans) if plan.sh_degree] == list(range(30, 40))
     assert plans[5].pose_factor == 1 > plans[39].pose_factor > 0.1
     held = Schedule(short_settings(optimise_pose=False, spread={"strength": 0.0}))
-    assert not any(plan.poses_move or plan.smooths or plan.spreads for plan in map(held.plan, range(40)))
+    assert not any(plan.poses_move or plan.smooths or plan.spreads or plan.refits for plan in map(held.plan, range(40)))
 
 
 @pytest.mark.parametrize(

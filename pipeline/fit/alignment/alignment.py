@@ -27,7 +27,7 @@ from pipeline.fit.alignment.evidence import Known, Outline, linearise
 from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
 from pipeline.fit.alignment.normal import normal_equations
-from pipeline.fit.alignment.solve import Chain, Parts, Preconditioner, conjugate_gradients
+from pipeline.fit.alignment.solve import Bend, Chain, Parts, Preconditioner, conjugate_gradients
 from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.marks import Marks
@@ -61,7 +61,7 @@ def counts(
     return min(1.0, RATE * float(gaps.median())) if len(gaps) else 1.0  # the median: nobody may be seen for a while
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     """What one frame says at its current pose."""
 
     hessian: Tensor  # [U, U]
@@ -136,6 +136,8 @@ class Alignment:
         self.planes = betas.new_zeros(len(self.frames), PLANE)
         hairy = self.surface.points.weights[:, _HAIRY].sum(1)
         self._known = Known(betas.new_zeros(3, len(hairy)), torch.zeros_like(hairy), hairy)
+        self._bend: Bend | None = None
+        self._start: Parts = (0.0, 0.0, 0.0)  # frames, habit and thickness that the priors pull to
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
@@ -196,7 +198,7 @@ class Alignment:
     def equations(self, level: str) -> tuple[Tensor, Tensor]:  # [F, U, U], [F, U]
         """Hessians and gradients of the frames' evidence; what the points show in them is remembered."""
         skeletons = self.surface.skeletons(self.rows, self.rows.frames)
-        looks: dict[int, _Look] = {}
+        looks: dict[int, Look] = {}
 
         @torch.no_grad()
         def look(worker: int, workers: int) -> None:
@@ -221,7 +223,7 @@ class Alignment:
             hessian, gradient = hessian + told[0], gradient + told[1]
         return self._counts * hessian, self._counts * gradient
 
-    def _look(self, position: int, skeleton: Skeleton, level: str) -> _Look:
+    def _look(self, position: int, skeleton: Skeleton, level: str) -> Look:
         frame = self.frames[position]
         view = self.clip.views[frame][level]
         if (frame, level) not in self._outlines:
@@ -231,7 +233,7 @@ class Alignment:
             posed, view, self._outlines[frame, level], self._known, self.planes[position], self.settings
         )
         # Copied, or the whole of what was sampled would be kept for every frame
-        return _Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
+        return Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
 
     def _solve(
         self,
@@ -256,6 +258,8 @@ class Alignment:
         def prior(parts: Parts) -> Parts:
             frames, habit, thickness = parts
             pulled = chain(frames)
+            if self._bend is not None:
+                pulled += self._bend(frames)
             pulled[:, columns - 1] += hold * frames[:, columns - 1].mean()
             return pulled, habit_inverse * habit, thickness_inverse * thickness
 
@@ -271,10 +275,12 @@ class Alignment:
             return tuple(a + b for a, b in zip(evidence, prior(parts)))
 
         state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness
+        state = tuple(a - b for a, b in zip(state, self._start))
         right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
         total = hessians.sum(0)
+        diagonal = chain.diagonal() + (0.0 if self._bend is None else self._bend.diagonal(state[0]))
         precondition = Preconditioner(
-            hessians[:, :own, :own] + torch.diag_embed(chain.diagonal()),
+            hessians[:, :own, :own] + torch.diag_embed(diagonal),
             total[:columns, :columns] + torch.diag(habit_inverse),
             total[own:, own:] + thickness_inverse * torch.eye(24, device=total.device),
         )
@@ -285,3 +291,9 @@ class Alignment:
         knots[0] += part * habit
         self.planes += part * frames[:, columns:]
         self.thickness += part * thickness
+
+    def hold(self) -> None:
+        """Let the priors pull to what is found so far."""
+        rows, knots = self.rows.params["rows"].detach(), self.rows.params["knots"].detach()
+        frames = torch.cat([rows[self.rows.frames], self.planes], dim=1)
+        self._start = frames, knots[0].clone(), self.thickness.clone()

@@ -89,7 +89,7 @@ class Outline:
 
     def outside(self, u: Tensor, v: Tensor) -> Tensor:  # [N] px
         """How far points lie outside the mask; within it this is negative. In the crop's border what its edge has."""
-        return _sample(self.distance[None], u, v)[0][0]
+        return sample(self.distance[None], u, v)[0][0]
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,9 @@ def linearise(
     means = posed.means
     u, v, project = projected(means, view.K)
     z = means[2]
-    width, height = view.size
-    inside = (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
+    inside, facing, visible = in_sight(posed, u, v, view)
     metre = view.K[0, 0] / z  # px
-    facing = -(posed.outward * means).sum(0) * (_squared(posed.outward) * _squared(means)).rsqrt()
-    visible = inside & (facing > _FACING) & _in_front(u, v, z, inside & (facing > 0), view)
-    values, slopes = _sample(_layers(view, outline.distance), u, v)
+    values, slopes = sample(_layers(view, outline.distance), u, v)
     weight, pull = means.new_zeros(4, 4, len(u)), means.new_zeros(4, len(u))
 
     def add(
@@ -175,6 +172,19 @@ def projected(
     return across * x + K[0, 2], down * y + K[1, 2], project.unflatten(0, (3, 3))
 
 
+def in_sight(
+    posed: Posed,
+    u: Tensor,  # [N] px
+    v: Tensor,  # [N]
+    view: View,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which points lie in the crop, the cosine between their normals and the way to the camera, and which are seen."""
+    means, (width, height) = posed.means, view.size
+    inside = (u > 1) & (v > 1) & (u < width - 1) & (v < height - 1)
+    facing = -(posed.outward * means).sum(0) * (_squared(posed.outward) * _squared(means)).rsqrt()
+    return inside, facing, inside & (facing > _FACING) & _in_front(u, v, means[2], inside & (facing > 0), view)
+
+
 def _in_front(u: Tensor, v: Tensor, depth: Tensor, candidates: Tensor, view: View) -> Tensor:
     """Whether no other point is clearly nearer in the same cell of the image."""
     width, height = view.size
@@ -193,13 +203,13 @@ def _layers(view: View, distance: Tensor) -> Tensor:
     if view.sure is not None:
         mask = mask * view.sure / 255
     image = view.image.permute(2, 0, 1).float() / 255 * mask + 0.5 * (1 - mask)
-    layers = [_blurred(image), mask[None], distance[None]]
+    layers = [blurred(image), mask[None], distance[None]]
     if view.depth is not None:
         layers += [((distance < -_EDGE) & (view.depth > 0)).float()[None], view.depth[None]]
     return torch.cat(layers)
 
 
-def _blurred(image: Tensor) -> Tensor:  # [C, h, w]
+def blurred(image: Tensor) -> Tensor:  # [C, h, w]
     """A Gaussian of about one pixel, so that a gradient tells of more than its own pixel."""
     image = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="replicate")
     for _ in range(4):  # means of two neighbours, four times: the binomial weights 1, 4, 6, 4, 1
@@ -209,7 +219,7 @@ def _blurred(image: Tensor) -> Tensor:  # [C, h, w]
     return image / 256
 
 
-def _sample(layers: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def sample(layers: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Values at pixels [C, N], and their central differences across and down [C, 2, N]."""
     _, height, width = layers.shape
     places = torch.stack([u / width, v / height], dim=-1) * 2 - 1

@@ -76,6 +76,47 @@ class Chain:
         return self._neighbour[:, None] * self.inverse
 
 
+class Bend:
+    """Precision of second derivatives in time: an error that bends faster than bodies do is noise."""
+
+    def __init__(
+        self,
+        seconds: Tensor,  # [F]
+        sigmas: Tensor,  # [U]
+    ) -> None:
+        """
+        Args:
+            seconds: of the frames, ascending.
+            sigmas: of each unknown's second derivative, its unit a second squared.
+        """
+        gaps = seconds.diff()
+        before, after = gaps[:-1], gaps[1:]
+        slope = 2 / (before + after)
+        self._parts = torch.stack([slope / before, -slope * (1 / before + 1 / after), slope / after])[..., None]
+        self._inverse = 1 / sigmas**2
+
+    def __call__(
+        self,
+        values: Tensor,  # [F, U]
+    ) -> Tensor:  # [F, U]
+        """The precision times `values`."""
+        first, middle, last = self._parts
+        bent = self._inverse * (first * values[:-2] + middle * values[1:-1] + last * values[2:])
+        return self._spread([part * bent for part in self._parts], values)
+
+    def diagonal(self, values: Tensor) -> Tensor:  # [F, U] both
+        """Of the precision, for values of this shape."""
+        return self._spread([part**2 * self._inverse for part in self._parts], values)
+
+    @staticmethod
+    def _spread(parts: list[Tensor], values: Tensor) -> Tensor:
+        """What each triple of frames says, added up."""
+        result = torch.zeros_like(values)
+        for at, part in enumerate(parts):
+            result[at : at + len(part)] += part
+        return result
+
+
 class Preconditioner:
     """Each part of the unknowns solved for alone."""
 
