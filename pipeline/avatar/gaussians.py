@@ -53,9 +53,7 @@ class Gaussians:
         self.field: DeformationField | None = None
 
     @staticmethod
-    def on_surface(
-        anchors: Anchors, binding: str, scale: float | Tensor, opacity: float, flatness: float
-    ) -> Gaussians:
+    def on_surface(anchors: Anchors, binding: str, scale: float | Tensor, opacity: float, flatness: float) -> Gaussians:
         """Grey Gaussians lying on the surface.
 
         Args:
