@@ -3,6 +3,9 @@
 A point found in keyframe a, on the ray b there, is seen by the camera of frame f at R_f^T (R_a b + rho (c_a - c_f)), up
 to scale (Civera, Davison and Montiel 2008). rho may be 0: a camera that only turns is the case of no path. Levenberg
 and Marquardt, with Cauchy's weights; points are eliminated first (Triggs et al. 2000, section 6.1), one number each.
+
+A lens that bends lines makes a camera that turns look like one that travels, so the bend is an unknown, too: a picture
+at x (focal lengths from the middle) is where a straight lens has x (1 + bend |x|^2).
 """
 
 from __future__ import annotations
@@ -30,6 +33,30 @@ class Path:
     centres: np.ndarray  # (F, 3)
     rho: np.ndarray  # (P,) one over the distance along the ray whose z is 1
     focal: float = 1.0  # focal length over that of K
+    bend: float = 0.0  # negative where a straight lens has the edges of the picture nearer to the middle
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How sure one is of the lens; 0: it is known."""
+
+    sigma_bend: float = 0.0
+    sigma_focal: float = 0.0  # relative
+
+    def off(self, path: Path) -> np.ndarray:
+        """What is unknown of bend and logarithm of the focal length, in standard deviations. (0 to 2,)"""
+        return np.array([path.bend, np.log(path.focal)])[self.free] / self.sigmas[self.free]
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        return np.array([self.sigma_bend, self.sigma_focal])
+
+    @property
+    def free(self) -> np.ndarray:
+        return self.sigmas > 0
+
+
+KNOWN = Lens()
 
 
 @dataclass(frozen=True)
@@ -53,15 +80,24 @@ def errors(K: np.ndarray, seen: Sightings, path: Path) -> np.ndarray:
 
 
 def _left(K: np.ndarray, seen: Sightings, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What is left of the pixels (M, 2), and the points in the cameras (M, 3)."""
+    """What is left of the pixels (M, 2), bent straight, and the points in the cameras (M, 3)."""
     rho = path.rho[seen.point, None]
     away = path.centres[seen.anchor] - path.centres[seen.frame]
-    rays = seen.rays / [path.focal, path.focal, 1]
-    world = np.einsum("mij,mj->mi", path.turns[seen.anchor], rays) + rho * away
+    world = np.einsum("mij,mj->mi", path.turns[seen.anchor], straight(seen.rays, path)) + rho * away
     point = np.einsum("mji,mj->mi", path.turns[seen.frame], world)
     ahead = point[:, 2:] > _NEAREST
-    xy = point[:, :2] / np.where(ahead, point[:, 2:], 1) * K[[0, 1], [0, 1]] * path.focal + K[:2, 2]
-    return np.where(ahead, np.einsum("mij,mj->mi", seen.shape, seen.xy - xy), _BEHIND), point
+    focal = K[[0, 1], [0, 1]] * path.focal
+    xy = point[:, :2] / np.where(ahead, point[:, 2:], 1) * focal
+    from_middle = seen.xy - K[:2, 2]
+    from_middle = from_middle * (1 + path.bend * ((from_middle / focal) ** 2).sum(1, keepdims=True))
+    return np.where(ahead, np.einsum("mij,mj->mi", seen.shape, from_middle - xy), _BEHIND), point
+
+
+def straight(rays: np.ndarray, path: Path) -> np.ndarray:
+    """Rays (M, 3) of K, z = 1, as the path's lens has them."""
+    rays = rays / [path.focal, path.focal, 1]
+    longer = 1 + path.bend * (rays[:, :2] ** 2).sum(1, keepdims=True)
+    return rays * np.concatenate([longer, longer, np.ones_like(longer)], 1)
 
 
 def adjust(
@@ -73,19 +109,19 @@ def adjust(
     steps: int,
     travels: bool = True,  # False: the cameras only turn
     points: bool = True,  # False: points stay where they are
-    sigma_focal: float = 0.0,  # relative standard deviation of the focal length; 0: it is known
+    lens: Lens = KNOWN,
 ) -> Path:
     """The path that explains the observations best, near the one given."""
 
     def cost_of(path: Path) -> float:
-        prior = (np.log(path.focal) / sigma_focal) ** 2 if sigma_focal else 0.0
+        prior = float((lens.off(path) ** 2).sum())
         if travels and points:
             prior += (((path.rho - 1) / _SPREAD) ** 2).sum()
         return float(np.log1p((_left(K, seen, path)[0] ** 2).sum(1) / width**2).sum() + prior)
 
     damping, cost = _DAMPING, cost_of(path)
     for _ in range(steps):
-        terms = _Terms(K, seen, path, free, width, travels, points, sigma_focal)
+        terms = _Terms(K, seen, path, free, width, travels, points, lens)
         for _ in range(6):
             trial = terms.step(path, damping)
             now = cost_of(trial)
@@ -111,11 +147,11 @@ def fit_points(K: np.ndarray, seen: Sightings, path: Path, width: float, steps: 
 
 
 def variances(
-    K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool, sigma_focal: float
+    K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool, lens: Lens
 ) -> tuple[np.ndarray, float]:
     """(F, 6) variances of turn (radians) and place for pixels with a standard deviation of 1, 0 of a held camera; and
     that of the focal length, relative. The path's scale, which nothing tells, is taken for known."""
-    terms = _Terms(K, seen, path, free, width, travels, travels, sigma_focal)
+    terms = _Terms(K, seen, path, free, width, travels, travels, lens)
     normal = terms.reduced(1e-9)[0].toarray()
     cameras = int(free.sum()) * terms.unknowns
     if travels:
@@ -126,7 +162,7 @@ def variances(
     inverse = np.diag(np.linalg.pinv(normal, rcond=1e-13, hermitian=True)).clip(0)
     each = np.zeros((len(free), 6))
     each[free, : terms.unknowns] = inverse[:cameras].reshape(-1, terms.unknowns)
-    return each, float(inverse[-1]) if sigma_focal else 0.0
+    return each, float(inverse[-1]) if lens.sigma_focal else 0.0
 
 
 class _Terms:
@@ -141,10 +177,10 @@ class _Terms:
         width: float,
         travels: bool,
         points: bool,
-        sigma_focal: float = 0.0,
+        lens: Lens = KNOWN,
     ) -> None:
-        rays = seen.rays / [path.focal, path.focal, 1]
-        self.free, self.unknowns, self.points = free, 6 if travels else 3, points and travels
+        rays = straight(seen.rays, path)
+        self.free, self.unknowns, self.points, self.lens = free, 6 if travels else 3, points and travels, lens
         left, point = _left(K, seen, path)
         K = K * [[path.focal, 1, 1], [1, path.focal, 1], [1, 1, 1]]
         ahead = point[:, 2] > _NEAREST
@@ -164,15 +200,17 @@ class _Terms:
             anchor.append(rho * (project @ back))
         self.cameras = self._blocks([(seen.frame, frame), (seen.anchor, anchor)])
         self.left = (left * root[..., 0]).ravel()
-        self.prior = (width / sigma_focal) ** 2 if sigma_focal else 0.0  # the weight of a pixel's square is 1
-        self.off_focal = np.log(path.focal)
-        if sigma_focal:
-            # A longer focal length narrows the rays of the keyframe and widens the picture of the frame.
-            narrower = np.einsum("mij,mj->mi", back @ path.turns[seen.anchor], rays * [-1, -1, 0])
-            column = np.einsum("mij,mj->mi", project, narrower) + root[..., 0] * np.einsum(
-                "mij,mj->mi", seen.shape, (point[:, :2] / depth[:, None]) * K[[0, 1], [0, 1]]
-            )
-            self.cameras = sparse.hstack([self.cameras, column.reshape(-1, 1)], format="csr")
+        # A longer focal length narrows the rays of the keyframe and widens the picture of the frame.
+        first, from_middle = seen.rays[:, :, None] / [[path.focal], [path.focal], [1]], (seen.xy - K[:2, 2])[..., None]
+        squared = (first[:, :2] ** 2).sum(1)[:, None]
+        bends = ((from_middle / K[[0, 1], [0, 1], None]) ** 2).sum(1)[:, None] * from_middle
+        ray = first * [[1], [1], [0]] * np.concatenate([squared, -1 - 3 * path.bend * squared], 2)
+        pixel = (point[:, :2] / depth[:, None] * K[[0, 1], [0, 1]])[..., None]
+        pixel = np.concatenate([-bends, 2 * path.bend * bends + pixel], 2)
+        of_lens = project @ back @ path.turns[seen.anchor] @ ray + root * (seen.shape @ pixel)
+        self.cameras = sparse.hstack([self.cameras, of_lens.reshape(-1, 2)[:, lens.free]], format="csr")
+        self.prior = width**2 / lens.sigmas[lens.free]  # the weight of a pixel's square is 1
+        self.off_lens = lens.off(path)
         if self.points:
             away = path.centres[seen.anchor] - path.centres[seen.frame]
             column = np.einsum("mij,mj->mi", project @ back, away)
@@ -203,10 +241,10 @@ class _Terms:
         """The normal equations of the cameras alone."""
         normal = (self.cameras.T @ self.cameras).tocsc()
         right = self.cameras.T @ self.left
+        cameras = int(self.free.sum()) * self.unknowns
         added = damping * normal.diagonal() + 1e-9
-        if self.prior:
-            added[-1] += self.prior
-            right[-1] -= self.prior * self.off_focal
+        added[cameras:] += self.prior / self.lens.sigmas[self.lens.free]
+        right[cameras:] -= self.prior * self.off_lens
         normal = normal + sparse.diags(added)
         if self.points:
             self.share = 1 / (self.curvature * (1 + damping))
@@ -224,8 +262,9 @@ class _Terms:
             return path
         cameras = int(self.free.sum()) * self.unknowns
         moves[self.free, : self.unknowns] = solved[:cameras].reshape(-1, self.unknowns)
-        if self.prior:
-            path = replace(path, focal=path.focal * float(np.exp(np.clip(solved[-1], -0.2, 0.2))))
+        change = np.zeros(2)
+        change[self.lens.free] = np.clip(solved[cameras:], -0.2, 0.2)
+        path = replace(path, bend=path.bend + float(change[0]), focal=path.focal * float(np.exp(change[1])))
         turns = path.turns @ Rotation.from_rotvec(moves[:, :3]).as_matrix()
         path = replace(path, turns=turns, centres=path.centres + moves[:, 3:])
         if self.points:

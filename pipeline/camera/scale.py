@@ -54,6 +54,7 @@ def _depths(solution: Solution, tracks: Tracks, rows: slice, t: int, K: np.ndarr
     point = tracks.point[rows]
     first, rho = tracks.first[point], solution.rho[point]
     K = K * [[solution.focal, 1, 1], [1, solution.focal, 1], [1, 1, 1]]
-    rays = np.column_stack([(tracks.first_xy[point] - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones(len(point))])
+    xy = (tracks.first_xy[point] - K[:2, 2]) / K[[0, 1], [0, 1]]
+    rays = np.column_stack([xy * (1 + solution.bend * (xy**2).sum(1, keepdims=True)), np.ones(len(point))])
     world = np.einsum("nij,nj->ni", solution.turns[first], rays) / rho[:, None] + solution.centres[first]
     return (world - solution.centres[t]) @ solution.turns[t][:, 2]

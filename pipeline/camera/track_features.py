@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from pipeline.camera.bundle import Lens
 from pipeline.camera.features import Tracks, follow
 from pipeline.camera.scale import UNSURE, metres
 from pipeline.camera.settings import CameraSettings
@@ -30,19 +31,24 @@ PACKAGES = ("opencv-contrib-python", "numpy", "scipy")
 _MOVING = 0.25  # a frame moves where a turn and a zoom explain so much more than standing still
 _MOVING_FRAMES = 0.02  # share of such frames, below which the camera stands
 _MOST = 0.6  # of the background that a case must explain
+_MOST_PATH = 0.7  # the same of a path: it has more to explain trembling leaves with
 _SURE = 0.9  # with as much no richer case is looked for
 _MOSTLY = 0.8  # with less the user is told
 _STANDING = 0.4  # of the background that stays where it was: with more no camera travels
 _MORE = 0.15  # that a richer case must explain beyond a simpler one
+_NEARER = 0.6  # times a turn's error in the median, below which a smaller path is looked for twice: noise leaves 0.7
 _ZOOM = 0.03  # relative change of the focal length that is called a zoom
 _FASTEST = 12.0  # m/s that a camera beside a person may travel
 _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
 _SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
+_SIGMA_BEND = 0.1  # of a lens that nobody calibrated: phones have up to 0.1, action cameras 0.2
 _SURE_FOCAL = 0.05  # its relative standard deviation told by a motion, below which it takes the place of a guess
 _TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
 _UNSEEN = 0.1  # metres that a camera moves unseen where a turn explains most of the background, but not all
 _UNKNOWN = 0.1  # radians that a camera in doubt may turn
+_LEAST = 0.02  # metres that a place before the camera moves by a path: less is what errors of a turn look like
+_SAME = 0.3  # of its distance from a turn, that a small path may be off when it is looked for once more
 _ROOM = 3.0  # metres to what a camera is compared with: how far one that stands may shift unnoticed
 
 
@@ -72,7 +78,9 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     camera, fps = Camera.load(directory.camera), float(VideoInfo.load(directory.video).fps)
     size = camera.width, camera.height
     tracks = follow(frames.files, masks.files, size)
-    verdict = judge(tracks, camera.K, size, fps, masks.files, 0.0 if camera.metric else _SIGMA_FOCAL)
+    bend = 0.0 if camera.K_source == "calibration" else _SIGMA_BEND
+    lens = Lens(bend, 0.0 if camera.metric else _SIGMA_FOCAL)
+    verdict = judge(tracks, camera.K, size, fps, masks.files, lens)
     for warning in (*verdict.warnings, *_focal(verdict, camera)):
         provenance.warn(warning)
     provenance.facts |= {
@@ -83,9 +91,7 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     return verdict.track
 
 
-def judge(
-    tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, masks: list[Path], sigma_focal: float = 0.0
-) -> Verdict:
+def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, masks: list[Path], lens: Lens) -> Verdict:
     """Which case it is, and the track.
 
     Args:
@@ -94,36 +100,71 @@ def judge(
         size: of the frames, px.
         fps: frames a second.
         masks: files of the masks, for the scale of a path.
-        sigma_focal: relative standard deviation of K's focal length; 0: it is known.
+        lens: how sure K is.
     """
     count = len(tracks.key)
-    if tracks.broken is not None:
-        return _doubt(count, {}, f"the background breaks off at frame {tracks.broken} (a cut, or too fast a move)")
-    if tracks.bare > _BARE or (tracks.key < 0).mean() > _LOST:
+    if tracks.broken is not None and tracks.broken > 1:
+        broken = f"the background breaks off at frame {tracks.broken} (a cut: set video.stop; or too fast)"
+        return _doubt(count, {}, broken)
+    if tracks.broken is not None or tracks.bare > _BARE or (tracks.key < 0).mean() > _LOST:
         return _doubt(count, {}, "the background is too bare, too dark or too blurred to follow")
     turns = fit_turns(tracks, K, size)
     shares = {name: float(np.nanmedian(getattr(turns, name))) for name in ("still", "turning", "zooming")}
     moving = np.nanmean(np.maximum(turns.turning, turns.zooming) - turns.still > _MOVING) > _MOVING_FRAMES
     if not moving and shares["still"] > _MOST:
         return Verdict(_still(turns, K, count), shares, _partly(shares["still"], "stands still"))
-    turned = solve(tracks, K, size, turns.turns, fps, False, sigma_focal)
+    turned = solve(tracks, K, size, turns.turns, fps, False, lens)
     shares["turning"] = max(shares["turning"], float(np.nanmedian(explained(tracks, turned.off, size))))
-    if moving and shares["turning"] > _SURE:
-        track = replace(_turned(turned), focal=_told(turned, sigma_focal, K))
-        return Verdict(track, shares, focal=turned)
     if shares["zooming"] > _SURE and shares["zooming"] - shares["turning"] > _MORE:
         return _zoomed(turns, K, size, shares)
     if shares["still"] < _STANDING:
-        path = solve(tracks, K, size, turns.turns, fps, True, sigma_focal)
+        path = solve(tracks, K, size, turns.turns, fps, True, lens)
         shares["travelling"] = float(np.nanmedian(explained(tracks, path.off, size)))
-        if shares["travelling"] > _MOST and shares["travelling"] - shares["turning"] > _MORE:
-            verdict = _travelled(path, tracks, masks, K, fps, shares)
+        more, apart = shares["travelling"] - shares["turning"], None
+        if 0 < more <= _MORE and _median(path, tracks) < _NEARER * _median(turned, tracks):
+            other = solve(tracks, K, size, turned.turns, fps, True, lens, grown=False)
+            if found := _twice(path, other, turned, tracks, masks, K):
+                path, apart = found
+        if shares["travelling"] > _MOST_PATH and (more > _MORE or apart is not None):
+            verdict = _travelled(path, tracks, masks, K, fps, shares, apart)
             if verdict is not None:
-                return replace(verdict, track=replace(verdict.track, focal=_told(path, sigma_focal, K)))
+                return replace(verdict, track=replace(verdict.track, focal=_told(path, lens, K)))
+    if moving and shares["turning"] > _SURE:
+        return Verdict(replace(_turned(turned), focal=_told(turned, lens, K)), shares, focal=turned)
     if moving and shares["turning"] > _MOST:
         told = _partly(shares["turning"], "is explained by a turning camera")
         return Verdict(_turned(turned, _UNSEEN), shares, told, turned)
     return _doubt(count, shares, "no motion of a camera explains the background (it moves by itself, or is too bare)")
+
+
+def _median(solution: Solution, tracks: Tracks) -> float:
+    """px that a point is off in the median, but in its own keyframe."""
+    return float(np.median(solution.off[tracks.frame != tracks.first[tracks.point]]))
+
+
+def _twice(
+    path: Solution, other: Solution, turned: Solution, tracks: Tracks, masks: list[Path], K: np.ndarray
+) -> tuple[Solution, np.ndarray] | None:
+    """Of two paths from different starts the one nearer to a camera that turns, and how far they lie apart (T, 2),
+    radians and metres. None where that is as much as they differ from the turn, or this is nothing.
+
+    What counts is where each puts a place before the camera.
+    """
+
+    def poses(found: Solution) -> np.ndarray:
+        scale = metres(found, tracks, masks, K)[0] if found.centres.any() else 0.0
+        return _poses(found.turns, scale * found.centres)
+
+    def off(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.median(np.linalg.norm((a - b) @ [0, 0, _ROOM, 1], axis=1)))
+
+    one, two, stands = poses(path), poses(other), poses(turned)
+    away = off(one, stands), off(two, stands)
+    if min(away) < _LEAST or off(one, two) > _SAME * min(away):
+        return None
+    turn = (Rotation.from_matrix(one[:, :3, :3]).inv() * Rotation.from_matrix(two[:, :3, :3])).magnitude()
+    shift = np.linalg.norm((one - two)[:, :3, 3], axis=1)
+    return (path, other)[int(np.argmin(away))], np.stack([turn, shift], 1)
 
 
 def _still(turns: Turns, K: np.ndarray, count: int) -> CameraTrack:
@@ -161,9 +202,15 @@ def _zoomed(turns: Turns, K: np.ndarray, size: tuple[int, int], shares: dict[str
 
 
 def _travelled(
-    path: Solution, tracks: Tracks, masks: list[Path], K: np.ndarray, fps: float, shares: dict[str, float]
+    path: Solution,
+    tracks: Tracks,
+    masks: list[Path],
+    K: np.ndarray,
+    fps: float,
+    shares: dict[str, float],
+    apart: np.ndarray | None,
 ) -> Verdict | None:
-    """None where the path is not credible."""
+    """None where the path is not credible. `apart` (T, 2): how far off it was when it was looked for once more."""
     scale, floor = metres(path, tracks, masks, K)
     centres = scale * path.centres
     fastest = fps * np.linalg.norm(np.diff(centres, axis=0), axis=1).max(initial=0)
@@ -171,9 +218,11 @@ def _travelled(
         return None
     unsure = UNSURE * np.linalg.norm(centres, axis=1)
     sigma = np.stack([path.sigma[:, 0], np.hypot(scale * path.sigma[:, 1], unsure)], 1)
+    sigma = sigma if apart is None else np.hypot(sigma, apart)
     told = "the length of the camera's path is a guess: no floor is seen beside the person's feet"
     track = CameraTrack(_poses(path.turns, centres), "travelling", sigma, "the background's points in space")
-    return Verdict(track, shares, () if floor else (told,), path)
+    partly = _partly(shares["travelling"], "is explained by a travelling camera")
+    return Verdict(track, shares, partly if floor else (*partly, told), path)
 
 
 def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
@@ -183,9 +232,9 @@ def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
 
 
-def _told(found: Solution, sigma_focal: float, K: np.ndarray) -> float | None:
+def _told(found: Solution, lens: Lens, K: np.ndarray) -> float | None:
     """px, the focal length that the motion tells for sure, where that of K is a guess."""
-    return found.focal * float(K[0, 0]) if sigma_focal and found.sigma_focal < _SURE_FOCAL else None
+    return found.focal * float(K[0, 0]) if lens.sigma_focal and found.sigma_focal < _SURE_FOCAL else None
 
 
 def _focal(verdict: Verdict, camera: Camera) -> tuple[str, ...]:

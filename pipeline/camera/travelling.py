@@ -13,7 +13,7 @@ import numpy as np
 from scipy.interpolate import interp1d
 from scipy.spatial.transform import Rotation, Slerp
 
-from pipeline.camera.bundle import Path, Sightings, adjust, errors, fit_points, variances
+from pipeline.camera.bundle import Lens, Path, Sightings, adjust, errors, fit_points, variances
 from pipeline.camera.features import Tracks
 from pipeline.camera.turning import tolerance_of
 
@@ -38,6 +38,7 @@ class Solution:
     off: np.ndarray  # (M,) px that each observation is off; 0 of a point in its own keyframe
     sigma: np.ndarray  # (T, 2) of turn (radians) and place
     focal: float  # focal length over that of K
+    bend: float  # of the lens (`bundle.py`)
     sigma_focal: float  # its standard deviation
 
 
@@ -48,7 +49,8 @@ def solve(
     turns: np.ndarray,
     fps: float,
     travels: bool,
-    sigma_focal: float,
+    lens: Lens,
+    grown: bool = True,
 ) -> Solution:
     """The path of a camera that travels, or turns.
 
@@ -59,7 +61,8 @@ def solve(
         turns: (T, 3, 3) camera to world, a first guess.
         fps: frames a second.
         travels: False: it stands, and the path is of turns alone.
-        sigma_focal: relative standard deviation of K's focal length; 0: it is known.
+        lens: how sure K is.
+        grown: whether a path is looked for frame by frame; False: all frames at once, from a camera that stands.
     """
     width, count = tolerance_of(size), len(tracks.key)
     stride = max(1, round(_SPACING * fps))
@@ -68,13 +71,13 @@ def solve(
     some = _sightings(tracks, K, chosen)
     path = Path(turns[chosen], np.zeros((len(chosen), 3)), np.ones(len(tracks.first)))
     if travels:
-        path = _grown(K, some, path, tracks, size, width)
+        path = _grown(K, some, path, tracks, width) if grown else _at_once(K, some, path, tracks, width)
     free = np.arange(len(chosen)) > 0
-    path = adjust(K, some, path, free, width, 60, travels, sigma_focal=sigma_focal)
+    path = adjust(K, some, path, free, width, 60, travels, lens=lens)
     for _ in range(2):  # as narrow as the errors of most: what is off elsewhere pulls no more
         width = float(np.clip(2 * np.median(errors(K, some, path)), _NARROWEST, width))
-        path = adjust(K, some, path, free, width, 30, travels, sigma_focal=sigma_focal)
-    each, of_focal = variances(K, some, path, free, width, travels, sigma_focal)
+        path = adjust(K, some, path, free, width, 30, travels, lens=lens)
+    each, of_focal = variances(K, some, path, free, width, travels, lens)
     pixel = np.median(errors(K, some, path)) / 1.177  # of a coordinate: Rayleigh's distribution
     pixel *= np.sqrt(max(1.0, len(some.frame) / len(chosen) / _INDEPENDENT[travels]))
 
@@ -97,7 +100,7 @@ def solve(
     off[tracks.frame != tracks.first[tracks.point]] = errors(K, sightings, whole)
     sigma = pixel * np.sqrt(np.stack([each[:, :3].mean(1), each[:, 3:].mean(1)], 1))
     sigma = interp1d(chosen, sigma, axis=0, bounds_error=False, fill_value=(sigma[0], sigma[-1]))(every)
-    return Solution(whole.turns, whole.centres, whole.rho, off, sigma, path.focal, pixel * np.sqrt(of_focal))
+    return Solution(whole.turns, whole.centres, whole.rho, off, sigma, path.focal, path.bend, pixel * np.sqrt(of_focal))
 
 
 def _sightings(tracks: Tracks, K: np.ndarray, frames: np.ndarray, most: int | None = _SEEN) -> Sightings:
@@ -118,7 +121,20 @@ def _sightings(tracks: Tracks, K: np.ndarray, frames: np.ndarray, most: int | No
     )
 
 
-def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, size: tuple[int, int], width: float) -> Path:
+def _at_once(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, width: float) -> Path:
+    """A path of all frames at once; `path` holds a guess of the turns."""
+    path, free = replace(path, rho=_floor(K, tracks, max(_STARTS))), np.arange(len(path.turns)) > 0
+    for factor in (4, 1):
+        path = adjust(K, seen, path, free, factor * width, 40)
+    return path
+
+
+def _floor(K: np.ndarray, tracks: Tracks, start: float) -> np.ndarray:
+    """(N,) rho of a floor below, and a wall `start` heights of the camera away."""
+    return np.maximum(1.0, start * (tracks.first_xy[:, 1] - K[1, 2]) / K[1, 1])
+
+
+def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, width: float) -> Path:
     """A path frame by frame; `path` holds a guess of the turns."""
     guess, count = path.turns, len(path.turns)
     first = min(_FIRST, count)
@@ -127,8 +143,7 @@ def _grown(K: np.ndarray, seen: Sightings, path: Path, tracks: Tracks, size: tup
     trials = []
     for start in _STARTS:
         # A wrong guess may end in a hollow mask, where what is near is taken for far.
-        rho = np.maximum(1.0, start * (tracks.first_xy[:, 1] - K[1, 2]) / K[1, 1])
-        trial = adjust(K, rows, replace(path, rho=rho), free, 4 * width, 15)
+        trial = adjust(K, rows, replace(path, rho=_floor(K, tracks, start)), free, 4 * width, 15)
         trial = adjust(K, rows, trial, free, width, 40)
         trials.append((np.log1p((errors(K, rows, trial) / width) ** 2).sum(), start, trial))
     best = min(trials)[0]

@@ -16,8 +16,10 @@ from pipeline.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# The parts apart, the first of these that a file has: in a world where it tells one, SMPL's names, SMPL-X's.
+# The parts apart, the first of these that a file has: in a world where it tells one, with the legs that rest there;
+# SMPL's names; SMPL-X's.
 _SPLIT_KEYS = (
+    ("global_orient_world", "body_pose_world", "transl_world"),
     ("global_orient_world", "body_pose", "transl_world"),
     ("global_orient", "body_pose", "transl"),
     ("root_orient", "pose_body", "trans"),
@@ -77,7 +79,7 @@ def _arrays(path: Path, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
     keys = next((keys for keys in _SPLIT_KEYS if set(keys) <= set(data)), None)
     if keys is None:
         found = ", ".join(sorted(data)) or "nothing"
-        raise UserError(f"{path}: expected 'poses' (T, 72), or {', '.join(_SPLIT_KEYS[1])}; found {found}")
+        raise UserError(f"{path}: expected 'poses' (T, 72), or {', '.join(_SPLIT_KEYS[2])}; found {found}")
     orient, body, trans = (np.asarray(data[key]) for key in keys)
     if body.ndim == 2 and body.shape[1] == _BODY_ANGLES - 3:
         body = np.concatenate([body, np.zeros((len(body), 72 - _BODY_ANGLES))], axis=1)

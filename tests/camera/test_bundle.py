@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pipeline.camera.bundle import Path, Sightings, _left, _Terms, adjust, errors
+from pipeline.camera.bundle import Lens, Path, Sightings, _left, _Terms, adjust, errors
 
 K = np.array([[500.0, 0, 320], [0, 480.0, 240], [0, 0, 1]])
 FRAMES, POINTS = 6, 60
@@ -33,7 +33,8 @@ def scene() -> tuple[Sightings, Path]:
 
 def test_the_derivatives_are_those_of_differences(scene):
     seen, path = scene
-    terms = _Terms(K, seen, path, np.ones(FRAMES, bool), 1e9, True, True, 0.15)
+    path = replace(path, bend=-0.07)
+    terms = _Terms(K, seen, path, np.ones(FRAMES, bool), 1e9, True, True, Lens(0.1, 0.15))
     found, step = terms.cameras.toarray(), 1e-6
 
     def change(moved) -> np.ndarray:
@@ -57,6 +58,7 @@ def test_the_derivatives_are_those_of_differences(scene):
     np.testing.assert_allclose(
         found[:, -1], change(lambda h: replace(path, focal=path.focal * np.exp(h))), rtol=1e-6, atol=1e-4
     )
+    np.testing.assert_allclose(found[:, -2], change(lambda h: replace(path, bend=path.bend + h)), rtol=1e-6, atol=1e-4)
     depths = terms.depths.toarray()
     for point in (0, POINTS - 1):
         by = lambda h, point=point: replace(path, rho=path.rho + h * (np.arange(POINTS) == point))  # noqa: E731
@@ -85,3 +87,19 @@ def test_a_held_camera_stays(scene):
     guess = replace(path, turns=np.tile(np.eye(3), (FRAMES, 1, 1)), rho=np.ones(POINTS))
     found = adjust(K, seen, guess, np.arange(FRAMES) > 2, 1.0, 10)
     assert (found.turns[:3] == guess.turns[:3]).all() and (found.centres[:3] == guess.centres[:3]).all()
+
+
+def test_a_lens_that_bends_lines_is_found_by_a_camera_that_turns(scene):
+    seen, path = scene
+    path = replace(path, centres=np.zeros((FRAMES, 3)), focal=1.0, bend=-0.08)
+    straight = replace(seen, xy=np.tile(K[:2, 2], (len(seen.frame), 1)))
+    wanted = -_left(K, straight, path)[0] / [1, 0.6]  # px from the middle, of a straight lens
+    bent = wanted.copy()
+    for _ in range(20):
+        bent = wanted / (1 + path.bend * ((bent / K[[0, 1], [0, 1]]) ** 2).sum(1, keepdims=True))
+    seen = replace(seen, xy=bent + K[:2, 2])
+    free, guess = np.arange(FRAMES) > 0, replace(path, turns=np.tile(np.eye(3), (FRAMES, 1, 1)), bend=0.0)
+    found = adjust(K, seen, guess, free, 1.0, 100, travels=False, lens=Lens(sigma_bend=0.1))
+    assert found.bend == pytest.approx(path.bend, abs=2e-3)
+    assert np.median(errors(K, seen, found)) < 0.02
+    assert np.median(errors(K, seen, adjust(K, seen, guess, free, 1.0, 100, travels=False))) > 0.2

@@ -8,17 +8,19 @@ import pytest
 from filmed_planes import FPS, SIZE, K, save, seen, texture
 from scipy.spatial.transform import Rotation
 
+from pipeline.camera.bundle import Lens
 from pipeline.camera.features import follow
 from pipeline.camera.track_features import Verdict, judge
 
 FRAMES = 16
 WALL = texture(1)
 STILL = np.eye(4)
+KNOWN_FOCAL = Lens(sigma_bend=0.1)
 
 
-def verdict(folder: Path, images, person=None, K=K, sigma_focal=0.0) -> Verdict:
+def verdict(folder: Path, images, person=None, K=K, lens=KNOWN_FOCAL) -> Verdict:
     frames, masks = save(folder, images, person)
-    return judge(follow(frames, masks, SIZE), K, SIZE, FPS, masks, sigma_focal)
+    return judge(follow(frames, masks, SIZE), K, SIZE, FPS, masks, lens)
 
 
 def turning(degrees: np.ndarray) -> np.ndarray:
@@ -54,7 +56,7 @@ def test_a_turning_camera_is_found_to_a_tenth_of_a_degree_and_comes_back_without
 def test_a_turning_camera_tells_its_focal_length(tmp_path):
     guess = K * [[0.88, 1, 1], [1, 0.88, 1], [1, 1, 1]]
     poses = turning(25 * np.sin(np.linspace(0, 2 * np.pi, 40)))
-    found = verdict(tmp_path, [seen(WALL, 5, pose) for pose in poses], K=guess, sigma_focal=0.15)
+    found = verdict(tmp_path, [seen(WALL, 5, pose) for pose in poses], K=guess, lens=Lens(0.1, 0.15))
     assert found.focal.focal * 0.88 == pytest.approx(1, abs=0.02)
     assert found.track.focal == pytest.approx(K[0, 0], rel=0.02)  # in the place of the guess
     assert off(found.track.world_from_camera[:, :3, :3], poses[:, :3, :3]) < 0.3
@@ -80,6 +82,19 @@ def test_a_travelling_camera_is_found_up_to_its_scale(tmp_path):
     centres, true = found.track.world_from_camera[:, :3, 3], poses[:, :3, 3]
     scale = (centres * true).sum() / (centres**2).sum()
     assert np.linalg.norm(scale * centres - true, axis=1).max() < 0.04
+    assert off(found.track.world_from_camera[:, :3, :3], poses[:, :3, :3]) < 0.5
+
+
+def test_a_camera_in_a_hand_is_found_to_sway_by_centimetres(tmp_path):
+    time = np.linspace(0, 1, 24)
+    poses = turning(6 * np.sin(4 * time))
+    poses[:, :3, 3] = np.stack([0.036 * np.sin(7 * time), 0.023 * np.sin(5 * time), 0 * time], 1)
+    found = verdict(tmp_path, two_planes(poses))
+    assert found.track.kind == "travelling"
+    assert found.shares["travelling"] - found.shares["turning"] < 0.15  # what a turn leaves is small
+    centres, true = found.track.world_from_camera[:, :3, 3], poses[:, :3, 3]
+    scale = (centres * true).sum() / (centres**2).sum()
+    assert np.linalg.norm(scale * centres - true, axis=1).mean() < 0.015
     assert off(found.track.world_from_camera[:, :3, :3], poses[:, :3, :3]) < 0.5
 
 

@@ -221,6 +221,13 @@ def test_a_pose_file_is_read_in_its_world(tmp_path, body, walk):
     same(motion(str(tmp_path / "m.npz"), 24, FPS, 0, body), walk)
 
 
+def test_a_pose_file_whose_feet_rest_is_read_with_the_legs_of_its_world(tmp_path, body, walk):
+    world = {"global_orient_world": walk.poses[:, :3], "transl_world": walk.trans, "body_pose_world": walk.poses[:, 3:]}
+    camera = {"global_orient": walk.poses[:, :3], "transl": walk.trans, "body_pose": np.zeros((24, 69))}
+    np.savez(tmp_path / "m.npz", fps=FPS, **camera, **world)
+    same(motion(str(tmp_path / "m.npz"), 24, FPS, 0, body), walk)
+
+
 def test_files_of_other_tools_are_read(tmp_path, body, walk):
     """GVHMR's: a camera's frame, y down."""
     half = Rotation.from_euler("x", 180, degrees=True)
