@@ -13,6 +13,7 @@ from pipeline.body import BodyModel, load_body
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
+from pipeline.fit.cloth import with_cloth
 from pipeline.fit.data import FULL, load_clip
 from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
+        result = with_cloth(result, body, settings)
     if settings.optimise_pose:
         fit_frozen(result, body, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
