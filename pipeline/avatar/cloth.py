@@ -6,7 +6,7 @@ children (principal components of what the trained frames show), and each Gaussi
 colour times them, the features blended by its skinning weights. That is SMPL's pose blend shapes, learnt for one person
 and kept local: what arms do tells nothing of trousers.
 
-In poses that no trained frame is near, nothing is known: features end where the frames' end, and the correction fades.
+Of poses that no trained frame is near, nothing is known: there the correction fades.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pipeline.body import PARENTS
 from pipeline.formats.avatar import ClothFile
 from pipeline.runtime.constant import constant
 
-# Difference of rotation matrices over which the correction fades by 1 / e beyond what was seen; one degree is 0.025.
-_FADES = 0.4
+FADES = 0.25  # length of a difference of rotation matrices, 0.025 a degree: so far off, 1 / e is left
+_SEEN = 64  # poses of the trained frames that are kept, to know what is near
 _LEAST = 0.05  # the same: what varies less, all around a joint, is noise of the poses, and is not magnified
 _ENTRIES = 9  # of a rotation matrix
 
@@ -48,15 +48,14 @@ class Features:
         mean: of the `bends` of the trained frames. [207]
         axes: of each joint, orthogonal to each other; 0 where a joint is not near. [24, K, 207]
         units: `bends` along an axis to one of its feature. [24]
-        low, high: the features' range in the trained frames. [24, K]
-        slack: how far at most a trained frame is from all that the features can tell. [24]
+        seen: `bends` of some trained frames, spread over all of them. [S, 207]
+        slack: how far at most a trained frame is from the nearest of these, around each joint. [24]
     """
 
     mean: Tensor
     axes: Tensor
     units: Tensor
-    low: Tensor
-    high: Tensor
+    seen: Tensor
     slack: Tensor
 
     @staticmethod
@@ -70,17 +69,15 @@ class Features:
         """
         shown = torch.stack([bends(each) for each in transforms])
         mean = shown.mean(0)
-        around = (shown - mean)[None] * constant(_NEAR, shown.dtype, shown.device)[:, None]  # [24, T, 207]
-        _, spread, axes = torch.linalg.svd(around, full_matrices=False)
-        axes, spread = axes[:, :count], spread[:, :count] / len(shown) ** 0.5
+        near = constant(_NEAR, shown.dtype, shown.device)[:, None]
+        _, spread, axes = torch.linalg.svd((shown - mean) * near, full_matrices=False)
+        axes, spread = (axes * near)[:, :count], spread[:, :count] / len(shown) ** 0.5
         if axes.shape[1] < count:  # fewer frames than features
             missing = axes.new_zeros(len(axes), count - axes.shape[1], axes.shape[2])
             axes = torch.cat([axes, missing], dim=1)
-        units = spread[:, 0].clamp(min=_LEAST)
-        values = torch.einsum("jkd,jtd->tjk", axes, around) / units[:, None]
-        low, high = values.amin(0), values.amax(0)
-        rest = around.square().sum(-1).T - (values * units[:, None]).square().sum(-1)
-        return Features(mean, axes, units, low, high, rest.clamp(min=0).sqrt().amax(0))
+        seen = shown[_spread_out(shown)]
+        slack = torch.stack([_nearest(each, seen) for each in shown]).amax(0)
+        return Features(mean, axes, spread[:, 0].clamp(min=_LEAST), seen, slack)
 
     def __call__(
         self,
@@ -91,12 +88,10 @@ class Features:
         Args:
             transforms: rigid motion of each joint from the rest pose to the posed body. [24, 4, 4]
         """
-        around = (bends(transforms) - self.mean) * constant(_NEAR, self.mean.dtype, self.mean.device)  # [24, 207]
-        values = torch.einsum("jkd,jd->jk", self.axes, around) / self.units[:, None]
-        known = torch.maximum(torch.minimum(values, self.high), self.low)
-        told = torch.einsum("jkd,jk->jd", self.axes, known * self.units[:, None])
-        beyond = ((around - told).square().sum(-1) + 1e-12).sqrt() - self.slack
-        return known * (-(beyond.clamp(min=0) / _FADES).square()).exp()[:, None]
+        pose = bends(transforms)
+        beyond = (_nearest(pose, self.seen) - self.slack).clamp(min=0) / FADES
+        fades = (-beyond.square()).exp() / self.units
+        return torch.einsum("jkd,d->jk", self.axes, pose - self.mean) * fades[:, None]
 
 
 @dataclass(frozen=True)
@@ -145,3 +140,23 @@ class Cloth:
         values = vars(self.features) | {"offsets": self.offsets, "colours": self.colours}
         return ClothFile(**{name: value.detach().cpu().numpy().astype(np.float32) for name, value in values.items()})
 
+
+def _nearest(
+    pose: Tensor,  # [207]
+    seen: Tensor,  # [S, 207]
+) -> Tensor:  # [24]
+    """How far what is around each joint is turned against the nearest of some poses."""
+    squared = (pose - seen).square() @ constant(_NEAR, seen.dtype, seen.device).T
+    return (squared.amin(0) + 1e-12).sqrt()
+
+
+def _spread_out(
+    shown: Tensor,  # [T, 207]
+) -> list[int]:
+    """Indices of at most `_SEEN` of some poses, each next the farthest from those before."""
+    chosen = [0]
+    apart = (shown - shown[0]).square().sum(1)
+    while len(chosen) < min(_SEEN, len(shown)):
+        chosen.append(int(apart.argmax()))
+        apart = torch.minimum(apart, (shown - shown[chosen[-1]]).square().sum(1))
+    return chosen

@@ -16,7 +16,7 @@ from pipeline.avatar.cloth import Cloth, Features
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
-from pipeline.fit.data import COARSE, MIDDLE
+from pipeline.fit.data import COARSE, FULL
 from pipeline.fit.loop import FitResult
 from pipeline.fit.rendering import render
 from pipeline.fit.settings import FitSettings
@@ -57,7 +57,7 @@ def with_cloth(result: FitResult, body: BodyModel, settings: FitSettings) -> Fit
         if len(order) == 0:
             order = torch.randperm(len(frames), generator=generator)
         frame, order = int(frames[order[0]]), order[1:]
-        view = clip.view(frame, MIDDLE)
+        view = clip.view(frame, FULL)
         background = torch.rand(3, generator=generator).to(device)
         cloth = Cloth(features, params["offsets"], params["colours"])
         rendered = render(

@@ -26,8 +26,7 @@ _CLOTH = {
     "mean": (207,),
     "axes": (24, "K", 207),
     "units": (24,),
-    "low": (24, "K"),
-    "high": (24, "K"),
+    "seen": ("S", 207),
     "slack": (24,),
     "offsets": ("N", "K", 3),
     "colours": ("N", "K", 3),
@@ -42,8 +41,7 @@ class ClothFile:
     mean: np.ndarray  # (207,) of the joints' rotation matrices in their parents, less the identity
     axes: np.ndarray  # (24, K, 207)
     units: np.ndarray  # (24,)
-    low: np.ndarray  # (24, K)
-    high: np.ndarray  # (24, K)
+    seen: np.ndarray  # (S, 207) of some trained frames
     slack: np.ndarray  # (24,)
     offsets: np.ndarray  # (N, K, 3) metres in the rest pose
     colours: np.ndarray  # (N, K, 3) of the harmonics of degree 0

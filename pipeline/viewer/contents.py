@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.avatar import Avatar
-from pipeline.avatar.cloth import Cloth
+from pipeline.avatar.cloth import FADES, Cloth
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel
 from pipeline.viewer.blob import Table, quantised
 
@@ -121,12 +121,14 @@ def _gaussians(contents: Contents) -> dict[str, Table]:
 def _cloth(cloth: Cloth, order: np.ndarray) -> dict[str, Table]:
     """What a pose changes of the Gaussians, in the order of the others' tables."""
     parts = {name: value.double().numpy() for name, value in vars(cloth.features).items()}
-    changes = {name: getattr(cloth, name).double().numpy()[order].reshape(len(order), -1) for name in ("offsets", "colours")}
+    joints = np.stack([parts["units"], parts["slack"], np.full(len(parts["units"]), FADES)], axis=1)
+    each = {"offsets": cloth.offsets, "colours": cloth.colours}
+    changes = {name: value.double().numpy()[order].reshape(len(order), -1) for name, value in each.items()}
     return {
         "cloth_mean": quantised(parts["mean"], 65536),
         "cloth_axes": _signed(parts["axes"].reshape(-1, parts["axes"].shape[2]), 65535),
-        "cloth_ranges": quantised(np.stack([parts["low"].ravel(), parts["high"].ravel()], axis=1), 65536),
-        "cloth_joints": quantised(np.stack([parts["units"], parts["slack"]], axis=1), 65536),
+        "cloth_seen": quantised(parts["seen"], 65536),
+        "cloth_joints": quantised(joints, 65536),
     } | {f"cloth_{name}": _signed(values, 129) for name, values in changes.items()}
 
 
