@@ -67,8 +67,8 @@ class AvatarFile:
     binding: str  # camel | lsw | lsw_camel | field | gom | none
     # What exposure and white balance multiply the avatar's colours by in each frame; None where nobody looked for it.
     gains: np.ndarray | None = None  # (T, 3) r g b
-    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and
-    # the viewer leave it out.
+    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. The
+    # viewer leaves it out.
     field: np.ndarray | None = None  # (P,)
     cloth: ClothFile | None = None  # what a pose changes beyond the skinning; None for nothing
 

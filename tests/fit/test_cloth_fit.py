@@ -73,7 +73,8 @@ def error(result: FitResult, body: BodyModel, frame: int) -> float:
 
 
 def test_it_finds_in_trained_frames_what_holds_in_others(filmed, body):
-    result = with_cloth(filmed, body, short_settings(**SETTINGS))
+    loose = short_settings(**SETTINGS | {"cloth": {"steps": 200, "features": 2, "size": 1e-3, "smooth": 1e-3}})
+    result = with_cloth(filmed, body, loose)
     for split in (filmed.clip.train, filmed.clip.heldout):
         before, after = (
             np.mean([error(each, body, int(frame)) for frame in np.flatnonzero(split)]) for each in (filmed, result)
@@ -88,12 +89,12 @@ def test_it_finds_in_trained_frames_what_holds_in_others(filmed, body):
 def test_what_hardly_counts_in_a_picture_does_not_move(filmed, body):
     """Adam steps by its rate, however small a gradient is; the weight of their size holds what nothing is told of."""
     avatar = filmed.avatar
-    opacities = avatar.opacities.clone()
-    opacities[::2] = 1e-6
-    faint = dataclasses.replace(filmed, avatar=dataclasses.replace(avatar, opacities=opacities))
-    cloth = with_cloth(faint, body, short_settings(**SETTINGS)).avatar.cloth
+    left = avatar.means[:, 0] > 0
+    faint = dataclasses.replace(avatar, opacities=torch.where(left, 0.01, avatar.opacities))
+    settings = short_settings(**SETTINGS | {"cloth": {"steps": 120, "features": 2, "smooth": 0.0}})
+    cloth = with_cloth(dataclasses.replace(filmed, avatar=faint), body, settings).avatar.cloth
     moved = cloth.offsets.flatten(1).norm(dim=1)
-    assert moved[::2].mean() < 0.2 * moved[1::2].mean()
+    assert moved[left].mean() < 0.3 * moved[~left].mean()
 
 
 def test_the_same_seed_gives_the_same_cloth(filmed, body):
