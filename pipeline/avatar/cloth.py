@@ -1,8 +1,8 @@
 """Cloth that moves: what a pose changes of places and colours beyond the skinning, a linear model.
 
-A sleeve slides up an arm that is raised, folds come and go, shade wanders. A rigidly skinned Gaussian can follow none of
-it. So each joint has a few features of the pose of what is around it, its own rotation and those of its parent and its
-children (principal components of what the trained frames show), and each Gaussian adds so many offsets and changes of
+A sleeve slides up an arm that is raised, folds come and go, shade wanders. A rigidly skinned Gaussian can follow none
+of it. So each joint has a few features of the pose of what is around it, its own rotation and those of its parent and
+its children (principal components of what the trained frames show). Each Gaussian adds so many offsets and changes of
 colour times them, the features blended by its skinning weights. That is SMPL's pose blend shapes, learnt for one person
 and kept local: what arms do tells nothing of trousers.
 

@@ -36,7 +36,7 @@ _CLOTH_PREFIX = "cloth_"  # of their keys
 
 @dataclass(frozen=True)
 class ClothFile:
-    """What a pose changes of Gaussians: the numbers of a `pipeline.avatar.cloth.Cloth`, K features of a pose a joint."""
+    """What a pose changes of Gaussians: numbers of a `pipeline.avatar.cloth.Cloth`, K features of a pose a joint."""
 
     mean: np.ndarray  # (207,) of the joints' rotation matrices in their parents, less the identity
     axes: np.ndarray  # (24, K, 207)

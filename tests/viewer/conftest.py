@@ -20,8 +20,8 @@ from pipeline.geometry.rotations import axis_angle_to_matrix
 @pytest.fixture(scope="session")
 def fitted(studio_clip, tmp_path_factory: pytest.TempPathFactory) -> VideoDir:
     """A clip whose refined motion is the truth, and whose avatar is the body in a red shirt, with colours that depend a
-    little on the direction and on the pose, in which it moves, too. The pose of its last frames is none that was trained
-    on. Its page is in exports/."""
+    little on the direction, and on the pose as its places do. Its last frames count as poses that were never seen. Its
+    page is in exports/."""
     body = load_body("free")
     paths = prepare(studio_clip, body, tmp_path_factory.mktemp("viewer") / "tiny")
     truth = replace(Pose.load(studio_clip.truth / "pose.npz"), betas=np.zeros(10))
