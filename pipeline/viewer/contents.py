@@ -129,7 +129,7 @@ def _cloth(cloth: Cloth, order: np.ndarray) -> dict[str, Table]:
         "cloth_axes": _signed(parts["axes"].reshape(-1, parts["axes"].shape[2]), 65535),
         "cloth_seen": quantised(parts["seen"], 65536),
         "cloth_joints": quantised(joints, 65536),
-    } | {f"cloth_{name}": _signed(values, 129) for name, values in changes.items()}
+    } | {f"cloth_{name}": _signed(values, 65) for name, values in changes.items()}
 
 
 def _signed(values: np.ndarray, levels: int) -> Table:
