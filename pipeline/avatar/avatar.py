@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.avatar.cloth import Cloth
 from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.posing import Pose
 from pipeline.body import PARENTS, BodyModel
@@ -151,6 +152,7 @@ class Avatar:
     weights: Tensor  # [N, 24] skinning weights
     betas: Tensor  # [10] shape of the body that it is bound to
     field: DeformationField | None = None  # what moves the means by the pose, of binding "field"
+    cloth: Cloth | None = None  # what a pose changes of means and colours; None for nothing
 
     @staticmethod
     def from_file(file: AvatarFile, body: BodyModel, device: torch.device | str = "cpu") -> Avatar:
@@ -169,7 +171,9 @@ class Avatar:
         canonical = canonical_transforms(body.to(device=device), betas, tensor(file.canonical_pose))
         means, quats = unpose_gaussians(tensor(file.means), tensor(file.quats), weights, canonical)
         field = None if file.field is None else DeformationField(tensor(file.field))
-        return Avatar(means, quats, tensor(file.scales), tensor(file.opacities), tensor(file.sh), weights, betas, field)
+        cloth = None if file.cloth is None else Cloth.from_file(file.cloth, device)
+        look = tensor(file.scales), tensor(file.opacities), tensor(file.sh)
+        return Avatar(means, quats, *look, weights, betas, field, cloth)
 
     def to_file(
         self, body: BodyModel, binding: str, train_frames: np.ndarray, gains: np.ndarray | None = None
@@ -190,9 +194,9 @@ class Avatar:
         tensors = (means, quats, self.scales, self.opacities, self.sh, self.weights, pose, self.betas)
         arrays = (tensor.detach().cpu().numpy() for tensor in tensors)
         field = None if self.field is None else self.field.values.detach().cpu().numpy()
-        return AvatarFile(
-            *arrays, train_frames=train_frames, body_model=body.name, binding=binding, gains=gains, field=field
-        )
+        cloth = None if self.cloth is None else self.cloth.to_file()
+        about = {"train_frames": train_frames, "body_model": body.name, "binding": binding}
+        return AvatarFile(*arrays, **about, gains=gains, field=field, cloth=cloth)
 
     @property
     def sh_degree(self) -> int:
@@ -201,13 +205,16 @@ class Avatar:
     def posed(
         self,
         transforms: Tensor,  # [24, 4, 4]
-    ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
-        """Centres and orientations (wxyz) in a posed body.
+    ) -> tuple[Tensor, Tensor, Tensor]:  # [N, 3], [N, 4], [N, K, 3]
+        """Centres, orientations (wxyz) and harmonics in a posed body.
 
         Args:
             transforms: of `BodyModel.transforms` or `BodyOutput` for the avatar's betas: rest pose to posed. [24, 4, 4]
         """
-        return pose_gaussians(self.means, self.quats, self.weights, transforms, self.field)
+        means, sh = self.means, self.sh
+        if self.cloth is not None:
+            means, sh = self.cloth.changed(means, sh, self.weights, transforms)
+        return *pose_gaussians(means, self.quats, self.weights, transforms, self.field), sh
 
 
 def render_avatar(
@@ -240,14 +247,14 @@ def render_avatar(
     """
     rotmats = axis_angle_to_matrix(torch.cat([global_orient, body_pose]).unflatten(0, (24, 3)))
     transforms = body.transforms(rotmats[None], avatar.betas, transl[None])[0]
-    means, quats = avatar.posed(transforms)
+    means, quats, sh = avatar.posed(transforms)
     viewmat = torch.eye(4, dtype=means.dtype, device=means.device) if viewmat is None else viewmat
     images, alphas, _ = rasterization(
         means,
         quats,
         avatar.scales,
         avatar.opacities,
-        avatar.sh,
+        sh,
         viewmat[None],
         K[None],
         width,

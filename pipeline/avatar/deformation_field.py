@@ -64,7 +64,7 @@ class DeformationField:
             transforms: rigid motion of each joint from the rest pose to the posed body. [24, 4, 4]
         """
         places, pose, bias, middle, middle_bias, last, last_bias = self._layers()
-        hidden = torch.relu(_waves(means.detach()) @ places.T + (pose @ _bends(transforms) + bias))
+        hidden = torch.relu(_waves(means.detach()) @ places.T + (pose @ bends(transforms) + bias))
         hidden = torch.relu(hidden @ middle.T + middle_bias)
         return hidden @ last.T + last_bias
 
@@ -87,7 +87,7 @@ def _waves(
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _bends(
+def bends(
     transforms: Tensor,  # [24, 4, 4]
 ) -> Tensor:  # [207]
     """Rotation of each joint but the root against its parent, less the identity: zero at rest."""

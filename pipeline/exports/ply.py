@@ -25,16 +25,16 @@ _OPACITY_MARGIN = 1e-6  # keeps the logit finite
 def export(fitted: Fitted, folder: Path) -> None:
     """Write avatar.ply (standing), avatar_canonical.ply, and avatar_posed_%06d.ply of some frames."""
     file, pose, avatar = fitted.file, fitted.pose, fitted.avatar
-    look = (widened(file.scales, pixels_per_metre(pose)), file.opacities, file.sh)
-    write_ply(folder / "avatar.ply", *facing_viewer(*standing(avatar, fitted.body)), *look)
-    write_ply(folder / "avatar_canonical.ply", *facing_viewer(file.means, file.quats), *look)
+    look = (widened(file.scales, pixels_per_metre(pose)), file.opacities)
+    *placed, sh = standing(avatar, fitted.body)
+    write_ply(folder / "avatar.ply", *facing_viewer(*placed), *look, sh)
+    write_ply(folder / "avatar_canonical.ply", *facing_viewer(file.means, file.quats), *look, file.sh)
     spread = np.linspace(0, len(pose) - 1, fitted.settings.posed_frames + 2)
     chosen = np.unique(spread.round().astype(int)[1:-1])
     for frame in track(chosen.tolist(), "posed avatars", unit="file"):
         joints = np.concatenate([pose.global_orient[frame], pose.body_pose[frame]])
-        write_ply(
-            folder / f"avatar_posed_{frame:06d}.ply", *posed(avatar, fitted.body, joints, pose.transl[frame]), *look
-        )
+        *placed, sh = posed(avatar, fitted.body, joints, pose.transl[frame])
+        write_ply(folder / f"avatar_posed_{frame:06d}.ply", *placed, *look, sh)
 
 
 def posed(
@@ -42,16 +42,15 @@ def posed(
     body: BodyModel,
     pose: np.ndarray,  # (72,)
     transl: np.ndarray,  # (3,)
-) -> tuple[np.ndarray, np.ndarray]:  # (N, 3), (N, 4)
-    """Centres, metres, and orientations (wxyz) of the Gaussians in a pose, in the frame of `transl`."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # (N, 3), (N, 4), (N, K, 3)
+    """Centres, metres, orientations (wxyz) and harmonics of the Gaussians in a pose, in the frame of `transl`."""
     joints, moved = (torch.as_tensor(values, dtype=torch.float32) for values in (pose, transl))
     transforms = body.transforms(axis_angle_to_matrix(joints.unflatten(0, (24, 3)))[None], avatar.betas, moved[None])
-    means, quats = avatar.posed(transforms[0])
-    return means.numpy(), quats.numpy()
+    return tuple(values.numpy() for values in avatar.posed(transforms[0]))
 
 
-def standing(avatar: Avatar, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (N, 3), orientations (N, 4) of the avatar at ease: y up, facing +z, soles at y = 0, above the origin."""
+def standing(avatar: Avatar, body: BodyModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`posed`, of the avatar at ease: y up, facing +z, soles at y = 0, above the origin."""
     pose = torch.as_tensor(at_ease(), dtype=torch.float32)[None]
     at_origin = body(pose[:, :3], pose[:, 3:], avatar.betas, torch.zeros(1, 3))
     root, soles = at_origin.joints[0, 0], at_origin.vertices[..., 1].min()

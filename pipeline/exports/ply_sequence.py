@@ -45,9 +45,9 @@ def write_sequence(
         poses: axis-angle, in a world with y up. (T, 72)
         trans: metres, there. (T, 3)
     """
-    look = (widened(file.scales, scale), file.opacities, file.sh)
+    look = (widened(file.scales, scale), file.opacities)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as out:
         for index, moment in enumerate(track(zip(poses, trans), path.stem, len(poses), "file")):
-            means, quats = facing_viewer(*posed(avatar, body, *moment))
+            *placed, sh = posed(avatar, body, *moment)
             entry = zipfile.ZipInfo(f"frame_{index:06d}.ply", _NO_DATE)
-            out.writestr(entry, ply_bytes(means, quats, *look), zipfile.ZIP_DEFLATED, 4)
+            out.writestr(entry, ply_bytes(*facing_viewer(*placed), *look, sh), zipfile.ZIP_DEFLATED, 4)

@@ -26,8 +26,8 @@ def export(fitted: Fitted, folder: Path) -> None:
     """Write avatar_splats.glb: at ease, y up, facing +z, soles at y = 0."""
     avatar = fitted.avatar
     scales = widened(fitted.file.scales, pixels_per_metre(fitted.pose))
-    means, quats = standing(avatar, fitted.body)
-    write_splats(folder / "avatar_splats.glb", means, quats, scales, fitted.file.opacities, fitted.file.sh)
+    means, quats, sh = standing(avatar, fitted.body)
+    write_splats(folder / "avatar_splats.glb", means, quats, scales, fitted.file.opacities, sh)
 
 
 def write_splats(

@@ -57,7 +57,7 @@ def _fit_frame(frame: int, result: FitResult, body: BodyModel, fps: float, setti
         rotation, pelvis = rows.apply(frame, correction)
         rendered = render(
             values, body, avatar.betas, rotation, pelvis, view, background, clip.has_depth, avatar.sh_degree,
-            avatar.field,
+            avatar.field, avatar.cloth,
         )  # fmt: skip
         terms = image_terms(view, views[COARSE], rendered, background, full=True)
         terms |= pose_terms(frame, correction)

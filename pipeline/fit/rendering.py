@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.avatar import pose_gaussians
+from pipeline.avatar.cloth import Cloth
 from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
@@ -50,9 +51,15 @@ def render(
     with_depth: bool,
     sh_degree: int,
     field: DeformationField | None = None,
+    cloth: Cloth | None = None,
 ) -> Rendered:
     """Render Gaussians in a pose."""
-    return draw(values, *place(values, body, betas, rotmats, pelvis, field), view, background, with_depth, sh_degree)
+    transforms = _transforms(body, betas, rotmats, pelvis)
+    if cloth is not None:
+        means, sh = cloth.changed(values.means, values.sh, values.weights, transforms)
+        values = values._replace(means=means, sh=sh)
+    placed = pose_gaussians(values.means, values.quats, values.weights, transforms, field)
+    return draw(values, *placed, view, background, with_depth, sh_degree)
 
 
 def place(
@@ -64,9 +71,19 @@ def place(
     field: DeformationField | None = None,
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 4]
     """Centres and orientations of Gaussians in a pose, metres in the camera frame."""
-    transl = pelvis - body.rest_joints(betas)[0]
-    transforms = body.transforms(rotmats[None], betas, transl[None])[0]
+    transforms = _transforms(body, betas, rotmats, pelvis)
     return pose_gaussians(values.means, values.quats, values.weights, transforms, field)
+
+
+def _transforms(
+    body: BodyModel,
+    betas: Tensor,  # [10]
+    rotmats: Tensor,  # [24, 3, 3]
+    pelvis: Tensor,  # [3]
+) -> Tensor:  # [24, 4, 4]
+    """From the rest pose to the posed body, of each joint, in the camera frame."""
+    transl = pelvis - body.rest_joints(betas)[0]
+    return body.transforms(rotmats[None], betas, transl[None])[0]
 
 
 def draw(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
 from pipeline.fit.align_settings import Align
+from pipeline.fit.cloth_settings import ClothSettings
 from pipeline.fit.neuhmr_settings import NeuHMRSettings
 from pipeline.losses.silhouette import SILHOUETTES
 from pipeline.runtime.errors import UserError
@@ -191,6 +192,7 @@ class FitSettings:
     align: Align
     densify: Densify
     spread: Spread
+    cloth: ClothSettings
     motion_field: MotionFieldSettings
     neuhmr: NeuHMRSettings
 
@@ -216,7 +218,8 @@ class FitSettings:
 
     def for_frames(self, frames: int) -> "FitSettings":
         """The same with the steps for a clip with so many frames to train on."""
-        return replace(self, steps=self.steps.for_frames(frames))
+        longer = self.steps.for_frames(frames)
+        return replace(self, steps=longer, cloth=self.cloth.times(longer.total / self.steps.total))
 
     def __post_init__(self) -> None:
         if self.binding not in BINDINGS:

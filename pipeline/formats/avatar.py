@@ -22,6 +22,32 @@ _SHAPES = {
     "train_frames": ("T",),
 }
 _OPTIONAL = {"gains": ("T", 3), "field": ("P",)}
+_CLOTH = {
+    "mean": (207,),
+    "axes": (24, "K", 207),
+    "units": (24,),
+    "seen": ("S", 207),
+    "slack": (24,),
+    "offsets": ("N", "K", 3),
+    "colours": ("N", "K", 3),
+}
+_CLOTH_PREFIX = "cloth_"  # of their keys
+
+
+@dataclass(frozen=True)
+class ClothFile:
+    """What a pose changes of Gaussians: numbers of a `pipeline.avatar.cloth.Cloth`, K features of a pose a joint."""
+
+    mean: np.ndarray  # (207,) of the joints' rotation matrices in their parents, less the identity
+    axes: np.ndarray  # (24, K, 207)
+    units: np.ndarray  # (24,)
+    seen: np.ndarray  # (S, 207) of some trained frames
+    slack: np.ndarray  # (24,)
+    offsets: np.ndarray  # (N, K, 3) metres in the rest pose
+    colours: np.ndarray  # (N, K, 3) of the harmonics of degree 0
+
+    def __post_init__(self) -> None:
+        _check_cloth("avatar", _prefixed(self))
 
 
 @dataclass(frozen=True)
@@ -41,22 +67,41 @@ class AvatarFile:
     binding: str  # camel | lsw | lsw_camel | field | gom | none
     # What exposure and white balance multiply the avatar's colours by in each frame; None where nobody looked for it.
     gains: np.ndarray | None = None  # (T, 3) r g b
-    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. Exports and
-    # the viewer leave it out.
+    # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. The
+    # viewer leaves it out.
     field: np.ndarray | None = None  # (P,)
+    cloth: ClothFile | None = None  # what a pose changes beyond the skinning; None for nothing
 
     def __post_init__(self) -> None:
         _check("avatar", vars(self))
+        if self.cloth is not None:
+            _check_cloth("avatar", _prefixed(self.cloth) | {"means": self.means})
 
     def save(self, path: str | Path) -> None:
-        write_npz(path, {key: value for key, value in vars(self).items() if value is not None})
+        arrays = {key: value for key, value in vars(self).items() if value is not None and key != "cloth"}
+        write_npz(path, arrays | ({} if self.cloth is None else _prefixed(self.cloth)))
 
     @staticmethod
     def load(path: str | Path) -> "AvatarFile":
         arrays = read_npz(path)
         _check(path, arrays)
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "binding")}
-        return AvatarFile(**{key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays} | texts)
+        own = {key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays}
+        if any(key.startswith(_CLOTH_PREFIX) for key in arrays):
+            _check_cloth(path, arrays)
+            own["cloth"] = ClothFile(**{key: arrays[f"{_CLOTH_PREFIX}{key}"] for key in _CLOTH})
+        return AvatarFile(**own | texts)
+
+
+def _prefixed(cloth: ClothFile) -> dict[str, np.ndarray]:
+    """Its arrays by their keys in the file."""
+    return {f"{_CLOTH_PREFIX}{key}": value for key, value in vars(cloth).items()}
+
+
+def _check_cloth(where: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Raise a UserError naming `where` and the key that is missing or wrong; `means`, if there, has as many rows."""
+    known = {"means": _SHAPES["means"]} if "means" in arrays else {}
+    check_arrays(where, arrays, known | {f"{_CLOTH_PREFIX}{key}": shape for key, shape in _CLOTH.items()})
 
 
 def _check(where: str | Path, arrays: Mapping[str, Any]) -> None:

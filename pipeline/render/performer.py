@@ -51,7 +51,7 @@ class Performer:
 
     def extent(self, pose: np.ndarray, trans: np.ndarray) -> np.ndarray:
         """(N, 3) points in the frame of `trans` that hold the body and its Gaussians, a few stray ones aside."""
-        means, _ = self.avatar.posed(self.transforms(pose, trans))
+        means, _, _ = self.avatar.posed(self.transforms(pose, trans))
         seen = self.avatar.opacities > _VISIBLE
         centres, radius = means[seen].numpy(), 3 * self.avatar.scales[seen].amax(1, keepdim=True).numpy()
         vertices = self.vertices(pose, trans)
@@ -70,14 +70,14 @@ class Performer:
         height: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The avatar seen by a camera: colour (H, W, 3) over black, and alpha (H, W, 1), float32 in [0, 1]."""
-        means, quats = self.avatar.posed(self.transforms(pose, trans))
+        means, quats, sh = self.avatar.posed(self.transforms(pose, trans))
         zoom = K[1, 1] / max(float(means[:, 2].median()), 0.1) / self.pixels_per_metre
         images, alphas, _ = rasterization(
             means,
             quats,
             self.avatar.scales,
             self.avatar.opacities,
-            self.avatar.sh,
+            sh,
             torch.eye(4)[None],
             _tensor(K)[None],
             width,

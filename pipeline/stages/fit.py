@@ -14,6 +14,7 @@ from pipeline.body.held_hands import with_held_hands
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
 from pipeline.fit.checkpoint import fingerprint
+from pipeline.fit.cloth import with_cloth
 from pipeline.fit.data import FULL, load_clip
 from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
+        result = with_cloth(result, body, settings)
     if settings.optimise_pose and not settings.refits:
         fit_frozen(result, body, pose.fps, settings)
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)

@@ -29,7 +29,7 @@ import numpy as np
 
 from pipeline.runtime.errors import UserError
 
-MAGIC, VERSION = b"AVTR", 1
+MAGIC, VERSION = b"AVTR", 2
 _HEAD, _TABLE = struct.Struct("<4sHHI"), struct.Struct("<16sBBHIddII")
 
 

@@ -37,7 +37,7 @@ _PICTURE_SIDE = 240  # px
 _JPEG_QUALITY = 70
 # Of page/, in the order in which one builds on another.
 _SCRIPTS = (
-    "blob.js", "body.js", "splats.js", "shaders.js", "stage.js", "cameras.js", "handles.js",
+    "blob.js", "body.js", "cloth.js", "splats.js", "shaders.js", "stage.js", "cameras.js", "handles.js",
     "app.js", "controls.js", "main.js",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.avatar import Avatar
+from pipeline.avatar.cloth import FADES, Cloth
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel
 from pipeline.viewer.blob import Table, quantised
 
@@ -113,9 +114,28 @@ def _gaussians(contents: Contents) -> dict[str, Table]:
         "seen": quantised(contents.seen[order], 16, 0, 1),
     }
     if sh.shape[1] > 3:
-        reach = np.abs(sh[:, 3:]).max()
-        tables["slopes"] = quantised(sh[:, 3:], 129, -reach, reach)  # an odd number of levels: one of them is 0
-    return tables
+        tables["slopes"] = _signed(sh[:, 3:], 129)
+    return tables | ({} if avatar.cloth is None else _cloth(avatar.cloth, order))
+
+
+def _cloth(cloth: Cloth, order: np.ndarray) -> dict[str, Table]:
+    """What a pose changes of the Gaussians, in the order of the others' tables."""
+    parts = {name: value.double().numpy() for name, value in vars(cloth.features).items()}
+    joints = np.stack([parts["units"], parts["slack"], np.full(len(parts["units"]), FADES)], axis=1)
+    each = {"offsets": cloth.offsets, "colours": cloth.colours}
+    changes = {name: value.double().numpy()[order].reshape(len(order), -1) for name, value in each.items()}
+    return {
+        "cloth_mean": quantised(parts["mean"], 65536),
+        "cloth_axes": _signed(parts["axes"].reshape(-1, parts["axes"].shape[2]), 65535),
+        "cloth_seen": quantised(parts["seen"], 65536),
+        "cloth_joints": quantised(joints, 65536),
+    } | {f"cloth_{name}": _signed(values, 65) for name, values in changes.items()}
+
+
+def _signed(values: np.ndarray, levels: int) -> Table:
+    """Values about 0, which is one of the levels: their number is odd."""
+    reach = np.abs(values).max()
+    return quantised(values, levels, -reach, reach)
 
 
 def _mesh(contents: Contents) -> dict[str, Table]:

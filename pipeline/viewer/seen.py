@@ -62,9 +62,9 @@ def _shown(avatar: Avatar, body: BodyModel, pose: Pose, frame: int, mask: np.nda
     turns = torch.as_tensor(np.concatenate([pose.global_orient[frame], pose.body_pose[frame]]), dtype=torch.float32)
     transl = torch.as_tensor(pose.transl[frame], dtype=torch.float32)
     transforms = body.transforms(axis_angle_to_matrix(turns.view(1, 24, 3)), avatar.betas, transl[None])[0]
-    means, quats = avatar.posed(transforms)
+    means, quats, sh = avatar.posed(transforms)
     depth, alpha, _ = rasterization(
-        means, quats, avatar.scales, avatar.opacities, avatar.sh, torch.eye(4)[None],
+        means, quats, avatar.scales, avatar.opacities, sh, torch.eye(4)[None],
         torch.as_tensor(K, dtype=torch.float32)[None], width, height, sh_degree=avatar.sh_degree, render_mode="ED",
     )  # fmt: skip
     surface = np.where((alpha[0, ..., 0].numpy() > _COVERED) & (person > 255 * _COVERED), depth[0, ..., 0].numpy(), 0)

@@ -34,6 +34,7 @@ SHORT = {
     "steps": {"colours": 5, "coarse": 10, "middle": 5, "full": 20, "heldout": 3, "clip_frames": 80},
     "densify": {"start": 0.2, "stop": 0.9, "every": 5, "max_gaussians": 900},
     "spread": {"at": 0.9},
+    "cloth": {"steps": 5},
 }
 
 

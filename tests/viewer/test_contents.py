@@ -62,6 +62,12 @@ def test_gaussians_come_back(read, avatar: Avatar) -> None:
     colours, sh = tables["colours"].values[nearest], avatar.sh.double().numpy()[every]
     assert np.abs(colours - sh[:, 0]).max() < 0.02
     assert np.abs(tables["slopes"].values[nearest] - sh[:, 1:].reshape(-1, 9)).max() < 0.01
+    for name, values in (("offsets", avatar.cloth.offsets), ("colours", avatar.cloth.colours)):
+        half = float(values.abs().max()) / 64  # of a step of 65 levels
+        wanted = values[every].flatten(1).double().numpy()
+        assert np.abs(tables[f"cloth_{name}"].values[nearest] - wanted).max() < 1.01 * half < np.abs(wanted).mean()
+    axes = avatar.cloth.features.axes.flatten(0, 1).double().numpy()
+    np.testing.assert_allclose(tables["cloth_axes"].values, axes, atol=2e-5)
 
 
 def test_motions_come_back(read, fitted: VideoDir, body: BodyModel) -> None:

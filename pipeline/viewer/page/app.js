@@ -9,7 +9,7 @@ class App {
     const {tables, text} = blob;
     Object.assign(this, {text, canvas, overlay});
     this.skeleton = new Skeleton(tables.rest.values(), text.parents);
-    this.splats = new Splats(tables);
+    this.splats = new Splats(tables, text.parents);
     this.stage = new Stage(canvas, this.splats, tables);
     this.movements = text.movements.map((movement, index) => new Movement(tables, index, movement));
     const heights = tables.vertices.values().filter((_, i) => i % 3 === 1);

@@ -1,6 +1,6 @@
 // The blob that pipeline/viewer/blob.py packs; the layout stands there.
 
-const VERSION = 1;
+const VERSION = 2;
 
 async function readBlob(base64) {
   if (typeof DecompressionStream === "undefined") {

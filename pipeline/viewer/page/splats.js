@@ -5,7 +5,7 @@ const PER_ROW = 256; // Gaussians in a row of the texture, three texels each
 const BUCKETS = 65536;
 
 class Splats {
-  constructor(tables) {
+  constructor(tables, parents) {
     const count = this.count = tables.means.rows;
     this.means = tables.means.values();
     this.quats = tables.quats.values();
@@ -28,6 +28,7 @@ class Splats {
     }
     this.joints = Uint16Array.from(joints);
     this.weights = Float32Array.from(weights);
+    this.cloth = tables.cloth_axes ? new Cloth(tables, parents) : null;
     this.rows = Math.ceil(count / PER_ROW);
     this.shown = 0;
     this.items = new Float32Array(12 * count);
@@ -42,6 +43,7 @@ class Splats {
     const {means, quats, scales, colours, first, joints, weights, reach, items, depths} = this;
     const {V, fx, fy, cx, cy, width, height} = view;
     const V0 = V[0], V1 = V[1], V2 = V[2], V4 = V[4], V5 = V[5], V6 = V[6], V8 = V[8], V9 = V[9], V10 = V[10], V12 = V[12], V13 = V[13], V14 = V[14];
+    const cloth = this.cloth, K = cloth ? cloth.count : 0, features = cloth && cloth.of(bones);
     let near = Infinity, far = -Infinity;
     for (let i = 0, n = this.count; i < n; i++) {
       let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0, c0 = 0, c1 = 0, c2 = 0, c3 = 0, pw = 0, px = 0, py = 0, pz = 0;
@@ -52,7 +54,13 @@ class Splats {
         c0 += w * bones[j + 8]; c1 += w * bones[j + 9]; c2 += w * bones[j + 10]; c3 += w * bones[j + 11];
         pw += w * bones[j + 12]; px += w * bones[j + 13]; py += w * bones[j + 14]; pz += w * bones[j + 15];
       }
-      const mx = means[3 * i], my = means[3 * i + 1], mz = means[3 * i + 2];
+      let mx = means[3 * i], my = means[3 * i + 1], mz = means[3 * i + 2], red = 0, green = 0, blue = 0;
+      for (let f = 0, o = 3 * K * i; f < K; f++, o += 3) {
+        let share = 0;
+        for (let k = first[i], end = first[i + 1]; k < end; k++) share += weights[k] * features[joints[k] / 16 * K + f];
+        mx += share * cloth.offsets[o]; my += share * cloth.offsets[o + 1]; mz += share * cloth.offsets[o + 2];
+        red += share * cloth.colours[o]; green += share * cloth.colours[o + 1]; blue += share * cloth.colours[o + 2];
+      }
       const x = a0 * mx + a1 * my + a2 * mz + a3, y = b0 * mx + b1 * my + b2 * mz + b3, z = c0 * mx + c1 * my + c2 * mz + c3;
       const vz = V2 * x + V6 * y + V10 * z + V14;
       depths[i] = -1;
@@ -86,9 +94,9 @@ class Splats {
       items[o + 6] = reach[i]; items[o + 7] = 1 - this.seen[i];
       // The harmonics were fitted in the frame of the camera: wherever that is, the direction is as it sees it.
       const g = 1 / Math.sqrt(vx * vx + vy * vy + vz * vz), gx = vx * g, gy = vy * g, gz = vz * g;
-      items[o + 8] = Math.max(0, colours[o] - gy * colours[o + 3] + gz * colours[o + 6] - gx * colours[o + 9]);
-      items[o + 9] = Math.max(0, colours[o + 1] - gy * colours[o + 4] + gz * colours[o + 7] - gx * colours[o + 10]);
-      items[o + 10] = Math.max(0, colours[o + 2] - gy * colours[o + 5] + gz * colours[o + 8] - gx * colours[o + 11]);
+      items[o + 8] = Math.max(0, red + colours[o] - gy * colours[o + 3] + gz * colours[o + 6] - gx * colours[o + 9]);
+      items[o + 9] = Math.max(0, green + colours[o + 1] - gy * colours[o + 4] + gz * colours[o + 7] - gx * colours[o + 10]);
+      items[o + 10] = Math.max(0, blue + colours[o + 2] - gy * colours[o + 5] + gz * colours[o + 8] - gx * colours[o + 11]);
       items[o + 11] = this.opacities[i];
       depths[i] = vz;
       if (vz < near) near = vz;
