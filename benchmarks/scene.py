@@ -39,7 +39,7 @@ class Scene:
         with torch.no_grad():
             rotmats = axis_angle_to_matrix(self.pose)
             transforms = self.body.transforms(rotmats[None], self.avatar.betas, self.transl[None])[0]
-            means, quats = self.avatar.posed(transforms)
+            means, quats, _ = self.avatar.posed(transforms)
         return {
             "means": means,
             "quats": quats,
