@@ -27,7 +27,7 @@ from pipeline.formats.pose import Pose
 _COLOURS = "sh0", "sh_rest"
 _DETACHING = "skinning_weights", "field"  # what lets Gaussians leave the body: freed last
 _HANDS = [[JOINT_NAMES.index(f"{side}_{part}") for part in ("wrist", "hand")] for side in ("left", "right")]
-_FINGERS = 5.0  # times as many Gaussians on an area of a hand: 7 mm apart, where fingers are 15 mm thick
+_FINGERS = 1.0  # times as many Gaussians on an area of a hand: 7 mm apart, where fingers are 15 mm thick
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
 
