@@ -103,7 +103,7 @@ def _finger_points(turns: np.ndarray, length: float, side: str) -> np.ndarray:
 
 
 def finger_chains(wrist: np.ndarray, tips: np.ndarray, side: str) -> np.ndarray:
-    """(5, 5, 3) of each finger the wrist, its three joints and its tip: straight from a usual knuckle to the body's tip.
+    """(5, 5, 3) of each finger the wrist, its three joints and its tip: straight from a usual knuckle on.
 
     Args:
         wrist: of the body at rest, metres. (3,)
@@ -143,7 +143,7 @@ def _bent(points: np.ndarray, chains: np.ndarray, turns: np.ndarray) -> np.ndarr
 
 
 def _on_chain(points: np.ndarray, chain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far points (P, 3) are from a chain of points (5, 3), and how far along it their nearest place is: (P,) each."""
+    """How far points (P, 3) are from a chain (5, 3), and how far along it their nearest place is: (P,) each."""
     start, bones = chain[:-1], np.diff(chain, axis=0)
     lengths = np.linalg.norm(bones, axis=1)
     share = np.einsum("psi,si->ps", points[:, None] - start, bones) / lengths**2

@@ -14,13 +14,13 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.body.hand import FINGERS, HAND_JOINTS, MIRRORED, flat_hand, hand_length
+from pipeline.body.held_hands import SIDES
 from pipeline.estimators.hand_fit import Seen, fit_hand
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.motion.priors import pose_prior
 
-SIDES = ("left", "right")
 _POINTS = ("wrist", *(f"{finger}_{k}" for finger in FINGERS for k in (1, 2, 3, 4)))  # in the order of `Hand.places`
 _LEAST = 10  # points of a hand that must be seen
 _SMOOTH = 0.1  # s over which fingers and wrists are smoothed: the detector looks at each picture alone

@@ -131,8 +131,6 @@ def test_the_fingers_open_and_close_with_the_frames(free):
     body, ids = with_held_hands(free, given), [free.vertex_ids["l" + finger] for finger in FINGERS[:4]]
     rows = (torch.as_tensor(part) for part in (pose.global_orient, pose.body_pose, pose.betas, pose.transl))
     got = body(*rows).vertices[:, ids].numpy()
-    wanted = [
-        rest(with_held_hands(free, pose_of(given.hand_pose[t : t + 1], np.ones((1, 2)))))[ids] for t in range(5)
-    ]
+    wanted = [rest(with_held_hands(free, pose_of(given.hand_pose[t : t + 1], np.ones((1, 2)))))[ids] for t in range(5)]
     away = [np.linalg.norm(tips - wanted, axis=2).mean(1) for tips in (got, rest(body)[ids][None])]
     assert (away[0][[0, 4]] < 0.4 * away[1][[0, 4]]).all()
