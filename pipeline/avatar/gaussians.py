@@ -53,20 +53,19 @@ class Gaussians:
         self.field: DeformationField | None = None
 
     @staticmethod
-    def on_surface(anchors: Anchors, binding: str, scale: float | Tensor, opacity: float, flatness: float) -> Gaussians:
+    def on_surface(anchors: Anchors, binding: str, scale: float, opacity: float, flatness: float) -> Gaussians:
         """Grey Gaussians lying on the surface.
 
         Args:
             anchors: one for each Gaussian.
             binding: one of `BINDINGS`.
-            scale: standard deviation along the surface, metres; of all, or of each [N].
+            scale: standard deviation along the surface, metres.
             opacity: of each, in (0, 1).
             flatness: breadth over thickness.
         """
         points = anchors.points
         count = len(anchors)
-        breadth = torch.as_tensor(scale).to(points).expand(count)
-        log_scales = torch.stack([breadth, breadth, breadth / flatness], dim=1).log()
+        log_scales = points.new_tensor([scale, scale, scale / flatness]).log().repeat(count, 1)
         params = {
             "offsets": torch.zeros_like(points),
             "quats": points.new_tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1),

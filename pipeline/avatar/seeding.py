@@ -16,7 +16,6 @@ def seed_surface(
     faces: np.ndarray,  # (F, 3)
     count: int,
     seed: int,
-    density: np.ndarray | None = None,  # (V,)
 ) -> tuple[np.ndarray, np.ndarray]:  # (count,), (count, 3)
     """Choose `count` points of a mesh, spread evenly over its area whatever its triangles are.
 
@@ -28,7 +27,6 @@ def seed_surface(
         faces: vertex indices. (F, 3)
         count: how many points.
         seed: of the random numbers.
-        density: how much denser than elsewhere they are to lie about each vertex; None: evenly. (V,)
 
     Returns:
         The face of each point, int64, and its barycentric coordinates in it, float32.
@@ -36,8 +34,6 @@ def seed_surface(
     rng = np.random.default_rng(seed)
     corners = vertices[faces].astype(np.float64)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    if density is not None:
-        areas = areas * density[faces].mean(1)
     candidates = count * _CANDIDATES_PER_POINT
     face = rng.choice(len(faces), candidates, p=areas / areas.sum())
     root, split = np.sqrt(rng.random(candidates)), rng.random(candidates)

@@ -103,7 +103,7 @@ def _finger_points(turns: np.ndarray, length: float, side: str) -> np.ndarray:
 
 
 def finger_chains(wrist: np.ndarray, tips: np.ndarray, side: str) -> np.ndarray:
-    """(5, 5, 3) of each finger wrist, three joints and tip: straight from a usual knuckle to the body's tip.
+    """(5, 5, 3) of each finger the wrist, its three joints and its tip: straight from a usual knuckle on.
 
     Args:
         wrist: of the body at rest, metres. (3,)

@@ -50,7 +50,7 @@ class BodyModel:
     faces: Tensor  # [F, 3] int64, counter-clockwise seen from outside
     parents: tuple[int, ...]  # 24 parent joints, -1 at the pelvis
     vertex_ids: dict[str, int]  # landmark vertices by smplx's names: nose, leye, ..., LBigToe, ..., RHeel
-    hands: Tensor | None = None  # [V, 3] metres from flat hands to bent ones; moves no joint (held_hands.py)
+    hands: Tensor | None = None  # [V, 3] metres that bent hands lie off flat ones; no joint moves (held_hands.py)
 
     def to(self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> BodyModel:
         """The same body with its floating point tensors in another dtype, or everything on another device."""

@@ -14,16 +14,17 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.body.hand import FINGERS, HAND_JOINTS, MIRRORED, flat_hand, hand_length
+from pipeline.body.held_hands import SIDES
 from pipeline.estimators.hand_fit import Seen, fit_hand
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.motion.priors import pose_prior
 
-SIDES = ("left", "right")
 _POINTS = ("wrist", *(f"{finger}_{k}" for finger in FINGERS for k in (1, 2, 3, 4)))  # in the order of `Hand.places`
 _LEAST = 10  # points of a hand that must be seen
-_SMOOTH = 0.03  # s over which fingers and wrists are smoothed
+_SMOOTH = 0.1  # s over which fingers and wrists are smoothed: the detector looks at each picture alone
+_FLICKER = 0.03  # s over which it is smoothed whether a hand is seen
 _FADE = 0.5  # s after which a hand that is no longer seen has gone most of the way to rest
 _PALM = 0.25  # rad: how far a palm's turn is off beside what its landmarks' errors leave (tables differ, hands differ)
 _WRIST = 0.6  # rad: how far the wrist of a body is off that was fitted without fingers
@@ -66,12 +67,12 @@ def with_fingers(pose: Pose, landmarks: Landmarks, body: BodyModel, turn_wrists:
         belief[known] = found.belief * weights[known].mean(1)
         angles = np.tile(hand.relaxed, (len(pose), 1))
         angles[known] = np.clip(found.angles, hand.low, hand.high)
-        fade = 1 / (_FADE * pose.fps) ** 2
+        fade = (1 - belief) / (_FADE * pose.fps) ** 2
         angles = hand.relaxed + _smoothed(angles - hand.relaxed, belief, pose.fps, fade)
         fingers = Rotation.from_matrix(hand.rotations(angles).reshape(-1, 3, 3)).as_rotvec()
         fingers = fingers.reshape(len(pose), HAND_JOINTS, 3) * (MIRRORED if side == "right" else 1.0)
         result.hand_pose[:, k * HAND_JOINTS : (k + 1) * HAND_JOINTS] = fingers
-        result.hands_seen[:, k] = _smoothed(belief[:, None], belief, pose.fps, fade)[:, 0].clip(0, 1)
+        result.hands_seen[:, k] = _smoothed(belief[:, None], belief, pose.fps, fade, _FLICKER)[:, 0].clip(0, 1)
         if turn_wrists:
             turns = sight @ (_MIRROR @ found.turn @ _MIRROR if side == "right" else found.turn)
             result = _turned(result, side, world, known, turns, belief[known] / (_PALM**2 + found.variance), body)
@@ -130,13 +131,15 @@ def _size(metres: np.ndarray, xy: np.ndarray) -> float:
     return float(np.clip(np.median(pairs[0]) / max(np.median(pairs[1]), 1e-6), 0.5, 2.0))
 
 
-def _smoothed(values: np.ndarray, weights: np.ndarray, fps: float, rest: float) -> np.ndarray:
+def _smoothed(
+    values: np.ndarray, weights: np.ndarray, fps: float, rest: float | np.ndarray, seconds: float = _SMOOTH
+) -> np.ndarray:
     """Values (T, D) that lie near the given ones as far as these count, near their neighbours, and else near 0.
 
-    Least squares: sum of w (x - value)^2 + s^2 (x' - x)^2 + s^2 rest x^2, s being _SMOOTH in frames: where nothing
-    counts, values fade as exp(-sqrt(rest) frames).
+    Least squares: sum of w (x - value)^2 + s^2 (x' - x)^2 + s^2 rest x^2, s being `seconds` in frames: where
+    nothing counts, values fade as exp(-sqrt(rest) frames).
     """
-    tie = (_SMOOTH * fps) ** 2
+    tie = (seconds * fps) ** 2
     banded = np.zeros((2, len(values)))  # above the diagonal, and on it
     banded[0, 1:] = -tie
     banded[1] = weights + tie * rest

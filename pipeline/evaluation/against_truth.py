@@ -55,7 +55,7 @@ class Truth:
     def pose_in(self, clip: Clip) -> Pose | None:
         """The true pose with K for the pixels of the clip, where both have one body; the studio's camera looks through
         the middle of its images, of other sources the size is not known."""
-        if self.footage != STUDIO or self.body is not clip.body:
+        if self.footage != STUDIO or self.body.name != clip.body.name:
             return None
         scale = np.array([[clip.camera.width / 2], [clip.camera.height / 2]]) / self.pose.K[:2, 2:]
         return replace(self.pose, K=np.concatenate([self.pose.K[:2] * scale, self.pose.K[2:]]))
@@ -143,11 +143,11 @@ def pose_errors(table: MetricTable, clip: Clip, truth: Truth) -> None:
             errors = acceleration_errors(joints, true_joints, pose.fps)
             protocol = f"{base}; second differences times fps², 24 joints in the camera frame, {pose.fps:g} frames/s"
             table.add_motion("acceleration_error", when, protocol, errors, frames[1:-1])
-        if truth.body is clip.body:
+        if truth.body.name == clip.body.name:
             aligned, unaligned = _vertex_errors(clip, pose, truth, frames, when)
             add("v2v", aligned * _MM, f"all {len(clip.body.v_template)} vertices, pelvis-aligned")
             add("v2v_global", unaligned * _MM, f"all vertices in the camera frame, {scale}")
-    if truth.body is not clip.body:
+    if truth.body.name != clip.body.name:
         log.info("V2V is left out: the truth is of the body %s, the poses of %s", truth.body.name, clip.body.name)
 
 

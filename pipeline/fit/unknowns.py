@@ -16,7 +16,7 @@ from pipeline.avatar.deformation_field import DeformationField
 from pipeline.avatar.gaussians import Gaussians, Posable
 from pipeline.avatar.seeding import seed_surface
 from pipeline.avatar.skinning_grid import SkinningGrid
-from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.body import BodyModel
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.data import View
 from pipeline.fit.motion_field import corrections
@@ -28,8 +28,6 @@ from pipeline.formats.pose import Pose
 
 _COLOURS = "sh0", "sh_rest"
 _DETACHING = "skinning_weights", "field"  # what lets Gaussians leave the body: freed last
-_HANDS = [[JOINT_NAMES.index(f"{side}_{part}") for part in ("wrist", "hand")] for side in ("left", "right")]
-_FINGERS = 5.0  # times as many Gaussians on an area of a hand: 7 mm apart, where fingers are 15 mm thick
 _BREADTH = 0.6  # standard deviation of a surface Gaussian over the distance to its neighbours: no gaps when opaque
 
 
@@ -188,23 +186,12 @@ class Unknowns:
 
 
 def _on_surface(body: BodyModel, betas: Tensor, settings: FitSettings) -> Gaussians:
-    """Gaussians spread evenly over the body's surface, that cover it without gaps.
-
-    Those of hands whose fingers were seen lie closer, beside the settings' number: a finger is as broad as the others
-    are, so that they would fill the hand to a mitten.
-    """
+    """Gaussians spread evenly over the body's surface, that cover it without gaps."""
     vertices, faces = body.shaped(betas).cpu().numpy(), body.faces.cpu().numpy()
-    corners = vertices[faces]
-    areas = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    density = np.ones(len(vertices))
-    if body.hands is not None:
-        for hand in _HANDS:
-            if bool(((own := body.weights[:, hand].sum(1)) * body.hands.norm(dim=1)).any()):
-                density += (_FINGERS - 1) * own.cpu().numpy()
-    count = round(settings.gaussians * float((areas * density[faces].mean(1)).sum() / areas.sum()))
-    index, barycentric = seed_surface(vertices, faces, count, settings.seed, density)
+    index, barycentric = seed_surface(vertices, faces, settings.gaussians, settings.seed)
     where = (torch.as_tensor(part, device=betas.device) for part in (index, barycentric))
     anchors = anchor(body, betas, *where)
-    closer = torch.as_tensor((barycentric * density[faces[index]]).sum(1), device=betas.device).sqrt()
-    breadth = _BREADTH * math.sqrt(areas.sum() / settings.gaussians) / closer
+    corners = vertices[faces]
+    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    breadth = _BREADTH * math.sqrt(area / settings.gaussians)
     return Gaussians.on_surface(anchors, settings.binding, breadth, settings.opacity, settings.margins.flatness_ratio)

@@ -45,9 +45,9 @@ def by_distances(
     kernel without one takes the most of a step of the fit on a GPU (docs/speed.md).
     """
     points, targets = points.detach().double(), targets.detach().double()
-    squares, turned = targets.square().sum(1), -2 * targets.T
+    squares = targets.square().sum(1)
     parts = []
     for part in points.split(max(1, _PAIRS // len(targets))):
-        apart = torch.addmm(squares, part, turned)  # squared, but for what a row has in common
+        apart = torch.addmm(squares, part, targets.T, alpha=-2)  # squared, but for what a row has in common
         parts.append(apart.argmin(1) if count == 1 else apart.topk(count, largest=False).indices)
-    return torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

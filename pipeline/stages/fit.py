@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_motion(directory: VideoDir, body_model: str, device: torch.device) -> tuple[Pose, BodyModel]:
-    """The initial pose, and its body, hands held as there. Raises UserError where they do not match."""
+    """The initial pose, and the body that it is of, hands held as there. Raises UserError where they do not match."""
     pose, body = Pose.load(directory.pose_init), load_body(body_model)
     if body.name != pose.body_model:
         raise UserError(

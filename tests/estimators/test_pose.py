@@ -24,6 +24,7 @@ from pipeline.formats.video import VideoInfo
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings
+from pipeline.stages.fit import read_motion
 
 SETTINGS = load_settings("pose", {}, PoseSettings)
 LOST = (5, 6, 7)
@@ -176,6 +177,9 @@ def test_hands_among_the_landmarks_give_fingers(posed, tmp_path, body, turn_wris
     names = {JOINT_NAMES[1 + k] for k in np.flatnonzero(turned)}
     assert names <= {"left_elbow", "left_wrist", "left_hand"} and ("left_wrist" in names) == turn_wrists
     assert set(read_provenance(directory.provenance("pose"))["facts"]["hands_seen"]) == {"left", "right"}
+    moved = read_motion(directory, "free", torch.device("cpu"))[1].hands.norm(dim=1)  # the fit's body has them bent
+    owners = body.weights[moved > 0.001].argmax(1).unique().tolist()
+    assert owners == [JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("left_hand")]
 
 
 def test_pixels_alone_give_a_pose(posed, studio_clip, tmp_path):
