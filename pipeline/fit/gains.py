@@ -47,7 +47,8 @@ def gain_of(
     """
     apart = (before * rendered - filmed).square().sum(1)
     weight = (share * robust_weight(apart, _FAR))[:, None]
-    return _answer(weight.sum(), (weight * rendered * filmed).sum(0), (weight * rendered * rendered).sum(0))
+    weighted = weight * rendered
+    return _answer(weight.sum(), (weighted * filmed).sum(0), (weighted * rendered).sum(0))
 
 
 def _answer(weight: Tensor | float, both: Tensor, squares: Tensor) -> Tensor:  # [3]

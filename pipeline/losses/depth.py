@@ -34,10 +34,10 @@ def back_project(
 
 def _points(depth: Tensor, K: Tensor) -> Tensor:  # [H, W, 3]
     height, width = depth.shape
-    rows = torch.arange(height, device=depth.device, dtype=depth.dtype)[:, None]
-    columns = torch.arange(width, device=depth.device, dtype=depth.dtype)
-    x = (columns + 0.5 - K[0, 2]) / K[0, 0] * depth
-    y = (rows + 0.5 - K[1, 2]) / K[1, 1] * depth
+    rows = torch.arange(0.5, height, device=depth.device, dtype=depth.dtype)[:, None]
+    columns = torch.arange(0.5, width, device=depth.device, dtype=depth.dtype)
+    x = (columns - K[0, 2]) / K[0, 0] * depth
+    y = (rows - K[1, 2]) / K[1, 1] * depth
     return torch.stack([x, y, depth], dim=-1)
 
 
@@ -117,7 +117,7 @@ def in_sight(
     height, width = surface.shape
     cell = places.floor().long()
     inside = (cell >= 0).all(-1) & (cell[:, 0] < width) & (cell[:, 1] < height)
-    cell = torch.where(inside[:, None], cell, torch.zeros_like(cell))
+    cell = cell * inside[:, None]
     return inside & (depths < surface[cell[:, 1], cell[:, 0]] + within)
 
 
