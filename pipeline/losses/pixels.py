@@ -54,7 +54,7 @@ def pixel_terms(
         )
         return colour, area, None if depth is None else deep
     share = mask.to(pixels.dtype) / 255
-    target = image.to(pixels.dtype) / 255 * share[..., None] + background * (1 - share[..., None])
+    target = torch.lerp(background, image.to(pixels.dtype) / 255, share[..., None])
     colours, known = pixels[..., :3], None if depth is None else (depth > 0) & (mask > OPAQUE)
     if sure is not None:
         counts = sure.to(pixels.dtype) / 255
