@@ -69,14 +69,14 @@ def with_hands_following(pose: Pose, body: BodyModel) -> Pose:
     The rotation about that joint that brings the four fingers nearest (Kabsch 1976); thumbs stay as they are held.
     """
     held = held_hands(pose)
-    rest = body.rest_joints(torch.as_tensor(pose.betas).to(body.v_template)).double().cpu().numpy()
+    betas = torch.as_tensor(pose.betas).to(body.v_template)
+    rest, length = body.rest_joints(betas).double().cpu().numpy(), hand_length(body, betas)
     poses = pose.body_pose.reshape(len(pose), -1, 3).copy()
     for k, side in enumerate(SIDES):
         if not pose.hands_seen[:, k].any():
             continue
         own, hand = slice(k * HAND_JOINTS, (k + 1) * HAND_JOINTS), JOINT_NAMES.index(f"{side}_hand")
         pivot = rest[hand] - rest[JOINT_NAMES.index(f"{side}_wrist")]
-        length = hand_length(body, torch.as_tensor(pose.betas).to(body.v_template))
         turns = np.concatenate([held[None, own], pose.hand_pose[:, own]])
         points = _finger_points(turns, length, side) - pivot
         for frame, wanted in enumerate(points[1:]):
