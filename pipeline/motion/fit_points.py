@@ -28,7 +28,7 @@ _SIGMA_POSE = 2.0  # rad from the relaxed pose, for a joint of stiffness 1: deci
 _SIGMA_LIMITS = 0.2  # rad beyond a joint's range
 _SIGMA_SMOOTH = 0.2  # rad from the middle between the neighbouring frames
 _SHAPE_FRAMES = 0.1  # a beta counts as if this share of the frames told it to be 0 by its sigma of 1
-_STEPS, _DONE = 60, 1e-3  # steps at most; share of the cost by which a step must lower it to be followed by another
+_STEPS, _DONE = 120, 1e-4  # steps at most; share of the cost by which a step must lower it to be followed by another
 _DAMPING, _MOST_DAMPING = 100.0, 1e9  # 1 / rad^2 at the start, and at most
 _CHUNK = 256  # frames whose systems are in memory at a time
 # mediapipe's numbers of the limbs' joints, as limb_poses takes them, and their names here.

@@ -65,6 +65,15 @@ def test_places_agree_with_anthropometry(free: BodyModel, rest: dict) -> None:
     assert rest["nose"][2] > rest["l_eye"][2] > rest["l_ear"][2]
 
 
+def test_a_shoulder_lies_half_a_decimetre_under_the_skin_above_it(free: BodyModel, rest: dict) -> None:
+    """Its head's radius (24 mm), the gap above it (10), the acromion (8) and the skin; OpenSim's marker has 53.5 mm."""
+    mesh = trimesh.Trimesh(free.v_template.numpy(), free.faces.numpy(), process=False)
+    above = mesh.ray.intersects_location([rest["l_shoulder"]], [[0, 1, 0]])[0][:, 1].min()
+    assert 0.045 < above - rest["l_shoulder"][1] < 0.058
+    upper_arm = np.linalg.norm(rest["l_elbow"] - rest["l_shoulder"])
+    assert upper_arm / free.stature(MEAN).item() == pytest.approx(0.162, abs=0.006)  # de Leva 1996
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("part", ["ankle", "elbow", "wrist"])
 def test_a_limb_is_cut_at_its_joint_and_halved_at_its_widest(free: BodyModel, rest: dict, side: str, part: str) -> None:
