@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -20,7 +22,7 @@ from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
-from pipeline.formats.pose import FITTED, Pose
+from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, clip, mask_box
@@ -77,8 +79,9 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
     fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
-    source = f"{landmarks.source} {FITTED}"
+    source = f"{landmarks.source} landmarks, fitted"
     pose = _whole_clip(fitted, span, span[good.numpy()], boxes, known, xy, info, camera.K, body.name, source)
+    pose = replace(pose, fitted_in_3d=world is not None)
     _report(provenance, info.source, pose.valid, landmarks.names, visibility, fitted)
     return pose
 

@@ -28,9 +28,9 @@ _OPTIONAL = {
     "contact": ("T", 4),
     "hand_pose": ("T", 30, 3),
     "hands_seen": ("T", 2),
+    "fitted_in_3d": (),
 }
 BODY_MODELS = ("free", "smpl")
-FITTED = "landmarks, fitted"  # ends the source of a pose that was fitted to them
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,14 @@ class Pose:
     # that was never seen is flat. None where no hand was looked for.
     hand_pose: np.ndarray | None = None  # (T, 30, 3)
     hands_seen: np.ndarray | None = None  # (T, 2) in [0, 1]: left, right; below 1 the fingers are partly those at rest
+    # Whether it was fitted to landmarks that have a depth: it errs in other ways than a network's
+    fitted_in_3d: bool = False
 
     def __post_init__(self) -> None:
         _check(f"pose from {self.source}", vars(self))
 
     def __len__(self) -> int:
         return len(self.global_orient)
-
-    @property
-    def fitted_in_3d(self) -> bool:
-        """Whether it was fitted to landmarks that have a depth, as only mediapipe's do."""
-        return self.source.startswith("mediapipe") and self.source.endswith(FITTED)
 
     @property
     def has_world(self) -> bool:
@@ -93,7 +90,8 @@ class Pose:
         texts = {key: read_text(path, arrays, key) for key in ("body_model", "source")}
         _check(path, arrays | texts)
         found = {key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays}
-        return Pose(**found | texts | {"fps": float(arrays["fps"])})
+        numbers = {"fps": float(arrays["fps"]), "fitted_in_3d": bool(arrays.get("fitted_in_3d", False))}
+        return Pose(**found | texts | numbers)
 
 
 def _check(where: str | Path, values: Mapping[str, Any]) -> None:
@@ -102,8 +100,9 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
     sizes = check_arrays(where, values, _SHAPES | known)
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
-    if values["valid"].dtype != bool:
-        raise UserError(f"{where}: key 'valid' should be bool, found {values['valid'].dtype}")
+    for key in {"valid", "fitted_in_3d"} & values.keys():
+        if (kind := np.asarray(values[key]).dtype) != bool:
+            raise UserError(f"{where}: key {key!r} should be bool, found {kind}")
     if values["body_model"] not in BODY_MODELS:
         raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")
     if 0 < len(set(WORLD) & set(known)) < len(WORLD):

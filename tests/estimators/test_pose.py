@@ -60,6 +60,7 @@ def joints(pose: Pose) -> np.ndarray:
 def test_the_pose_is_near_the_truth(posed, studio_clip):
     """Poses of mediapipe are some centimetres off; twice that is a mistake (a leg for the other, a turned body)."""
     pose, truth = Pose.load(posed.pose_init), Pose.load(studio_clip.truth / "pose.npz")
+    assert pose.fitted_in_3d and not truth.fitted_in_3d
     found, wanted = joints(pose)[pose.valid], joints(truth)[pose.valid]
     assert 1000 * joint_errors(found, wanted).mean() < 120
     assert 1000 * aligned_joint_errors(found, wanted).mean() < 85
@@ -188,6 +189,7 @@ def test_pixels_alone_give_a_pose(posed, studio_clip, tmp_path):
     replace(found, world=None).save(directory.landmarks)
     pose, truth = estimate(directory, SETTINGS, "free", Provenance("pose", SETTINGS)), Pose.load(posed.pose_init)
     assert list(pose.valid) == list(truth.valid)
+    assert not pose.fitted_in_3d
     truth = Pose.load(studio_clip.truth / "pose.npz")
     assert 1000 * aligned_joint_errors(joints(pose), joints(truth))[pose.valid].mean() < 120
     points = joints(pose) @ pose.K.T

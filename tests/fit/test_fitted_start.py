@@ -33,17 +33,9 @@ def test_a_start_that_was_fitted_to_landmarks_leans_less_and_bends_more(results,
     assert knees[1] > knees[0]
 
 
-@pytest.mark.parametrize(
-    "source, fitted",
-    [
-        ("mediapipe 0.10.21 landmarks, fitted", True),
-        ("rtmw landmarks, fitted", False),  # pixels alone
-        ("simulated estimator, seed 3", False),
-        ("mediapipe 0.10.21 landmarks, fitted, set down on them", False),
-    ],
-)
-def test_the_fit_knows_a_start_that_was_fitted_to_landmarks_in_3d(results, body, source, fitted):
-    pose, settings = dataclasses.replace(Pose.load(results.pose_init), source=source), short_settings()
+@pytest.mark.parametrize("fitted", [True, False])
+def test_the_fit_knows_a_start_that_was_fitted_to_landmarks_in_3d(results, body, fitted):
+    pose, settings = dataclasses.replace(Pose.load(results.pose_init), fitted_in_3d=fitted), short_settings()
     fit = JointFit(load_clip(results, pose, settings, CPU), body, pose, settings, CPU)
     seen = []
 

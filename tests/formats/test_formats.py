@@ -62,6 +62,7 @@ def poses(draw: st.DrawFn) -> Pose:
         sigma=draw(st.none() | floats(count, 24, 2, low=1e-6)),
         hand_pose=draw(floats(count, 30, 3)) if hands else None,
         hands_seen=draw(floats(count, 2, low=0, high=1)) if hands else None,
+        fitted_in_3d=draw(st.booleans()),
     )
 
 
@@ -344,6 +345,7 @@ def test_a_pose_without_a_key_names_it(tmp_path: Path, pose: Pose, key: str) -> 
         ("bbox", np.full((2, 4), np.inf), "key 'bbox' holds inf at index (0, 0)"),
         ("K", np.full((3, 3), "x"), "key 'K' should hold numbers, found <U1"),
         ("valid", np.ones(2), "key 'valid' should be bool, found float64"),
+        ("fitted_in_3d", np.array(1.0), "key 'fitted_in_3d' should be bool, found float64"),
         ("fps", np.array(0.0), "fps should be above 0, found 0.0"),
         ("fps", np.array(-np.inf), "key 'fps' holds -inf"),
         ("body_model", np.array("smplx"), "body_model should be one of ('free', 'smpl'), found 'smplx'"),
