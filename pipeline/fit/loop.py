@@ -128,7 +128,7 @@ class JointFit:
             self.gains.settle()
         draw, betas = unknowns.artist(sh_degree), unknowns.betas.detach()
         known = unknowns.body, betas, unknowns.thickness, unknowns.rows, objective.marks
-        refit_poses(draw, clip, *known, frames, self.fps, self.settings)
+        refit_poses(draw, clip, *known, frames, self.fps, self.settings, self._fitted)
         if masks and clip.refiner is not None:
             objective.clip = refined_again(clip, draw, frames.tolist())
             self.remasked = True

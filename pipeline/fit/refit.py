@@ -43,6 +43,7 @@ def refit_poses(
     frames: np.ndarray,  # [F]
     fps: float,
     settings: FitSettings,
+    fitted: bool,
 ) -> None:
     """Move the poses of some frames to where the avatar looks most like them; their rows are written.
 
@@ -50,11 +51,12 @@ def refit_poses(
         draw: draws the avatar in a frame's pose, as `rows` has it.
         clip: as the fit corrected it.
         frames: those that are moved; the others' rows follow linearly.
+        fitted: whether the initial pose was fitted to landmarks in 3D: see `Alignment`.
     """
     trained = rows.frames
     rows.frames = torch.as_tensor(frames, device=betas.device)
     rows.gather()
-    refit = Refit(clip, body, betas, rows, marks, None, settings.align, fps, settings.seed)
+    refit = Refit(clip, body, betas, rows, marks, None, settings.align, fps, settings.seed, fitted)
     refit.begin(draw, thickness, fps)
     for _ in range(settings.align.refit):
         refit.step(FULL)

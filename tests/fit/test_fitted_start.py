@@ -44,6 +44,8 @@ def test_the_fit_knows_a_start_that_was_fitted_to_landmarks_in_3d(results, body,
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "align", watched)
+        patch.setattr(loop, "refit_poses", watched)
         patch.setattr(fit.objective, "correct", lambda unknowns: None)
         fit.align()
-    assert seen == [fitted]
+        fit.refit(0, masks=False)
+    assert seen == [fitted, fitted]  # before the loop, and against the avatar

@@ -61,7 +61,7 @@ def test_a_disturbed_pose_comes_back_to_where_the_avatar_was_filmed(fitted) -> N
         rows.params["rows"] += shift
     before = (posed(fit, rows) - true)[frames][..., :2].norm(dim=-1).mean()
     known = fit.unknowns.body, fit.unknowns.betas.detach(), fit.unknowns.thickness
-    refit_poses(fit.unknowns.artist(1), clip, *known, rows, None, frames, fit.fps, fit.settings)
+    refit_poses(fit.unknowns.artist(1), clip, *known, rows, None, frames, fit.fps, fit.settings, False)
     after = (posed(fit, rows) - true)[frames][..., :2].norm(dim=-1).mean()
     with torch.no_grad():
         for name, value in kept.items():
