@@ -1,6 +1,7 @@
 """Which way a motion faces whose world is not the camera's: turned and moved as a whole to where the landmarks are.
 
 The boxes of the masks tell where a person of a world stands, and hardly which way they face: left is as broad as right.
+Paths that are put together from speeds drift; a drift at one speed is found with the rest, lest it turn the person.
 """
 
 import numpy as np
@@ -20,21 +21,23 @@ def turned_to_landmarks(
     tall: float,  # px, of the person
     K: np.ndarray,  # (3, 3)
 ) -> tuple[Rotation, np.ndarray, float] | None:
-    """The turn and then the move (3,) of all frames alike that bring the points onto the landmarks, from any heading.
+    """The turn of all frames alike, and then the moves, that bring the points onto the landmarks, from any heading.
 
     Returns:
-        Turn, move, and the median error of a landmark in body heights; None where too few are seen.
+        Turn; moves, of one speed (T, 3); the median error of a landmark in body heights. None where too few are seen.
     """
     usable = np.flatnonzero((trusted > 0.1).sum(axis=1) >= _LEAST)
     if len(usable) < 2:
         return None
     some = usable[np.unique(np.linspace(0, len(usable) - 1, _FRAMES).astype(int))]
+    time = np.linspace(-0.5, 0.5, len(points))
     points, xy, weight = points[some], xy[some], trusted[some]
     middle = points.mean(axis=(0, 1))
 
     def off(values: np.ndarray, heading: Rotation) -> np.ndarray:
         turn = Rotation.from_rotvec(values[:3]) * heading
-        seen = ((points - middle) @ turn.as_matrix().T + middle + values[3:]) @ K.T
+        moved = (middle + values[3:6] + time[some, None] * values[6:])[:, None]
+        seen = ((points - middle) @ turn.as_matrix().T + moved) @ K.T
         pixels = seen[..., :2] / np.maximum(seen[..., 2:], 0.1 * middle[2])
         return weight[..., None] * (pixels - xy) / tall
 
@@ -43,10 +46,10 @@ def turned_to_landmarks(
         heading = Rotation.from_rotvec([0, angle, 0])  # the camera is about level
         found = least_squares(
             lambda values, heading=heading: off(values, heading).ravel(),
-            np.zeros(6),
+            np.zeros(9),
             loss="soft_l1",
             f_scale=_ROBUST,
-            x_scale=[0.3, 0.3, 0.3, *([0.1 * middle[2]] * 3)],
+            x_scale=[0.3, 0.3, 0.3, *([0.1 * middle[2]] * 6)],
             max_nfev=40,
         )
         if best is None or found.cost < best[0]:
@@ -54,4 +57,5 @@ def turned_to_landmarks(
     _, values, heading = best
     turn = Rotation.from_rotvec(values[:3]) * heading
     error = np.linalg.norm(off(values, heading), axis=-1)[weight > 0]
-    return turn, middle + values[3:] - turn.apply(middle), float(np.median(error))
+    moves = middle - turn.apply(middle) + values[3:6] + time[:, None] * values[6:]
+    return turn, moves, float(np.median(error))

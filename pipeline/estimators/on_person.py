@@ -112,8 +112,8 @@ def _facing(
         turned = turned_to_landmarks(points, found.xy[person.index][:, marks.index], trusted, tall, K)
     doubt = "; facing and facing away are hard to tell apart"
     if turned is not None:
-        turn, move, error = turned
-        roots = turn.apply(person.roots) + move
+        turn, moves, error = turned
+        roots = turn.apply(person.roots) + moves
         rotations = person.rotations.copy()
         rotations[:, 0] = (turn * Rotation.from_rotvec(rotations[:, 0])).as_rotvec()
         person, means, doubt = replace(person, rotations=rotations, roots=roots), "the landmarks", ""

@@ -75,8 +75,10 @@ def test_starts_are_as_wrong_as_they_say(shipped: Benchmark, studio_clip) -> Non
 
 def test_a_start_may_change_the_stage_pose(shipped: Benchmark) -> None:
     base = default_config()["pose"]
-    assert shipped.pose_settings(base, "linear")["smplify"]["corrector"] == "linear"
-    assert shipped.pose_settings(base, "configured") == base
+    assert shipped.pose_settings(base, "linear", "b")["smplify"]["corrector"] == "linear"
+    assert shipped.pose_settings(base, "configured", "b") == base
+    imported = shipped.pose_settings(base, "imported", "my/benchmark")
+    assert (imported["backend"], imported["path"]) == ("import", "my/benchmark/handed_over/simulated/{video}.npz")
     assert "linear" in shipped.configured_kinds and "twice" in shipped.simulated_kinds
 
 
