@@ -25,7 +25,7 @@ def read(content: Any, path: Path, clip: Clip) -> SourceMotion:
 
 
 def read_files(entries: list[Entry], path: Path, clip: Clip) -> SourceMotion:
-    """SMPL-X in the camera of the picture padded to a square, which K is of; people by nearness from one to the next."""
+    """SMPL-X in the camera of the picture padded to a square, which K is of; people by nearness from frame to frame."""
     width, height = clip.file_size or (clip.width, clip.height)
     border = (max(width, height) - np.array([width, height])) / 2
     seen = []
