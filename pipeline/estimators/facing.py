@@ -15,7 +15,7 @@ _LEAST = 6  # landmarks that a frame must show
 
 
 def turned_to_landmarks(
-    points: np.ndarray,  # (T, L, 3) metres, z > 0: where the landmarks are on the body, before the camera as found so far
+    points: np.ndarray,  # (T, L, 3) metres, z > 0: where the landmarks are on the body, by the camera found so far
     xy: np.ndarray,  # (T, L, 2) px: where they are seen
     trusted: np.ndarray,  # (T, L) in [0, 1], 0 where one is not
     tall: float,  # px, of the person
