@@ -30,6 +30,7 @@ from pipeline.motion.readers.people import Person, betas_for, in_camera, root_of
 from pipeline.runtime.errors import UserError
 
 _SIGMA_SHAPE = 1.0  # of betas, about the mean shape
+_SIGMA_TOLD = 0.2  # of betas, about those that fit joints in metres: the image tells stature from distance badly
 _PLACED_WELL = 0.05  # body heights by which a camera that was looked for may be off
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned
 
@@ -156,7 +157,9 @@ def _set_down(
     xy, trusted = as_tensor(found.xy)[:, marks.index], as_tensor(found.visibility)[:, marks.index] * marks.trust
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the operations are small
-    landed = land(body, imported, _SIGMA_SHAPE, marks, xy, trusted, as_tensor(pose.K), pose.fps)
+    metric = track.residual is not None and (track.K is not None or track.up is not None)
+    sigma = _SIGMA_TOLD if metric else _SIGMA_SHAPE
+    landed = land(body, imported, sigma, marks, xy, trusted, as_tensor(pose.K), pose.fps)
     before, after = (outline_overlap(body, motion, masks, pose.K) for motion in (imported, landed))
     torch.set_num_threads(threads)
     provenance.facts |= {"outline overlap, as imported": round(before, 4), "outline overlap, set down": round(after, 4)}
