@@ -48,19 +48,6 @@ if (SEQUENCES or MEASURED) and "benchmark_quick" in sys.argv:
     )
 
 
-def pose_of(estimators):
-    """Settings of the stage pose for a kind of estimators."""
-    return BENCHMARK.pose_settings(config["pose"], estimators, BENCHMARKS)
-
-
-def imported_file(wildcards):
-    """The motion file that a start imports, or none."""
-    chosen = pose_of(wildcards.estimators)
-    if chosen["backend"] != "import":
-        return []
-    return chosen["path"].replace("{video}", wildcards.sequence)
-
-
 wildcard_constraints:
     estimators="|".join(map(re.escape, BENCHMARK.estimators)),
     sequence="|".join(map(re.escape, BENCHMARK.sequences)),
