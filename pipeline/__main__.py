@@ -32,6 +32,7 @@ STAGES = {
     "drive": "the avatar performs any motion: a video, PLY files",
     "aggregate": "gather the metrics of all videos",
     "simulate": "estimators whose errors are known, in place of masks, landmarks, depth and pose",
+    "hand-over": "a simulated motion as a file of a tool whose body is another one",
     "branch": "a folder of its own for another fit of the same clip",
     "score": "what only a studio clip can tell of a fit: score.csv",
     "benchmark": "gather the benchmark's fits into tables and a page",

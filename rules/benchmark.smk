@@ -3,6 +3,7 @@
 # (benchmark_measured.smk), else of studio clips. Path scheme:
 #   results/benchmark/clips/<sequence>.mp4, .truth/                      benchmark_clip
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth, camera_track and pose
+#   results/benchmark/handed_over/<estimators>/<sequence>.npz            benchmark_hand_over: of simulated ones, for starts that import it
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
 #   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studies
@@ -97,6 +98,24 @@ use rule decode as benchmark_decode with:
                 "camera": None,
             }
         ),
+
+
+# What a simulated estimator found, as a file of a tool whose body is another one: for starts that import it.
+rule benchmark_hand_over:
+    input:
+        f"{PREPARED}/pose_init.npz",
+    output:
+        f"{BENCHMARKS}/handed_over/{{estimators}}/{{sequence}}.npz",
+    log:
+        f"{BENCHMARKS}/logs/handed_over_{{estimators}}_{{sequence}}.log",
+    wildcard_constraints:
+        estimators="|".join(map(re.escape, BENCHMARK.simulated_kinds)),
+    conda:
+        "../envs/embedded.yaml"
+    params:
+        code=code("hand_over"),
+    shell:
+        "python -m pipeline hand-over {input:q} {output:q} --log {log:q}"
 
 
 rule benchmark_simulate:
@@ -212,17 +231,21 @@ use rule pose as benchmark_pose with:
         landmarks=f"{PREPARED}/landmarks.npz",
         camera=f"{PREPARED}/camera.json",
         track=f"{PREPARED}/camera_track.npz",
+        imported=imported_file,
     output:
         pose=f"{WITH_CONFIG}/pose_init.npz",
         provenance=f"{WITH_CONFIG}/provenance/pose.json",
     log:
         f"{WITH_CONFIG}/logs/pose.log",
     params:
-        code=code("pose", backend=True),
+        code=lambda wildcards: fingerprints.code(
+            "pipeline.stages.pose",
+            f"pipeline.estimators.pose_{pose_of(wildcards.estimators)['backend']}",
+        ),
         files=stamp(stage_files("pose")),
         directory=folder_of,
         settings=lambda wildcards: json.dumps(
-            BENCHMARK.pose_settings(config["pose"], wildcards.estimators),
+            pose_of(wildcards.estimators),
             sort_keys=True,
         ),
         body=body_model,

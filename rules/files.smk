@@ -105,3 +105,16 @@ def benchmark_features(wildcards):
     """The weights of NeuHMR's features, where a row uses them."""
     row = BENCHMARK.fit_settings(config["fit"], wildcards.split, wildcards.row)
     return neuhmr_features(row)
+
+
+def pose_of(estimators):
+    """Settings of the stage pose for a kind of estimators."""
+    return BENCHMARK.pose_settings(config["pose"], estimators, BENCHMARKS)
+
+
+def imported_file(wildcards):
+    """The motion file that a start imports, or none."""
+    chosen = pose_of(wildcards.estimators)
+    if chosen["backend"] != "import":
+        return []
+    return chosen["path"].replace("{video}", wildcards.sequence)

@@ -47,7 +47,8 @@ class Start:
 
     label: str
     errors: float | None  # simulated, with so many times the sequence's errors; None: those of the config
-    pose: dict  # laid over the config's section `pose`, where they are those of the config
+    pose: dict  # laid over the config's section `pose`, where they are those of the config; {benchmark} in its path is
+    # the folder of the benchmark's results
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,16 @@ class Benchmark:
         asked = self.sequences[sequence].errors
         return Errors(asked.like, factor * asked.mpjpe, factor * asked.pa_mpjpe, factor * asked.v2v)
 
-    def pose_settings(self, base: Mapping[str, Any], estimators: str) -> dict[str, Any]:
-        """Settings of the stage pose, `base` with those of a kind of the config's estimators laid over it."""
-        return merged(base, self.starts[estimators].pose if estimators in self.starts else {})
+    def pose_settings(self, base: Mapping[str, Any], estimators: str, folder: str) -> dict[str, Any]:
+        """Settings of the stage pose, `base` with those of a kind of the config's estimators laid over it.
+
+        Args:
+            folder: of the benchmark's results.
+        """
+        over = dict(self.starts[estimators].pose) if estimators in self.starts else {}
+        if over.get("path"):
+            over["path"] = over["path"].replace("{benchmark}", folder)
+        return merged(base, over)
 
     def study_runs(self, study: str | None = None) -> list[Run]:
         """All fits of a study, or of all studies, each once; some are the benchmark's own."""

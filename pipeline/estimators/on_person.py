@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel
 from pipeline.camera.intrinsics import clip_camera
+from pipeline.estimators.facing import turned_to_landmarks
 from pipeline.estimators.landing import Landed, land, outline_overlap
 from pipeline.estimators.settings import PoseSettings
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
@@ -21,12 +23,15 @@ from pipeline.formats.pose import Pose
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import mask_box
+from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.on_body import landmark_map
 from pipeline.motion.readers.motion import SourceMotion, Track
 from pipeline.motion.readers.people import Person, betas_for, in_camera, root_offset
 from pipeline.runtime.errors import UserError
 
 _SIGMA_SHAPE = 1.0  # of betas, about the mean shape
+_SIGMA_TOLD = 0.2  # of betas, about those that fit joints in metres: the image tells stature from distance badly
+_PLACED_WELL = 0.05  # body heights by which a camera that was looked for may be off
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned
 
 
@@ -64,6 +69,7 @@ def on_person(
     if np.isnan(boxes).all():
         raise UserError(f"{directory.masks}: every mask is empty; rerun the masks stage")
     people = [in_camera(path, track, numbers, boxes, camera, body, provenance) for track in motion.tracks]
+    people = [_facing(path, person, boxes, camera.K, body, directory, provenance) for person in people]
     hits = _frames_on_mask(people, masks, camera.K)
     chosen = _chosen(settings.person, path, people, hits)
     person = people[chosen]
@@ -79,6 +85,46 @@ def on_person(
     if person.track.body != body.name or person.track.residual is not None:
         pose = _set_down(path, person.track, pose, body, directory, masks, provenance)
     return pose
+
+
+def _facing(
+    path: Path,
+    person: Person,
+    boxes: np.ndarray,
+    K: np.ndarray,
+    body: BodyModel,
+    directory: VideoDir,
+    provenance: Provenance,
+) -> Person:
+    """Someone whose camera was looked for by the boxes, turned as the landmarks show; all others as they are."""
+    if person.box_error is None:
+        return person
+    found, error, means = Landmarks.load(directory.landmarks), person.box_error, "the masks' boxes"
+    turned = None
+    if found.names:
+        marks = landmark_map(body, found.names, found.source)
+        betas = torch.as_tensor(betas_for(person.track, body)).float()
+        rest, rotations = body.rest_joints(betas), torch.as_tensor(person.rotations).float()
+        transl = torch.as_tensor(person.roots).float() - rest[0]
+        world = body.world_joints(axis_angle_to_matrix(rotations), betas, transl)
+        points = marks.posed(world, rest, marks.rest(betas, torch.zeros(len(marks.names), 3))).double().numpy()
+        trusted = found.visibility[person.index][:, marks.index] * marks.trust.numpy()
+        tall = float(np.nanmedian(boxes[:, 3] - boxes[:, 1]))
+        turned = turned_to_landmarks(points, found.xy[person.index][:, marks.index], trusted, tall, K)
+    doubt = "; facing and facing away are hard to tell apart"
+    if turned is not None:
+        turn, moves, error = turned
+        roots = turn.apply(person.roots) + moves
+        rotations = person.rotations.copy()
+        rotations[:, 0] = (turn * Rotation.from_rotvec(rotations[:, 0])).as_rotvec()
+        person, means, doubt = replace(person, rotations=rotations, roots=roots), "the landmarks", ""
+    provenance.facts[f"error of the camera found by {means}, body heights"] = round(error, 4)
+    much = "; that is much: is it this video's motion, and does the camera rest?" if error > _PLACED_WELL else ""
+    provenance.warn(
+        f"{path}: tells no camera; one that stands still was found by {means}, {error:.1%} of the body's height "
+        f"off{much}{doubt}. Look at the overlay"
+    )
+    return person
 
 
 def _set_down(
@@ -111,7 +157,9 @@ def _set_down(
     xy, trusted = as_tensor(found.xy)[:, marks.index], as_tensor(found.visibility)[:, marks.index] * marks.trust
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the operations are small
-    landed = land(body, imported, _SIGMA_SHAPE, marks, xy, trusted, as_tensor(pose.K), pose.fps)
+    metric = track.residual is not None and (track.K is not None or track.up is not None)
+    sigma = _SIGMA_TOLD if metric else _SIGMA_SHAPE
+    landed = land(body, imported, sigma, marks, xy, trusted, as_tensor(pose.K), pose.fps)
     before, after = (outline_overlap(body, motion, masks, pose.K) for motion in (imported, landed))
     torch.set_num_threads(threads)
     provenance.facts |= {"outline overlap, as imported": round(before, 4), "outline overlap, set down": round(after, 4)}

@@ -22,6 +22,7 @@ from pipeline.report.focal import focal_text
 from pipeline.report.gist import gist
 from pipeline.report.masks_line import masks_line
 from pipeline.report.media import Medium, picture, thumbnail, video
+from pipeline.report.start_line import start_line
 from pipeline.report.sureness import sure_charts
 from pipeline.runtime.errors import UserError
 
@@ -106,7 +107,7 @@ def build_page(directory: Path, settings: ReportSettings, body_model: str = "fre
         name=paths.name,
         footage=table["footage"].iloc[0],
         synthetic=table["footage"].iloc[0] == STUDIO,
-        facts=_facts(info, camera, fit, camera_line(paths), masks_line(paths, summary)),
+        facts=_facts(info, camera, fit, camera_line(paths), start_line(paths), masks_line(paths, summary)),
         verdict=sections.verdict(paths),
         viewer=_viewer(paths, settings),
         gained=gained,
@@ -139,7 +140,12 @@ def _motion_rate(paths: VideoDir, info: VideoInfo) -> float:
 
 
 def _facts(
-    info: VideoInfo, camera: Camera, fit: sections.StageRun | None, world: str | None, masks: str | None
+    info: VideoInfo,
+    camera: Camera,
+    fit: sections.StageRun | None,
+    world: str | None,
+    start: str | None,
+    masks: str | None,
 ) -> list[tuple[str, str]]:
     fps = f"{float(info.fps):.4g} frames/s"
     facts = [
@@ -149,6 +155,8 @@ def _facts(
     facts.append(("Focal length", focal_text(camera)))
     if world is not None:
         facts.append(("Camera", world))
+    if start is not None:
+        facts.append(("Start", start))
     known = dict(fit.facts) if fit else {}
     counts = [
         f"{known[key]} {text}"

@@ -21,7 +21,7 @@ from pipeline.accuracy.matching import DETECTED, MATCHES, STARTED, Matches, find
 from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera
 from pipeline.accuracy.simulate_pose import simulate_pose
-from pipeline.accuracy.studies_page import _LOOSER, MARKS, _holds_better
+from pipeline.accuracy.studies_page import _LOOSER, MARKS, _holds_better, _spread
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.evaluation.against_truth import LIMBS
 from pipeline.evaluation.pose_metrics import joint_errors
@@ -75,8 +75,10 @@ def test_starts_are_as_wrong_as_they_say(shipped: Benchmark, studio_clip) -> Non
 
 def test_a_start_may_change_the_stage_pose(shipped: Benchmark) -> None:
     base = default_config()["pose"]
-    assert shipped.pose_settings(base, "linear")["smplify"]["corrector"] == "linear"
-    assert shipped.pose_settings(base, "configured") == base
+    assert shipped.pose_settings(base, "linear", "b")["smplify"]["corrector"] == "linear"
+    assert shipped.pose_settings(base, "configured", "b") == base
+    imported = shipped.pose_settings(base, "imported", "my/benchmark")
+    assert (imported["backend"], imported["path"]) == ("import", "my/benchmark/handed_over/simulated/{video}.npz")
     assert "linear" in shipped.configured_kinds and "twice" in shipped.simulated_kinds
 
 
@@ -170,7 +172,8 @@ def test_the_section_of_the_studies_stands_last_and_can_be_made_again(studied: S
     assert f"| simulated, as HMR2.0 errs | {before:.1f} | **{after:.1f}" not in once
     assert f"| simulated, as HMR2.0 errs | {before:.1f} | {after:.1f} ({after / before - 1:+.0%}) |" in once
     assert f"| NeuHMR | {figures['simulated', 'neuhmr', 'psnr']:.2f} |".replace("| NeuHMR |", "") in once
-    assert "the worse the start, the more the full method gains" in once
+    assert once.count("the worse the start, the more the full method gains") == 2  # the simulated ones, and all
+    assert "Simulated starts, of which nothing but the errors differs:" in once
     assert "0.50 s a frame here on anchors" in once and "2.00 s on the refinement" in once
     assert "| SLAHMR | 31.6 |" in once and "| NeuHMR (HybrIK) | 95.4 | 109.6 |" in once  # NeuHMR prints
     assert not re.search(r"\bnan\b|None|Undefined", once)
@@ -229,6 +232,15 @@ def test_claims_about_looser_bindings_are_read_off_the_means() -> None:
     held = _holds_better(table, "uniform", "twice", "full", _LOOSER)
     assert [holds for _, holds in held] == [True, False] and "(40.00, 39.50)" in held[1][0]
     assert _holds_better(table, "uniform", "simulated", "full", _LOOSER) == []
+
+
+def test_how_much_bindings_differ_at_all_is_said() -> None:
+    values = {"mpjpe": {"full": 40.0, "gom": 41.5, "lsw": 40.5}, "psnr": {"full": 28.0, "gom": 27.2, "lsw": 28.1}}
+    rows = [("twice", "uniform", row, "a", key, v) for key, of in values.items() for row, v in of.items()]
+    table = pd.DataFrame(rows, columns=["estimators", "split", "row", "sequence", "metric", "value"])
+    said = [("all 3 bindings lie within 1.5 mm of MPJPE and 0.9 dB of PSNR", None)]
+    assert _spread(table, "uniform", "twice", ("full", "gom", "lsw")) == said
+    assert _spread(table, "uniform", "twice", ("full", "gom", "none")) == []
 
 
 def test_errors_are_of_the_joints_that_were_matched() -> None:

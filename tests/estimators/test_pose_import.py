@@ -396,6 +396,39 @@ def test_joints_in_no_unit_are_set_down_too(seen_walker: tuple, tmp_path: Path) 
     assert np.abs(across).max() < 0.015
 
 
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_of_a_world_without_a_camera_the_landmarks_tell_where_the_person_faces(
+    seen_walker: tuple, tmp_path: Path, drift: float
+) -> None:
+    """The boxes of a person who squats, or walks on the spot, tell next to nothing of it; WHAM's path drifts."""
+    directory, truth = seen_walker
+    rows = (truth.global_orient, truth.body_pose, truth.betas, truth.transl)
+    joints = anatomical_joints(load_body("free"), *(torch.as_tensor(row).float() for row in rows), names=LIMBS).numpy()
+    turn = Rotation.from_euler("yx", [130, 180], degrees=True)
+    world = turn.apply(joints.reshape(-1, 3)).reshape(joints.shape)
+    world[..., 0] += drift * np.linspace(0, 1, len(world))[:, None]
+    np.savez(tmp_path / "world.npz", joints=world, names=LIMBS)
+    pose, provenance = imported(directory, tmp_path / "world.npz")
+    off = Rotation.from_rotvec(pose.global_orient).inv() * Rotation.from_rotvec(truth.global_orient)
+    assert np.degrees(off.magnitude()).max() < 15
+    assert provenance.facts["outline overlap, set down"] > 0.85
+    assert any("found by the landmarks" in warning for warning in provenance.warnings)
+    statures = [float(load_body("free").stature(torch.as_tensor(each.betas).float())) for each in (pose, truth)]
+    assert statures[0] == pytest.approx(statures[1], abs=0.03)  # the joints tell it, in metres
+
+
+def test_the_size_that_joints_in_metres_tell_is_kept(seen_walker: tuple, tmp_path: Path) -> None:
+    """Landmarks of a person who looks a tenth larger than their joints say: nearer, then, not taller."""
+    directory, truth = seen_walker
+    rows = (truth.global_orient, truth.body_pose, truth.betas, truth.transl)
+    joints = anatomical_joints(load_body("free"), *(torch.as_tensor(row).float() for row in rows), names=LIMBS).numpy()
+    np.savez(tmp_path / "world.npz", joints=0.9 * joints * [1, -1, -1], names=LIMBS)
+    pose, _ = imported(directory, tmp_path / "world.npz")
+    betas = (torch.as_tensor(each.betas).float() for each in (pose, truth))
+    small, tall = (float(load_body("free").stature(each)) for each in betas)
+    assert small == pytest.approx(0.9 * tall, abs=0.03)
+
+
 def test_landmarks_that_make_it_worse_are_not_believed(seen_walker: tuple, tmp_path: Path) -> None:
     directory, truth = seen_walker
     elsewhere = VideoDir(tmp_path / "clip")

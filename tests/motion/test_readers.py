@@ -347,6 +347,57 @@ def test_smplx_in_one_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.rotations[:, :22], truth.rotations[:, :22])
 
 
+SOMA = (0, 67, 72, 1, 68, 73, 2, 69, 74, 3, 70, 75, 4, 11, 39, 6, 12, 40, 13, 41, 14, 42)  # of SMPL's joints
+
+
+@pytest.mark.parametrize("soma", [True, False])
+def test_gem(tmp_path: Path, soma: bool) -> None:
+    """GEM-X with SOMA's 77 joints, of which two share the neck's bend; GEM-SMPL with SMPL-X's 22."""
+    truth = Truth()
+    pose, transl = truth.rotations[:, 1:22].reshape(FRAMES, 63), truth.transl("smplx")
+    if soma:
+        joints = np.random.default_rng(1).normal(0, 0.2, (FRAMES, 77, 3))  # fingers and face are left alone
+        joints[:, SOMA] = truth.rotations[:, :22]
+        joints[:, 4] = joints[:, 5] = truth.rotations[:, 12] / 2
+        pose, transl = joints[:, 1:].reshape(FRAMES, 228), truth.roots
+    params = {"global_orient": truth.rotations[:, 0], "body_pose": pose, "transl": transl}
+    params = {key: torch.tensor(value) for key, value in params.items()}
+    results = {"body_params_incam": params, "K_fullimg": torch.tensor(K).expand(FRAMES, 3, 3)}
+    torch.save(results, tmp_path / "hpe_results.pt")
+    motion = read(tmp_path / "hpe_results.pt")
+    assert (motion.tool, motion.frames) == ("GEM-X" if soma else "GEM-SMPL", FRAMES)
+    same(motion.tracks[0], truth)
+    for wrong, told in (
+        ({"body_pose": torch.zeros(FRAMES, 99)}, r"key 'body_pose' should have 228 numbers a frame, or 63, found 99"),
+        ({"transl": torch.zeros(FRAMES, 2)}, r"key 'transl' should have shape"),
+    ):
+        torch.save(results | {"body_params_incam": params | wrong}, tmp_path / "wrong.pt")
+        with pytest.raises(UserError, match=rf"wrong\.pt: body_params_incam: {told}"):
+            read(tmp_path / "wrong.pt")
+
+
+def test_multi_hmr(tmp_path: Path) -> None:
+    """Two people, in another order in every other frame; K is of the picture padded to a square of 896."""
+    near, far = Truth(), Truth(1, (-1.0, 0.1, 5.0))
+    square = K * [[896 / WIDTH], [896 / WIDTH], [1]]
+    square[:2, 2] = 448
+    for k in range(FRAMES):
+        for person, truth in enumerate((near, far)[:: 1 if k % 2 else -1]):
+            rotvec = np.concatenate([truth.rotations[k, :22], np.ones((31, 3))])
+            told = {"rotvec": rotvec, "transl_pelvis": truth.roots[k : k + 1], "shape": np.zeros(10), "K": square}
+            np.savez(tmp_path / f"{k:05}_{person}.npz", **told)
+    motion = read(tmp_path)
+    assert (motion.tool, motion.frames, len(motion.tracks)) == ("Multi-HMR", FRAMES, 2)
+    for track, truth in zip(motion.tracks, (far, near)):
+        np.testing.assert_allclose(track.K[0], K, atol=1e-9)
+        same(track, truth)
+    with pytest.raises(UserError, match=r"00000_0\.npz: is one person in one frame; set pose\.path to its folder"):
+        read(tmp_path / "00000_0.npz")
+    np.savez(tmp_path / "00003_0.npz", rotvec=np.zeros((53, 3)), transl_pelvis=np.zeros(3))
+    with pytest.raises(UserError, match=r"00003_0\.npz: key 'K' is missing"):
+        read(tmp_path)
+
+
 # EasyMocap
 
 

@@ -28,6 +28,7 @@ from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
 from pipeline.report.masks_line import masks_line
 from pipeline.report.page import ReportSettings, _media
+from pipeline.report.start_line import start_line
 from pipeline.report.sureness import behind_hips, sure_charts
 from pipeline.runtime.errors import UserError
 from pipeline.video.encode import write_video
@@ -181,6 +182,21 @@ def test_the_page_says_what_the_camera_did(tmp_path):
         "travels; it looks up by 3.2 ± 1.0 degrees, its picture is turned clockwise by 2.0; found from the settings, "
         "the feet"
     )
+
+
+def test_the_page_shows_both_starts_of_an_import(tmp_path):
+    paths = VideoDir(tmp_path)
+    assert start_line(paths) is None
+    facts = {"tool": "GVHMR", "person": "the person"}
+    provenance(paths, "pose", {}, facts=facts)
+    assert start_line(paths) == "imported from GVHMR, the person"
+    overlaps = {"outline overlap, as imported": 0.69, "outline overlap, set down": 0.83}
+    provenance(paths, "pose", {}, facts=facts | overlaps)
+    assert start_line(paths) == (
+        "imported from GVHMR, the person; overlap (IoU) of its outline and the masks 0.690 as it came, 0.830 set down"
+    )
+    provenance(paths, "pose", {}, facts=facts | overlaps | {"outline overlap, set down": 0.5})
+    assert start_line(paths).endswith("0.500 set down, and left as it came")
 
 
 def test_a_fit_without_a_verdict_has_no_line(clip):

@@ -16,12 +16,14 @@ from pipeline.motion.readers import (
     amass,
     cliff,
     easymocap,
+    gem,
     glamr,
     gvhmr,
     hybrik,
     joints,
     mhr,
     mmhuman3d,
+    multihmr,
     own,
     phalp,
     prompthmr,
@@ -37,8 +39,8 @@ from pipeline.motion.readers.tables import read_table
 from pipeline.runtime.errors import UserError
 
 _READERS = (
-    phalp, wham, tram, gvhmr, prompthmr, glamr, cliff, hybrik, romp, mmhuman3d, mhr, amass, smplx, own, easymocap,
-    joints,
+    phalp, wham, tram, gvhmr, gem, prompthmr, glamr, cliff, hybrik, romp, mmhuman3d, mhr, multihmr, amass, smplx, own,
+    easymocap, joints,
 )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ def _read(path: Path, clip: Clip) -> SourceMotion:
             return tram.read_folder(path)
         entries = read_entries(path)
         content = entries[0].content
-        for reader in (mhr, romp, smplx, easymocap):
+        for reader in (mhr, romp, smplx, multihmr, easymocap):
             if reader.matches(content):
                 for entry in entries:
                     if not reader.matches(entry.content):

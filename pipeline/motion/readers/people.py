@@ -20,7 +20,6 @@ from pipeline.runtime.errors import UserError
 
 _CAMERA_FRAMES, _CAMERA_POINTS = 40, 600  # enough of each to find a camera by
 _AT_ONCE = 64  # frames posed at a time
-_PLACED_WELL = 0.05  # box heights, see find_level_camera
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Person:
     rotations: np.ndarray  # (M, 24, 3) axis-angle
     roots: np.ndarray  # (M, 3) metres, the pelvis
     focal_ratio: float  # ours over the source's, in pixels of the decoded frames
+    box_error: float | None = None  # body heights, of a camera that was looked for by the boxes; None: it is known
 
 
 def in_camera(
@@ -53,6 +53,7 @@ def in_camera(
     rows = order[np.searchsorted(track.frames, numbers[index], sorter=order)]
     rotations = track.rotations[rows].astype(float)
     roots = track.transl[rows] + rest_pelvis(track, body)
+    box_error = None
     if len(index) == 0:
         return Person(track, index, rotations, roots, 1.0)
     if track.K is None and track.up is None and track.world_from_camera is None:
@@ -61,8 +62,7 @@ def in_camera(
     elif track.K is None:
         world_from_camera = track.world_from_camera
         if world_from_camera is None:
-            placed = boxes[index]
-            world_from_camera = _place_camera(path, track, rotations, roots, placed, camera, body, provenance)
+            world_from_camera, box_error = _place_camera(path, track, rotations, roots, boxes[index], camera, body)
         elif world_from_camera.ndim == 3:
             world_from_camera = world_from_camera[rows]
         to_camera = Rotation.from_matrix(world_from_camera[..., :3, :3]).inv()
@@ -78,7 +78,7 @@ def in_camera(
     ahead = roots[:, 2] > 0
     index, rotations, roots, K = index[ahead], rotations[ahead], roots[ahead], K[ahead]
     ratio = float(np.median(_focal(camera.K) / _focal(K))) if len(K) else 1.0
-    return Person(track, index, rotations, reanchored(roots, K, camera.K), ratio)
+    return Person(track, index, rotations, reanchored(roots, K, camera.K), ratio, box_error)
 
 
 def reanchored(
@@ -163,20 +163,12 @@ def _place_camera(
     boxes: np.ndarray,
     camera: Camera,
     body: BodyModel,
-    provenance: Provenance,
-) -> np.ndarray:
-    """world_from_camera (4, 4) of a motion that comes without a camera, by the boxes of the masks."""
+) -> tuple[np.ndarray, float]:
+    """world_from_camera (4, 4) of a motion that comes without a camera, by the boxes of the masks; its error."""
     inside = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2:] < np.array([camera.width, camera.height]) - 1).all(axis=1)
     usable = np.flatnonzero(inside) if inside.sum() >= 3 else np.flatnonzero(np.isfinite(boxes).all(axis=1))
     if len(usable) < 2:
         raise UserError(f"{path}: tells no camera, and the masks show nobody in the frames that it has to find one by")
     some = usable[np.unique(np.linspace(0, len(usable) - 1, _CAMERA_FRAMES).astype(int))]
     points = _surface(track, rotations[some], roots[some], body)
-    world_from_camera, error = find_level_camera(points, boxes[some], camera.K, track.up)
-    provenance.facts["outline error of the camera found, body heights"] = round(error, 4)
-    doubt = "" if error <= _PLACED_WELL else "; that is much: is it this video's motion, and does the camera rest?"
-    provenance.warn(
-        f"{path}: tells no camera; one that stands still was found by the masks' boxes, {error:.1%} of the body's "
-        f"height off{doubt}. Look at the overlay: facing and facing away are hard to tell apart"
-    )
-    return world_from_camera
+    return find_level_camera(points, boxes[some], camera.K, track.up)
