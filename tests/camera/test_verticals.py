@@ -9,7 +9,6 @@ from pipeline.body import load_body
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import find_ground
-from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.verticals import find_segments
 
 WIDTH, HEIGHT = 320, 240
@@ -36,20 +35,20 @@ def posts(pitch: float, roll: float) -> np.ndarray:
 
 
 def segments(image: np.ndarray, mask: np.ndarray = NOBODY):
-    return find_segments([image], [mask], K, np.eye(3)[None])
+    return find_segments([image], [mask], K, np.eye(3)[None], False)
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (20, 5), (-12, -8)])
 def test_posts_tell_where_up_is(pitch: float, roll: float) -> None:
-    up = segments(posts(pitch, roll)).up(up_of(pitch + 6, roll - 5))
-    np.testing.assert_allclose(tilt_of(up), [pitch, roll], atol=1.0)
+    told = segments(posts(pitch, roll)).tell(np.array([pitch + 6.0, roll - 5.0]))
+    np.testing.assert_allclose(told.tilt, [pitch, roll], atol=1.0)
 
 
 def test_noise_tells_nothing() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
     image = np.asarray(Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-    assert segments(image).up(up_of(0, 0)) is None
-    assert segments(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)).up(up_of(0, 0)) is None
+    assert segments(image).tell(np.zeros(2)) is None
+    assert segments(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)).tell(np.zeros(2)) is None
 
 
 def test_what_is_the_person_is_not_looked_at() -> None:
@@ -62,5 +61,5 @@ def test_lines_decide_where_the_body_is_in_doubt() -> None:
     alone = find_ground(feet, slow(feet))
     with_lines = find_ground(feet, slow(feet), segments=segments(posts(15, -6)))
     off = [np.abs([ground.pitch - 15, ground.roll + 6]).max() for ground in (alone, with_lines)]
-    assert off[1] < 1.5 and off[1] < off[0] and "upright lines" in with_lines.found
+    assert off[1] < 1.5 and off[1] < off[0] and "lines of the scene" in with_lines.found
     assert with_lines.sigma[0] < alone.sigma[0]
