@@ -21,7 +21,7 @@ _ENDS = 0.08  # of the way: up to here a frame is of a shot
 _BACK = 0.1  # of the way, that the median place may go back
 _JUMP = 0.6  # of the way, from one frame to the next: more is a light, or a hard cut; less where there are many frames
 _CLEAN = 0.2  # of a window: its frames that are of a shot; what moves evenly is on its way from end to end
-_WHOLE = 0.95  # of the farthest apart that ends of windows over one transition are: nearer ones are on their way
+_WHOLE = 0.9  # of the farthest apart that ends of windows over one transition are: nearer ones are on their way
 _AROUND = 6  # frames on either side that are unlike
 _LIT = 0.4  # of the other end's contrast: an end with less is dark, and of no shot
 _ALIKE = 0.6  # correlation, above which both ends may be one place in another light
@@ -47,8 +47,8 @@ def find_dissolves(looks: Sequence[Looks]) -> list[range]:
     return sorted([*fades, *alone], key=lambda frames: frames.start)
 
 
-def _mix(pictures: np.ndarray, first: int, window: int) -> tuple[float, int, range] | None:
-    """How far apart the ends of a window of pictures (T, P) are, its length, and the frames of it that are a mix."""
+def _mix(pictures: np.ndarray, first: int, window: int) -> tuple[float, range] | None:
+    """How far apart the ends of a window of pictures (T, P) are, and which of its frames are a mix; None: no dissolve."""
     before, after = pictures[[first, first + window]]
     tells = np.abs(after - before) > _DIFFERS
     contrasts = np.linalg.norm(before), np.linalg.norm(after)
@@ -65,21 +65,22 @@ def _mix(pictures: np.ndarray, first: int, window: int) -> tuple[float, int, ran
         return None
     if (np.abs(way - median[:, None])[mixed] < _IN_STEP).mean() < _SHARE:
         return None
-    return float(np.linalg.norm(after - before)), window, range(first + int(mixed[0]), first + int(mixed[-1]) + 1)
+    return float(np.linalg.norm(after - before)), range(first + int(mixed[0]), first + int(mixed[-1]) + 1)
 
 
-def _whole(mixes: list[tuple[float, int, range]]) -> list[range]:
-    """One for each transition: by the shortest window whose ends are no mix themselves."""
-    groups: list[list[tuple[float, int, range]]] = []
-    for mix in sorted(mixes, key=lambda mix: mix[2].start):
-        if groups and mix[2].start < max(frames.stop for _, _, frames in groups[-1]):
+def _whole(mixes: list[tuple[float, range]]) -> list[range]:
+    """One for each transition: the median over the windows whose ends are no mix themselves."""
+    groups: list[list[tuple[float, range]]] = []
+    for mix in sorted(mixes, key=lambda mix: mix[1].start):
+        if groups and mix[1].start < max(frames.stop for _, frames in groups[-1]):
             groups[-1].append(mix)
         else:
             groups.append([mix])
     chosen = []
     for group in groups:
-        farthest = max(apart for apart, _, _ in group)
-        chosen.append(min((mix for mix in group if mix[0] > _WHOLE * farthest), key=lambda mix: mix[1])[2])
+        farthest = max(apart for apart, _ in group)
+        whole = [(frames.start, frames.stop) for apart, frames in group if apart > _WHOLE * farthest]
+        chosen.append(range(*np.median(whole, axis=0).round().astype(int)))
     return chosen
 
 

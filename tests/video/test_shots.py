@@ -87,8 +87,8 @@ def ends_and_starts(frames: np.ndarray) -> tuple[list[int], list[int]]:
 @pytest.mark.parametrize(("seed", "pan"), [(0, 0), (1, 0), (2, 0), (3, 0.25)])
 def test_dissolves_are_found(seed: int, pan: float, length: int) -> None:
     ends, begins = ends_and_starts(dissolve(strolling(seed, 60, pan), strolling(seed + 10, 70, pan), length))
-    np.testing.assert_allclose(ends, [60 - length], atol=max(1, length // 6))
-    np.testing.assert_allclose(begins, [60], atol=max(1, length // 6))
+    np.testing.assert_allclose(ends, [60 - length], atol=max(1, length // 5))
+    np.testing.assert_allclose(begins, [60], atol=max(1, length // 5))
 
 
 @pytest.mark.parametrize(("length", "dark", "to"), [(8, 0, 0), (12, 6, 0), (15, 15, 0), (10, 4, 255)])
