@@ -62,10 +62,10 @@ def find_ground(
     roll: float | None = None,
     segments: Segments | None = None,
 ) -> Ground:
-    """Gravity and ground from where the feet rest, how the body stands, upright lines, and how cameras are held.
+    """Gravity and ground from where the feet rest, how the body stands, lines of the scene, and how cameras are held.
 
     Feet at rest lie on one plane. Where a person stands on one spot or walks on one line, that plane may turn: then
-    what stands is in balance, the spine is upright in the median, and edges of the scene meet in one point below.
+    what stands is in balance, the spine is upright in the median, and edges of the scene are upright or level.
 
     Args:
         feet: in the track's world.

@@ -66,7 +66,10 @@ def tell_shots(shots: Sequence[range], used: range, settings: DecodeSettings, fi
 
     soft = sum(one.stop < other.start for one, other in pairwise(shots))
     hard = len(shots) - 1 - soft
-    kinds = (hard, f"{hard} hard cut{'s' * (hard > 1)}"), (soft, f"{soft} dissolve{'s' * (soft > 1)} or fade{'s' * (soft > 1)}")
+    kinds = (
+        (hard, f"{hard} hard cut{'s' * (hard > 1)}"),
+        (soft, f"{soft} dissolve{'s' * (soft > 1)} or fade{'s' * (soft > 1)}"),
+    )
     cuts = " and ".join(name for count, name in kinds if count)
     if settings.shot == "all":
         where = ", ".join(str(first + settings.step * shot.start) for shot in shots[1:])

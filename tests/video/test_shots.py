@@ -112,7 +112,9 @@ def test_a_camera_that_pans_is_no_cut(speed: int) -> None:
 
 @pytest.mark.parametrize(("way", "frames"), [(20, 4), (80, 8), (300, 16)])
 def test_a_camera_that_is_swung_is_no_cut(way: int, frames: int) -> None:
-    left = np.concatenate([np.zeros(30), way * np.sin(np.linspace(0, np.pi / 2, frames)) ** 2, np.full(30, way)]).astype(int)
+    left = np.concatenate(
+        [np.zeros(30), way * np.sin(np.linspace(0, np.pi / 2, frames)) ** 2, np.full(30, way)]
+    ).astype(int)
     blurs = np.maximum(1, np.diff(left, append=left[-1]))
     room = scene(7)
     assert starts(np.stack([cv2.blur(room[:, x : x + SIZE[1]], (int(n), 1)) for x, n in zip(left, blurs)])) == [0]
