@@ -1,4 +1,4 @@
-"""How well the scene's lines tell a camera's tilt, on pictures of the studio, with a guessed focal length and with the true.
+"""How well the scene's lines tell a camera's tilt, on the studio's pictures; focal length guessed or known: a table.
 
 python benchmarks/tilt.py FOLDER [--clips 36]
 

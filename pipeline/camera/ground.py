@@ -15,8 +15,8 @@ from pipeline.camera.feet import Feet
 from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.verticals import Segments
 
-# Errors expected, degrees: of the scene's lines, at least; of the way from the standing feet to the centre of mass and of
-# the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
+# Errors expected, degrees: of the scene's lines, at least; of the way from the standing feet to the centre of mass and
+# of the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
 _LINES, _BALANCE, _SPINE, _PITCH, _ROLL = 1.0, 5.0, 8.0, 30.0, 15.0
 _ROBUST = 2.0  # errors of a direction beyond so many of these count less and less: who sits is not over the feet
 _UPRIGHT = 50.0  # degrees that an axis of the body may be off the camera's vertical, to be that of somebody upright

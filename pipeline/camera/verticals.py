@@ -25,7 +25,7 @@ _CHANCE = 0.1  # of an edge that nothing explains
 _WEIGHT = 4.0
 _SHARP = 4.0  # degrees: where the pitch is less sure than that, nothing finer is looked for
 _FOCALS, _FOCAL_ERROR = np.exp(np.linspace(-0.3, 0.47, 8)), 0.2  # times a guessed focal length, and its error
-_LEAST = 7.0  # degrees of error, from which edges tell nothing
+_LEAST = 5.0  # degrees: where no direction is surer than that, edges tell nothing
 _MASKED = 127  # of a mask, from which a pixel is the person
 
 
@@ -73,7 +73,7 @@ class Segments:
         told = self._told(_COARSE, expected)
         if told.covariance[0, 0] < _SHARP**2:
             told = self._told(_FINE, told.tilt)
-        return None if told.covariance[0, 0] > _LEAST**2 else told
+        return None if np.linalg.eigvalsh(told.covariance)[0] > _LEAST**2 else told  # posts alone tell the roll
 
     def _told(self, grid: _Grid, middle: np.ndarray) -> LineTilt:
         """The mean over the tilts of a grid, by how likely each is."""
@@ -129,7 +129,7 @@ def find_segments(
 
 
 def _agreeing(sines: np.ndarray, error: float) -> np.ndarray:
-    """From 1, where a plane holds a direction, to 0 from `error` degrees on; of the sines of the angles between them."""
+    """From 1, where planes hold a direction, to 0 from `error` degrees on; of the sines of the angles between them."""
     return np.square(np.maximum(0, 1 - np.square(sines / np.float32(np.sin(np.radians(error))))))
 
 

@@ -48,7 +48,7 @@ def find_dissolves(looks: Sequence[Looks]) -> list[range]:
 
 
 def _mix(pictures: np.ndarray, first: int, window: int) -> tuple[float, range] | None:
-    """How far apart the ends of a window of pictures (T, P) are, and which of its frames are a mix; None: no dissolve."""
+    """How far apart the ends of a window of pictures (T, P) are, and its frames that are a mix; None: no dissolve."""
     before, after = pictures[[first, first + window]]
     tells = np.abs(after - before) > _DIFFERS
     contrasts = np.linalg.norm(before), np.linalg.norm(after)
