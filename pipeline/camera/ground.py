@@ -15,9 +15,9 @@ from pipeline.camera.feet import Feet
 from pipeline.camera.tilt import tilt_of, up_of
 from pipeline.camera.verticals import Segments
 
-# Errors expected, degrees: of the scene's upright lines; of the way from the standing feet to the centre of mass and of
-# the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
-_LINES, _BALANCE, _SPINE, _PITCH, _ROLL = 1.5, 5.0, 8.0, 30.0, 15.0
+# Errors expected, degrees: of the scene's lines, at least; of the way from the standing feet to the centre of mass and
+# of the spine, from the vertical, both in the median frame; and of cameras from being level (pitched more than rolled).
+_LINES, _BALANCE, _SPINE, _PITCH, _ROLL = 1.0, 5.0, 8.0, 30.0, 15.0
 _ROBUST = 2.0  # errors of a direction beyond so many of these count less and less: who sits is not over the feet
 _UPRIGHT = 50.0  # degrees that an axis of the body may be off the camera's vertical, to be that of somebody upright
 _LEAST_UPRIGHT = 0.3  # share of the frames
@@ -62,10 +62,10 @@ def find_ground(
     roll: float | None = None,
     segments: Segments | None = None,
 ) -> Ground:
-    """Gravity and ground from where the feet rest, how the body stands, upright lines, and how cameras are held.
+    """Gravity and ground from where the feet rest, how the body stands, lines of the scene, and how cameras are held.
 
     Feet at rest lie on one plane. Where a person stands on one spot or walks on one line, that plane may turn: then
-    what stands is in balance, the spine is upright in the median, and edges of the scene meet in one point below.
+    what stands is in balance, the spine is upright in the median, and edges of the scene are upright or level.
 
     Args:
         feet: in the track's world.
@@ -78,16 +78,16 @@ def find_ground(
     stands = float((standing.max(axis=1) > 0.5).mean()) >= _LEAST_STANDING
     places = _places(feet, standing) if stands else None
     warnings = [] if stands else ["no foot is seen to stand: the ground is where the body is lowest"]
-    axes = [(_upright(feet.spine(), np.ones(len(standing), bool)), _SPINE, "the spine")]
+    axes = [("the spine", _upright(feet.spine(), np.ones(len(standing), bool)), _SPINE)]
     if stands:
-        axes.insert(0, (_upright(feet.balance(standing), standing.max(axis=1) > 0.5), _BALANCE, "balance"))
-    axes = [axis for axis in axes if axis[0] is not None]
-    found = _tilt(axes, places, given)
-    lines = segments.up(up_of(*found.tilt)) if segments is not None else None
+        axes.insert(0, ("balance", _upright(feet.balance(standing), standing.max(axis=1) > 0.5), _BALANCE))
+    told = [_Told(name, tilt_of(up), np.eye(2) * degrees**2) for name, up, degrees in axes if up is not None]
+    found = _tilt(told, places, given)
+    lines = segments.tell(found.tilt) if segments is not None else None
     if lines is not None:
-        axes.insert(0, (lines, _LINES, "upright lines"))
-        found = _tilt(axes, places, given)
-    if not axes:
+        told.insert(0, _Told("lines of the scene", lines.tilt, lines.covariance + np.eye(2) * _LINES**2))
+        found = _tilt(told, places, given)
+    if not told:
         warnings.append(
             "the person is hardly ever upright, or the video is turned: the camera is taken to be about level; if it "
             "is not, set camera.pitch and camera.roll"
@@ -100,8 +100,8 @@ def find_ground(
             "believed; set camera.pitch and camera.roll if you know them"
         )
         tilt = found.without_feet + (tilt - found.without_feet) * _FARTHEST / apart
-    sources = [name for _, _, name in axes] or ["how cameras are held"]
-    sources = ["the settings"] * (not np.isnan(given).all()) + ["the feet"] * bool(stands and axes) + sources
+    sources = [each.name for each in told] or ["how cameras are held"]
+    sources = ["the settings"] * (not np.isnan(given).all()) + ["the feet"] * bool(stands and told) + sources
     height = _height(feet, places, up_of(*tilt))
     sigma = _sigma(found.terms, np.append(tilt, height), given, places is not None)
     return Ground(up_of(*tilt), height, *map(float, tilt), sigma, ", ".join(sources), tuple(warnings))
@@ -114,12 +114,26 @@ class _Tilt:
     terms: list  # residuals that it is the least squares of
 
 
-def _tilt(axes: list[tuple[np.ndarray, float, str]], places: _Places | None, given: np.ndarray) -> _Tilt:
-    """Pitch and roll from directions that are about up, each with its error in degrees, and from the feet's places."""
-    terms = [_level, *(_near(direction, degrees) for direction, degrees, _ in axes)]
-    starts = [np.zeros(2), *(tilt_of(direction) for direction, _, _ in axes)]
+@dataclass(frozen=True)
+class _Told:
+    """What the body or the scene tells of the tilt."""
+
+    name: str
+    tilt: np.ndarray  # (2,) pitch and roll, degrees
+    covariance: np.ndarray  # (2, 2) of its error
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Residuals (2,), robust (Geman-McClure)."""
+        off = np.linalg.solve(np.linalg.cholesky(self.covariance), values[:2] - self.tilt)
+        return off / np.sqrt(1 + off @ off / (2 * _ROBUST) ** 2)
+
+
+def _tilt(told: list[_Told], places: _Places | None, given: np.ndarray) -> _Tilt:
+    """Pitch and roll from what tells them, and from the feet's places."""
+    terms = [_level, *told]
+    starts = [np.zeros(2), *(each.tilt for each in told)]
     alone = min((_solve(terms, start, given) for start in starts), key=lambda tilt: _cost(terms, tilt))
-    if places is None or not axes:
+    if places is None or not told:
         return _Tilt(alone, alone, terms + [_Plane(places, 1.0)] * (places is not None))
     values = np.append(alone, 0.0)
     for factor in _ANNEALED:  # from broad errors to narrow ones: what is far off is no ground
@@ -143,16 +157,6 @@ def _upright(axis: np.ndarray, used: np.ndarray) -> np.ndarray | None:
 
 def _level(values: np.ndarray) -> np.ndarray:
     return values[:2] / [_PITCH, _ROLL]
-
-
-def _near(direction: np.ndarray, degrees: float):
-    """That up is this direction, with an error of so many degrees; robust (Geman-McClure)."""
-
-    def residuals(values: np.ndarray) -> np.ndarray:
-        off = (up_of(*values[:2]) - direction) / np.radians(degrees)
-        return off / np.sqrt(1 + off @ off / (2 * _ROBUST) ** 2)
-
-    return residuals
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pipeline.body import BodyModel
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import Ground, find_ground
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.camera.pace import paced
 from pipeline.camera.resting import rested
 from pipeline.camera.settle import settle
@@ -81,12 +82,13 @@ def stand_in_clip(
     pitch: float | None = None,
     roll: float | None = None,
 ) -> World:
-    """`stand`, with the camera's motion and the pictures of results/<video>/; `warn` is told where there is none."""
+    """`stand`, with the camera and the pictures of results/<video>/; `warn` is told where its motion is not known."""
     track = load_track(directory, len(pose), warn)
     segments = None
     if pitch is None or roll is None:
         frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-        segments = find_segments(frames, masks, pose.K, track.world_from_camera[:, :3, :3])
+        guessed = not clip_camera(directory).metric
+        segments = find_segments(frames, masks, pose.K, track.world_from_camera[:, :3, :3], guessed)
     return stand(pose, body, track, pitch, roll, segments)
 
 

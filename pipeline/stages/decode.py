@@ -18,8 +18,9 @@ from pipeline.runtime.progress import track
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.video.calibration import Undistortion, read_calibration
 from pipeline.video.decode import DecodeSettings, announce, count_frames, read_frames, selected_frames
+from pipeline.video.looks import describe
 from pipeline.video.probe import probe
-from pipeline.video.shots import choose_shot, describe, split_shots, tell_shots
+from pipeline.video.shots import choose_shot, split_shots, tell_shots
 from pipeline.video.source import VideoSource, what_is_changed
 from pipeline.video.times import frame_times
 

@@ -37,7 +37,7 @@ class DecodeSettings:
     step: int  # keep every step-th frame
     longest_side: int | None  # px; larger videos are scaled down to it, smaller ones are left; None = as it is
     most_frames: int  # more selected frames are an error
-    shot: int | str | None  # of those between hard cuts, from 1; "all" = the selection uncut; None = the longest
+    shot: int | str | None  # of those between cuts, from 1; "all" = the selection uncut; None = the longest
     image_fps: float  # frames a second of a folder of images
     capture_fps: float | None  # frames a second at which the camera filmed; None = as the video plays
     calibration: str | None  # file of the camera's K and distortion, which is taken out; None = not known

@@ -1,8 +1,9 @@
-"""Hard cuts are found, and nothing else is taken for one."""
+"""Cuts, dissolves and fades are found, and nothing else is taken for one."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from video_files import decode, record, warnings
@@ -10,7 +11,8 @@ from video_files import decode, record, warnings
 from pipeline.__main__ import main
 from pipeline.formats.images import FrameFolder
 from pipeline.video.encode import write_video
-from pipeline.video.shots import choose_shot, describe, split_shots
+from pipeline.video.looks import describe
+from pipeline.video.shots import choose_shot, split_shots
 
 SIZE = 96, 160  # height, width
 
@@ -49,6 +51,73 @@ def test_cuts_are_found(seed: int, step: int) -> None:
 
 def test_a_few_frames_of_another_shot_at_the_end_are_found() -> None:
     assert starts(np.concatenate([view(1, 30), view(2, 2)])) == [0, 30]
+
+
+def strolling(seed: int, frames: int, pan: float) -> np.ndarray:
+    """`view` with soft edges, in which the figure goes back and forth."""
+    room, clip = scene(seed), []
+    for index in range(frames):
+        left, figure = int(pan * index), 20 + abs((2 * index + 7 * seed) % 200 - 100)
+        frame = room[:, left : left + SIZE[1]].copy()
+        frame[30:90, figure : figure + 20] = (200, 170, 140)
+        clip.append(cv2.GaussianBlur(frame, (0, 0), 2))
+    return np.stack(clip)
+
+
+def dissolve(first: np.ndarray, second: np.ndarray, length: int) -> np.ndarray:
+    way = np.linspace(0, 1, length + 2)[1:-1, None, None, None]
+    mixed = (1 - way) * first[-length:] + way * second[:length]
+    return np.concatenate([first[:-length], mixed.astype(np.uint8), second[length:]])
+
+
+def fade(first: np.ndarray, second: np.ndarray, length: int, dark: int, to: int = 0) -> np.ndarray:
+    way = np.linspace(1, 0, length)[:, None, None, None]
+    out = first[-length:] * way + to * (1 - way), second[:length] * way[::-1] + to * (1 - way[::-1])
+    out = [part.astype(np.uint8) for part in out]
+    nothing = np.full((dark, *first.shape[1:]), to, np.uint8)
+    return np.concatenate([first[:-length], out[0], nothing, out[1], second[length:]])
+
+
+def ends_and_starts(frames: np.ndarray) -> tuple[list[int], list[int]]:
+    shots = split_shots([describe(frame) for frame in frames])
+    return [shot.stop for shot in shots[:-1]], [shot.start for shot in shots[1:]]
+
+
+@pytest.mark.parametrize("length", [2, 10, 20, 30])
+@pytest.mark.parametrize(("seed", "pan"), [(0, 0), (1, 0), (2, 0), (3, 0.25)])
+def test_dissolves_are_found(seed: int, pan: float, length: int) -> None:
+    ends, begins = ends_and_starts(dissolve(strolling(seed, 60, pan), strolling(seed + 10, 70, pan), length))
+    np.testing.assert_allclose(ends, [60 - length], atol=max(1, length // 5))
+    np.testing.assert_allclose(begins, [60], atol=max(1, length // 5))
+
+
+@pytest.mark.parametrize(("length", "dark", "to"), [(8, 0, 0), (12, 6, 0), (15, 15, 0), (10, 4, 255)])
+@pytest.mark.parametrize("seed", range(3))
+def test_fades_are_found(seed: int, length: int, dark: int, to: int) -> None:
+    ends, begins = ends_and_starts(fade(strolling(seed, 60, 0.25), strolling(seed + 10, 70, 0.25), length, dark, to))
+    np.testing.assert_allclose(ends, [60 - length], atol=4)
+    np.testing.assert_allclose(begins, [60 + dark + length], atol=4)
+
+
+def test_a_light_that_goes_down_and_up_again_is_no_cut() -> None:
+    frames = strolling(4, 120, 0.25)
+    level = np.interp(np.arange(120), [40, 55, 62, 80], [1, 0, 0, 1])[:, None, None, None]
+    assert starts((frames * level).astype(np.uint8)) == [0]
+
+
+@pytest.mark.parametrize("speed", [1, 2, 4, 8, 16])
+def test_a_camera_that_pans_is_no_cut(speed: int) -> None:
+    assert starts(strolling(6, min(160, 300 // speed), speed)) == [0]
+
+
+@pytest.mark.parametrize(("way", "frames"), [(20, 4), (80, 8), (300, 16)])
+def test_a_camera_that_is_swung_is_no_cut(way: int, frames: int) -> None:
+    left = np.concatenate(
+        [np.zeros(30), way * np.sin(np.linspace(0, np.pi / 2, frames)) ** 2, np.full(30, way)]
+    ).astype(int)
+    blurs = np.maximum(1, np.diff(left, append=left[-1]))
+    room = scene(7)
+    assert starts(np.stack([cv2.blur(room[:, x : x + SIZE[1]], (int(n), 1)) for x, n in zip(left, blurs)])) == [0]
 
 
 def flash(frames: np.ndarray) -> np.ndarray:
@@ -112,6 +181,13 @@ def test_what_is_no_cut(happen: Callable[[np.ndarray], np.ndarray]) -> None:
 
 def test_fast_motion_is_no_cut_with_few_frames_left() -> None:
     assert starts(view(3, 48, pan=4), step=4) == [0]
+
+
+def test_what_is_used_ends_before_a_dissolve(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", dissolve(strolling(1, 40, 0), strolling(2, 60, 0), 12), 25, crf=4)
+    info = decode(tmp_path / "clip.mp4", tmp_path / "out")
+    assert abs(info.start - 40) <= 2 and info.start + info.frames == 88
+    assert "1 dissolve or fade found: 2 shots; used is the longest, shot 2" in warnings(tmp_path / "out")[0]
 
 
 def joined(path: Path) -> np.ndarray:
