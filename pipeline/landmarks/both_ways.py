@@ -17,6 +17,10 @@ Follow = Callable[..., Iterator[tuple[int, Detection | None]]]  # arguments as o
 Arrays = dict[str, np.ndarray]  # xy (B, L, 2) px, visibility (B, L), world (B, L, 3) m
 _AXES = [[LANDMARK_NAMES.index(f"{side}_{part}") for side in ("left", "right")] for part in ("shoulder", "hip")]
 
+# Cosine of 30 degrees. From 90 to 30 the mean is as near to the truth (20 people of the studio, MPJPE -2.95 ± 0.70 mm
+# and -2.96 ± 0.56), and at 30 it differs least from person to person.
+_SAME = 0.866
+
 
 def follow_both(
     follow: Follow,
@@ -72,12 +76,13 @@ def same_facing(
     one: np.ndarray,  # (B, 33, 3) m
     other: np.ndarray,  # (B, 33, 3) m
 ) -> np.ndarray:  # (B,) bool
-    """Whether shoulders and hips of both point the same way, within a right angle.
+    """Whether shoulders and hips of both point the same way.
 
     Where they do not, one took left for right, or the back for the front: between the two lies nobody.
     """
     lines = ((points[:, left] - points[:, right] for points in (one, other)) for left, right in _AXES)
-    return np.all([(a * b).sum(-1) > 0 for a, b in lines], axis=0)
+    lengths = np.linalg.norm
+    return np.all([(a * b).sum(-1) > _SAME * lengths(a, axis=-1) * lengths(b, axis=-1) for a, b in lines], axis=0)
 
 
 def mean_of_both(straight: Arrays, mirrored: Arrays) -> tuple[Arrays, np.ndarray]:

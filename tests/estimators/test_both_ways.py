@@ -65,8 +65,8 @@ def test_both_detectors_see_their_pictures_in_step(lost):
             x0, _, x1, _ = expected(index, last)
             assert x0 <= x <= x1
             last = (x - 3, 0, x + 3, 20)
-            xy = np.tile([x, 5.5], (33, 1))
-            yield index, None if index == lost and window[0] > 5 else Detection(xy, np.ones(33), np.zeros((33, 3)), None)
+            seen = Detection(np.tile([x, 5.5], (33, 1)), np.ones(33), np.zeros((33, 3)), None)
+            yield index, None if index == lost and window[0] > 5 else seen
 
     def expected(index, last):
         return (columns[index] - 2, 0, columns[index] + 2, 20)
