@@ -13,7 +13,7 @@ rule landmarks:
     priority: 3
     conda:
         environment("landmarks")
-    threads: 1  # mediapipe has threads of its own, most of which wait; camera_track runs beside it
+    threads: 1  # two detectors side by side where there is room; camera_track runs beside them
     resources:
         **needs("landmarks"),
         gpu=gpus("landmarks"),

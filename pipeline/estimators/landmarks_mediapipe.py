@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
+from pipeline.landmarks.both_ways import Arrays, Follow, follow_both, mean_of_both
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.landmarks.hands import HandDetector, large_hands, with_hands
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
@@ -25,7 +26,6 @@ from pipeline.runtime.progress import track
 from pipeline.setup.published import check_published
 from pipeline.setup.weights import needed, require
 
-Follow = Callable[..., Iterator[tuple[int, Detection | None]]]  # arguments as of landmarks.detector.follow
 _SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
 
 
@@ -62,7 +62,8 @@ def estimate_from(
         raise UserError(f"{directory.masks}: {len(frames)} masks expected, found {len(masks)}; rerun the masks stage")
     boxes = [mask_box(mask) for mask in masks]
     looked_at = pictures(directory, info, frames, boxes, provenance) if settings.sharper else Pictures(frames)
-    found = _detect(detect, looked_at, masks, boxes, settings.min_confidence)
+    found, mirrored = _detect(detect, looked_at, masks, boxes, settings)
+    found = mirrored | found  # who is seen in the mirror image alone is seen
     provenance.facts |= {"source": source, "frames": len(frames), "found_frames": len(found)}
     empty = {key: np.zeros((len(frames), len(LANDMARK_NAMES), *rest)) for key, rest in _SIZES.items()}
     if not found:
@@ -70,14 +71,15 @@ def estimate_from(
         return Landmarks(LANDMARK_NAMES, **empty, source=source)
 
     known = np.array(sorted(found))
-    seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in _SIZES}
-    seen["visibility"] = seen["visibility"] * inside(seen["xy"], info.width, info.height)
-    chosen = find_swaps(**seen, seconds=known / float(info.fps), change=settings.swap_change, doubt=settings.swap_doubt)
-    provenance.facts["swapped_frames"] = int(chosen.any(1).sum())
-    if chosen.any():
-        count = int(chosen.any(1).sum())
-        provenance.warn(f"{info.source}: left and right were exchanged in {count} frames, and put right")
-    seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}
+    seen, exchanged = _put_right(found, info, settings)
+    provenance.facts["swapped_frames"] = exchanged
+    if exchanged:
+        provenance.warn(f"{info.source}: left and right were exchanged in {exchanged} frames, and put right")
+    if mirrored:
+        # Each on its own: a sequence that is a mean in some frames and not in others jumps, and looks exchanged there.
+        others, _ = _put_right(found | mirrored, info, settings)
+        seen, agreed = mean_of_both(seen, others)
+        provenance.facts["mean_of_both_frames"] = int((agreed & np.isin(known, list(mirrored))).sum())
     for key, values in seen.items():
         empty[key][known] = values
     landmarks = Landmarks(LANDMARK_NAMES, **empty, source=source)
@@ -91,33 +93,48 @@ def estimate_from(
 _SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark
 
 
+def _put_right(found: dict[int, Detection], info: VideoInfo, settings: LandmarksSettings) -> tuple[Arrays, int]:
+    """Landmarks of the frames in order, left and right put right, and in how many of them they were exchanged."""
+    known = np.array(sorted(found))
+    seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in _SIZES}
+    seen["visibility"] = seen["visibility"] * inside(seen["xy"], info.width, info.height)
+    chosen = find_swaps(**seen, seconds=known / float(info.fps), change=settings.swap_change, doubt=settings.swap_doubt)
+    seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}
+    return seen, int(chosen.any(1).sum())
+
+
 def _detect(
     detect: Follow,
     looked_at: Pictures,
     masks: Sequence[np.ndarray],
     boxes: Sequence[Box | None],
-    min_confidence: float,
-) -> dict[int, Detection]:
-    """Detections, in pixels of the frames, of those in which the masks' person is found, and not somebody who stands
-    before them."""
+    settings: LandmarksSettings,
+) -> tuple[dict[int, Detection], dict[int, Detection]]:
+    """Detections in the pictures, and in their mirror images, if that is set: in pixels of the frames, of those in
+    which the masks' person is found, and not somebody who stands before them."""
+    kept: tuple[dict[int, Detection], dict[int, Detection]] = {}, {}
     known = [looked_at.box(box) for box in boxes if box is not None]
     if not known:
-        return {}
+        return kept
     window = grow(union(known), 1.4)
 
     def expected(index: int, last: Box | None) -> Box | None:
         box = boxes[index]
         return last if box is None else looked_at.box(box)
 
-    kept = {}
-    detections = detect(looked_at, range(len(masks)), expected, window, False, min_confidence)
-    for index, seen in track(detections, "landmarks", len(masks), "frame"):
+    where = looked_at, range(len(masks)), expected, window
+    if settings.mirrored:
+        detections = follow_both(detect, *where, settings.min_confidence)
+    else:
+        detections = ((index, seen, None) for index, seen in detect(*where, False, settings.min_confidence))
+    for index, *both in track(detections, "landmarks", len(masks), "frame"):
         box = boxes[index]
-        if seen is None or box is None:
-            continue
-        found = replace(seen, xy=seen.xy / looked_at.scale)
-        if iou(found.box, box) > _SURE or _lies_on(found, masks[index]):
-            kept[index] = found
+        for mine, seen in zip(kept, both):
+            if seen is None or box is None:
+                continue
+            found = replace(seen, xy=seen.xy / looked_at.scale)
+            if iou(found.box, box) > _SURE or _lies_on(found, masks[index]):
+                mine[index] = found
     return kept
 
 

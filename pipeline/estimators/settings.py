@@ -62,6 +62,7 @@ class LandmarksSettings:
     model: str  # backend mediapipe: full | heavy
     heavy: str  # path of the heavy model's file
     min_confidence: float  # backend mediapipe
+    mirrored: bool  # backend mediapipe: the mean of what it finds in a picture and in its mirror image
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
     hands: bool | str  # 21 more landmarks a hand; auto: where hands are large

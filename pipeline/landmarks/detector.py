@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,7 @@ LANDMARK_NAMES = (
 )  # fmt: skip
 VISIBLE = 0.5  # a landmark counts as seen above this visibility
 SOURCE = "mediapipe 0.10.21"  # for people
+_STDERR = RLock()  # whoever holds it has sent stderr elsewhere
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,21 @@ def import_mediapipe():
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Send the process's stderr nowhere: mediapipe's C++ code writes lines there that no setting turns off."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    """Send the process's stderr nowhere: mediapipe's C++ code writes lines there that no setting turns off.
+
+    One thread at a time: a second one would take nowhere for stderr, and leave it there.
+    """
+    with _STDERR:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
 
 
 @contextmanager

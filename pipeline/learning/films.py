@@ -1,6 +1,6 @@
 """Films to learn from: people of the studio, each seen by several cameras, and what the detector makes of them.
 
-One file a person, `FOLDER/%05d.npz` by seed; V cameras, T frames, the detector's 33 landmarks:
+One file a person, `FOLDER/%05d.npz` by seed; V cameras, T frames, the detector's 33 landmarks (the mean of both ways):
     xy (V, T, 33, 2) px, visibility (V, T, 33), world (V, T, 33, 3) m, found (V, T)   what it saw
     K (V, 3, 3), size (V, 2), viewmats (V, 4, 4)                                      the cameras, static
     poses (T, 72), trans (T, 3), betas (10,)                                          the truth, in a y-up world
@@ -21,6 +21,7 @@ from PIL import Image
 from pipeline.formats.arrays import write_npz
 from pipeline.geometry.boxes import grow, mask_box, union
 from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.landmarks.both_ways import follow_both, mean_of_both
 from pipeline.landmarks.detector import LANDMARK_NAMES, follow
 from pipeline.learning.repertoire import Repertoire
 from pipeline.runtime.progress import track
@@ -101,16 +102,18 @@ def _seen(pictures: tuple[Picture, ...], rng: np.random.Generator) -> dict[str, 
     boxes = [mask_box(picture.mask) for picture in pictures]
     known = [box for box in boxes if box is not None]
     found = np.zeros(len(images), bool)
-    xy, visibility, world = (np.zeros((len(images), len(LANDMARK_NAMES), *rest)) for rest in ((2,), (), (3,)))
+    mean = {key: np.zeros((len(images), len(LANDMARK_NAMES), *rest))
+            for key, rest in (("xy", (2,)), ("visibility", ()), ("world", (3,)))}  # fmt: skip
     if known:
         window = grow(union(known), 1.4)
-        for index, seen in follow(
-            images, range(len(images)), lambda i, last: boxes[i] or last, window, False, _CONFIDENCE
-        ):
-            if seen is not None:
+        expected = lambda i, last: boxes[i] or last  # noqa: E731
+        for index, one, other in follow_both(follow, images, range(len(images)), expected, window, _CONFIDENCE):
+            if one is not None:
                 found[index] = True
-                xy[index], visibility[index], world[index] = seen.xy, seen.visibility, seen.world
-    return {"xy": xy, "visibility": visibility, "world": world, "found": found}
+                both = ({key: getattr(way, key)[None] for key in mean} for way in (one, other or one))
+                for key, values in mean_of_both(*both)[0].items():
+                    mean[key][index] = values[0]
+    return {**mean, "found": found}
 
 
 def _developed(image: np.ndarray, quality: int, gamma: float) -> np.ndarray:

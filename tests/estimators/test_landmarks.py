@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.runtime.settings import check_config, default_config, load_setting
 from pipeline.setup.preflight import check_backends
 
 SETTINGS = load_settings("landmarks", {}, LandmarksSettings)
+ONE_WAY = replace(SETTINGS, mirrored=False)
 LOST = (5, 6, 7)
 
 
@@ -104,7 +106,7 @@ def test_points_outside_the_picture_are_not_seen(masked):
             yield index, Detection(xy, np.ones(33), np.zeros((33, 3)), None)
 
     provenance = Provenance("landmarks", SETTINGS)
-    found = landmarks_mediapipe.estimate_from(follow, "mine", masked, SETTINGS, provenance)
+    found = landmarks_mediapipe.estimate_from(follow, "mine", masked, ONE_WAY, provenance)
     kept = np.setdiff1d(np.arange(14), LOST)
     assert (found.visibility[kept, :29] == 1).all() and (found.visibility[kept, 29:] == 0).all()
     assert (found.xy[kept, 29:, 1] == 170).all() and found.source == "mine"
@@ -118,9 +120,9 @@ def test_landmarks_of_somebody_before_the_person_are_not_taken():
     people = [Detection(np.stack([columns, rows], 1), np.ones(33), np.zeros((33, 3)), None)
               for columns in (np.linspace(20, 52, 33), np.linspace(49, 61, 33))]  # fmt: skip
     found = landmarks_mediapipe._detect(
-        lambda *_: enumerate(people), Pictures([mask] * 2), [mask] * 2, [mask_box(mask)] * 2, 0.5
+        lambda *_: enumerate(people), Pictures([mask] * 2), [mask] * 2, [mask_box(mask)] * 2, ONE_WAY
     )
-    assert list(found) == [1]
+    assert [list(ways) for ways in found] == [[1], []]
 
 
 def test_masks_of_another_clip_are_refused(masked, tmp_path):
