@@ -1,7 +1,8 @@
 """Where an avatar's picture differs from frames that it was not trained on, and what would explain it.
 
-`python -m benchmarks.residual results/<video>` splits the squared error in the crop, the person over white by the refined
-mask: by place, by part of the body, and by what would take it away (light, a shift of each part, a smooth warp, blur).
+`python -m benchmarks.residual results/<video>` splits the squared error in the crop, the person over white by the
+refined mask: by place, by part of the body, and by what would take it away (light, a shift of each part, a smooth warp,
+blur).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Errors = dict[str, float]  # sums of squared differences
 
 
 def residual(clip: Clip, frames: np.ndarray) -> tuple[Errors, float]:
-    """Sums of squared differences over frames, each over its crop's size, by name; and the mean share of pixels unknown.
+    """Sums over frames of mean squared differences in the crop, by name; and the mean share of pixels unknown.
 
     "all" counts every pixel; all else leaves out what is unknown.
     """
@@ -127,7 +128,9 @@ def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def _labelled(avatar: Avatar) -> list[Avatar]:
     """The avatar in colours that say which of `_PARTS` is where, three a picture."""
-    groups = [next(i for i, names in enumerate(_PARTS.values()) if any(n in joint for n in names)) for joint in JOINT_NAMES]
+    groups = [
+        next(i for i, names in enumerate(_PARTS.values()) if any(n in joint for n in names)) for joint in JOINT_NAMES
+    ]
     own = torch.eye(len(_PARTS))[torch.tensor(groups)[avatar.weights.argmax(1)]]
     return [replace(avatar, sh=_plain(colours), cloth=None) for colours in own.split(3, dim=1)]
 

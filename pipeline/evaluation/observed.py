@@ -125,17 +125,23 @@ def picture_quality(
         if clip.avatar.gains is not None:
             counted += f", {_GAINS[split]}"
         for name, column in values.items():
-            mask_used = "refined mask" if name.endswith(("_refined", "_known")) else "mask"
-            region = _REGIONS.get(name.removesuffix("_refined").removesuffix("_known").split("_")[-1], "full image")
-            region = region.format(padding=settings.crop_padding)
+            where = _where(name, settings.crop_padding)
             if name.endswith("_known"):
-                region += f" but for {np.nanmean(unknown):.1%} of it, of which nothing is known"
-            protocol = f"person over white by the {mask_used}, {region}; {counted}"
-            table.add(name, "avatar", protocol, column, frames)
+                where += f" but for {np.nanmean(unknown):.1%} of it, of which nothing is known"
+            table.add(name, "avatar", f"{where}; {counted}", column, frames)
     return np.concatenate(all_frames), np.stack(outlines)
 
 
-def draw_in_frame(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _where(name: str, padding: float) -> str:
+    """What of a frame a figure looks at."""
+    plain = name.removesuffix("_refined").removesuffix("_known")
+    mask, region = "mask" if plain == name else "refined mask", _REGIONS.get(plain.split("_")[-1], "full image")
+    return f"person over white by the {mask}, {region.format(padding=padding)}"
+
+
+def draw_in_frame(
+    avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The avatar in the refined pose of a frame, by that frame's light: image (H, W, 3) in [0, 1] and alpha (H, W)."""
     pose = clip.refined
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)

@@ -80,8 +80,8 @@ METRICS = {
         "PSNR, crop, what is known",
         "dB",
         True,
-        "The same, over the pixels of which the fit takes the frame to show the person or the background: without a ball "
-        "before the body, a hand that the masks have lost, hair, motion blur.",
+        "The same, over the pixels that count in the fit's losses: without a ball before the body, a hand that the "
+        "masks have lost, motion blur. The fit itself says which these are.",
     ),
     "ssim": Metric("SSIM", "", True, "How alike the local structure of both pictures is; 1 for equal ones."),
     "ssim_crop": Metric("SSIM, crop", "", True, "SSIM on the box around the person."),
