@@ -33,6 +33,7 @@ class Clip:
     frames: FrameFolder
     masks: MaskFolder
     masks_refined: MaskFolder | None  # that the fit compared with; None in older results
+    masks_unknown: MaskFolder | None  # what no loss of it counted; None where it left the masks as they were
     camera: Camera
     landmarks: Landmarks
     initial: Pose
@@ -70,6 +71,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         frames=FrameFolder(paths.frames),
         masks=MaskFolder(paths.masks),
         masks_refined=MaskFolder(paths.masks_refined) if paths.masks_refined.is_dir() else None,
+        masks_unknown=MaskFolder(paths.masks_unknown) if paths.masks_unknown.is_dir() else None,
         camera=clip_camera(paths),
         landmarks=Landmarks.load(paths.landmarks),
         initial=Pose.load(paths.pose_init),

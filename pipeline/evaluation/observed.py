@@ -88,11 +88,13 @@ def picture_quality(
         values |= {f"{name}_crop": column.copy() for name, column in values.items()}
         if clip.masks_refined is not None:
             values |= {f"{name}_crop_refined": values[name].copy() for name in ("psnr", "ssim")}
+        if clip.masks_unknown is not None:
+            values["psnr_crop_known"], unknown = values["psnr"].copy(), values["psnr"].copy()
         values |= {f"{name}_{part}": np.full(len(frames), np.nan) for part in PARTS for name in ("psnr", "ssim")}
         boxes = part_boxes(clip, frames)
         for row, frame in enumerate(track(frames, f"pictures, {split}", unit="frame")):
             mask = torch.from_numpy(clip.masks[frame].astype(np.float32) / 255)
-            image, alpha = _render(avatar, clip, frame, white)
+            image, alpha = draw_in_frame(avatar, clip, frame, white)
             outlines.append(raster.mask((alpha.numpy() * 255).round().astype(np.uint8)))
             box = person_box(mask.numpy(), settings.crop_padding)
             if box is None:
@@ -103,6 +105,11 @@ def picture_quality(
                 refined = torch.from_numpy(clip.masks_refined[frame].astype(np.float32) / 255)
                 pair = crop(image, box), crop(over_white(picture, refined), box)
                 values["psnr_crop_refined"][row], values["ssim_crop_refined"][row] = psnr(*pair), ssim(*pair)
+                if clip.masks_unknown is not None:
+                    known = crop(torch.from_numpy(clip.masks_unknown[frame] == 0), box)
+                    unknown[row] = 1 - known.float().mean()
+                    if known.any():
+                        values["psnr_crop_known"][row] = psnr(*(each[known][:, None] for each in pair))
             for suffix, pair in (("", (image, target)), ("_crop", (crop(image, box), crop(target, box)))):
                 values[f"psnr{suffix}"][row] = psnr(*pair)
                 values[f"ssim{suffix}"][row] = ssim(*pair)
@@ -118,15 +125,23 @@ def picture_quality(
         if clip.avatar.gains is not None:
             counted += f", {_GAINS[split]}"
         for name, column in values.items():
-            mask_used = "refined mask" if name.endswith("_refined") else "mask"
-            region = _REGIONS.get(name.removesuffix("_refined").split("_")[-1], "full image")
-            region = region.format(padding=settings.crop_padding)
-            protocol = f"person over white by the {mask_used}, {region}; {counted}"
-            table.add(name, "avatar", protocol, column, frames)
+            where = _where(name, settings.crop_padding)
+            if name.endswith("_known"):
+                where += f" but for {np.nanmean(unknown):.1%} of it, of which nothing is known"
+            table.add(name, "avatar", f"{where}; {counted}", column, frames)
     return np.concatenate(all_frames), np.stack(outlines)
 
 
-def _render(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _where(name: str, padding: float) -> str:
+    """What of a frame a figure looks at."""
+    plain = name.removesuffix("_refined").removesuffix("_known")
+    mask, region = "mask" if plain == name else "refined mask", _REGIONS.get(plain.split("_")[-1], "full image")
+    return f"person over white by the {mask}, {region.format(padding=padding)}"
+
+
+def draw_in_frame(
+    avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The avatar in the refined pose of a frame, by that frame's light: image (H, W, 3) in [0, 1] and alpha (H, W)."""
     pose = clip.refined
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)

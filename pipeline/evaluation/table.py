@@ -76,6 +76,13 @@ METRICS = {
     "psnr_crop_refined": Metric(
         "PSNR, crop, refined masks", "dB", True, "The same, the person cut out by the masks that the fit refined."
     ),
+    "psnr_crop_known": Metric(
+        "PSNR, crop, what is known",
+        "dB",
+        True,
+        "The same, over the pixels that count in the fit's losses: without a ball before the body, a hand that the "
+        "masks have lost, motion blur. The fit itself says which these are.",
+    ),
     "ssim": Metric("SSIM", "", True, "How alike the local structure of both pictures is; 1 for equal ones."),
     "ssim_crop": Metric("SSIM, crop", "", True, "SSIM on the box around the person."),
     "ssim_crop_refined": Metric(

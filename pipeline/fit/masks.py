@@ -97,25 +97,32 @@ def cut(layer: np.ndarray, box: Crop) -> np.ndarray:
 def write_refined(
     directory: VideoDir,
     out: Path,
-    refined: list[np.ndarray | None],
+    refined: list[Matte | None],
     padding: float,
 ) -> None:
-    """Write out/%06d.png for each frame: the mask that the fit compared with, enlarged along the picture's edges.
+    """Write out/%06d.png for each frame: the mask that the fit compared with, enlarged along the picture's edges. And
+    out/unknown/%06d.png, 255 where nothing is known, unless all masks stay.
 
     Args:
-        refined: of each frame the mask of its crop, (h, w) uint8; None where the detector's stays.
+        refined: of each frame what its crop shows; None where the detector's mask stays.
         padding: of the crops.
     """
     frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
+    some = any(refined)
+    if some:
+        (out / "unknown").mkdir()
 
     def write(index: int) -> None:
-        mask, crop = masks[index], refined[index]
-        box = None if crop is None else crop_box(mask, padding)
+        mask, found = masks[index], refined[index]
+        box, unknown = None if found is None else crop_box(mask, padding), np.zeros_like(mask)
         if box is not None:
             x0, y0, x1, y1 = box
             mask = np.zeros_like(mask)
-            mask[y0:y1, x0:x1] = enlarged(crop, cut(frames[index], box))
+            mask[y0:y1, x0:x1] = enlarged(found.alpha, cut(frames[index], box))
+            unknown[y0:y1, x0:x1] = 255 - _enlarged_evenly(found.sure, (x1 - x0, y1 - y0))
         write_mask(out / f"{index:06d}.png", mask)
+        if some:
+            write_mask(out / "unknown" / f"{index:06d}.png", unknown)
 
     for _ in map_parallel(write, range(len(refined))):
         pass
@@ -131,6 +138,11 @@ def enlarged(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     large = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
     soft = Guide(image.astype(np.float32) / 255, 1 + round(height / mask.shape[0]), _EDGE_NOISE)(large)
     return np.rint(255 * np.clip(_CONTRAST * (soft - 0.5) + 0.5, 0, 1)).astype(np.uint8)
+
+
+def _enlarged_evenly(layer: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A layer (h, w) uint8 at a size (width, height), with values that it has."""
+    return np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.NEAREST))
 
 
 def _shrunk(layer: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -32,6 +32,12 @@ class VideoDir:
         return self.root / "masks_refined"
 
     @property
+    def masks_unknown(self) -> Path:
+        """Where nothing is known of a pixel, 255. Absent where the fit has left the masks as they were, and in older
+        results."""
+        return self.masks_refined / "unknown"
+
+    @property
     def people(self) -> Path:
         """Picture of who is in the clip. Absent where the masks are imported."""
         return self.root / "people.jpg"

@@ -33,7 +33,7 @@ _GROUPS = (
     ("Smoothness", ("jitter", "jitter_world", "acceleration")),
 )
 _PICTURES = (
-    *("psnr", "psnr_crop", "psnr_crop_refined", "psnr_head", "psnr_hands"),
+    *("psnr", "psnr_crop", "psnr_crop_refined", "psnr_crop_known", "psnr_head", "psnr_hands"),
     *("ssim", "ssim_crop", "ssim_crop_refined", "ssim_head", "ssim_hands"),
     *("lpips", "lpips_crop", "iou_avatar", "iou_avatar_refined", "iou_avatar_truth"),
 )

@@ -19,6 +19,7 @@ from pipeline.fit.data import FULL, load_clip
 from pipeline.fit.heldout import fit_frozen
 from pipeline.fit.loop import JointFit
 from pipeline.fit.masks import write_refined
+from pipeline.fit.matte import Matte
 from pipeline.fit.neuhmr import NeuHMRFit
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.uncertainty import joint_sigma
@@ -105,9 +106,10 @@ def run(args: argparse.Namespace) -> None:
     result.avatar.to_file(body, settings.binding, clip.train, gains).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
+    views = [levels and levels[FULL] for levels in result.clip.views]
     masks = [
-        None if not levels or levels[FULL].sure is None else levels[FULL].mask.cpu().numpy()
-        for levels in result.clip.views
+        None if view is None or view.sure is None else Matte(view.mask.cpu().numpy(), view.sure.cpu().numpy())
+        for view in views
     ]
     with atomic_directory(directory.masks_refined) as out:
         write_refined(directory, out, masks, settings.crop_padding)

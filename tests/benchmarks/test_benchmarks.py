@@ -13,6 +13,7 @@ from benchmarks.clips import make_clip, settings
 from benchmarks.convergence import Curve, describe, plot, read
 from benchmarks.floor import Machine, floor_seconds
 from benchmarks.gpu import PlainLoop
+from benchmarks.residual import explained
 from benchmarks.rows import Row
 from benchmarks.scene import person
 from benchmarks.steps import fit_of, torch_operations
@@ -159,6 +160,22 @@ def test_convergence_is_drawn(tmp_path):
         plot(curves, tmp_path / "curves.png")
         assert (tmp_path / "curves.png").stat().st_size > 1000
     assert "MPJPE 90.0 -> 50.0 mm, within 2% of the last from 2.0 s on" in describe(fitted)
+
+
+def test_what_is_left_is_split_and_told_apart():
+    """A patterned square before white, drawn 2 px beside its place, or too dark."""
+    target, person = np.ones((60, 50, 3), np.float32), np.zeros((60, 50), bool)
+    person[15:45, 12:38] = True
+    target[person] = np.random.default_rng(0).uniform(0.2, 0.6, (person.sum(), 3))
+    parts = np.where(np.arange(60)[:, None] < 30, 0, 1).repeat(50, axis=1)
+    beside = explained(np.roll(target, 2, axis=1), target, person, parts)
+    for split in ("place: ", "part: "):
+        assert sum(value for name, value in beside.items() if name.startswith(split)) == pytest.approx(beside["known"])
+    assert beside["without: a shift of each part"] < 1e-6 < beside["without: gain and offset of the frame"]
+    dark = explained(np.where(person[..., None], 0.7 * target + 0.05, target), target, person, parts)
+    assert dark["place: outside"] == 0
+    inside = dark["known"] - dark["without: gain and offset of the frame"]
+    assert inside == pytest.approx(dark["place: inside"])
 
 
 def test_a_quick_run_prints_a_table_and_writes_json(tmp_path, capsys):

@@ -27,7 +27,7 @@ from pipeline.evaluation.parts import part_boxes
 from pipeline.evaluation.summary import aggregate, read_summary, summarise, summary_text, write_summary
 from pipeline.evaluation.table import COLUMNS, HELD_OUT, REAL, STUDIO, TRAIN, MetricTable, read_metrics, write_metrics
 from pipeline.formats.avatar import AvatarFile
-from pipeline.formats.images import MaskFolder, write_frame, write_mask
+from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.formats.video import VideoInfo
@@ -430,6 +430,36 @@ def test_refined_masks_have_figures_of_their_own(tmp_path):
     assert value(table, "iou_body_refined", "refined") > value(table, "iou_body", "refined")
     row = summarise(table, "clip").query("metric == 'iou_mask_truth' and split == 'all'")
     assert len(row) == 1 and row["input"].iloc[0] < row["refined"].iloc[0]
+
+
+def test_what_is_unknown_has_no_part_in_a_figure_of_its_own(tmp_path):
+    """A ball before the person, that the refined masks have, and of which nothing is known."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    paths = VideoDir(directory)
+    shutil.copytree(paths.masks, paths.masks_refined)
+    paths.masks_unknown.mkdir()
+    Pose.load(truth / "pose.npz").save(paths.pose_refined)
+    frames, figures = FrameFolder(paths.frames), ("psnr_crop_known", "psnr_crop_refined")
+
+    def measured(size: int) -> tuple[float, float]:
+        for index in range(5):
+            frame, unknown = frames[index].copy(), np.zeros_like(MaskFolder(paths.masks)[index])
+            rows, columns = np.nonzero(MaskFolder(paths.masks)[index] > 127)
+            row, column = int(np.median(rows)), int(np.median(columns))
+            ball = slice(row, row + size), slice(column, column + size)
+            frame[ball], unknown[ball] = np.where(frame[ball] < 128, 255, 0), 255
+            write_frame(paths.frames / f"{index:06d}.jpg", frame)
+            write_mask(paths.masks_unknown / f"{index:06d}.png", unknown)
+        assert main(["evaluate", str(directory)]) == 0
+        table = read_metrics(paths.metrics)
+        assert table[table.metric == "psnr_crop_known"].protocol.str.contains("of which nothing is known").all()
+        return tuple(value(table, name, "avatar", TRAIN) for name in figures)
+
+    without = measured(0)
+    assert without[0] == pytest.approx(without[1])
+    known, all_ = measured(6)
+    assert known == pytest.approx(without[0], abs=0.5)
+    assert all_ < known - 1
 
 
 def test_head_and_hands_have_boxes_where_their_joints_are(clip):

@@ -8,8 +8,8 @@ import pytest
 from helpers_fit import SHORT
 
 from pipeline.__main__ import main
-from pipeline.fit.masks import MaskRefiner, crop_box, cut, enlarged, hidden
-from pipeline.fit.matte import Drawn, Guide, matte
+from pipeline.fit.masks import MaskRefiner, crop_box, cut, enlarged, hidden, write_refined
+from pipeline.fit.matte import Drawn, Guide, Matte, matte
 from pipeline.fit.plate import Layer, Plate, filled, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
@@ -234,6 +234,9 @@ def test_the_stage_writes_masks_nearer_to_the_truth_and_the_same_ones_again(resu
     assert after > before + 0.02
     facts = json.loads(results.provenance("fit").read_text())["facts"]["masks"]
     assert "seen" in facts["background plate"] and facts["unknown"].endswith("% of the crops")
+    unknown = MaskFolder(results.masks_unknown)
+    assert len(unknown) == len(truth)
+    assert unknown[0].shape == truth[0].shape and set(np.unique(unknown[0])) <= {0, 255}
     results.checkpoint.unlink()
     assert run() == written
 
@@ -244,6 +247,27 @@ def test_masks_stay_where_they_are_not_to_be_refined(results) -> None:
     found, kept = MaskFolder(results.masks), MaskFolder(results.masks_refined)
     assert all((found[index] == kept[index]).all() for index in range(len(found)))
     assert "masks" not in json.loads(results.provenance("fit").read_text())["facts"]
+    assert not results.masks_unknown.exists()
+
+
+def test_what_is_unknown_is_written_where_it_lies_in_the_frame(results) -> None:
+    """A crop at half its size, with a patch of which nothing is known, and a frame whose mask stays."""
+    masks = MaskFolder(results.masks)
+    x0, y0, x1, y1 = crop_box(masks[0], 0.1)
+    width, height = (x1 - x0) // 2, (y1 - y0) // 2
+    sure = np.full((height, width), 255, np.uint8)
+    sure[height // 2 :] = 0
+    found: list[Matte | None] = [None] * len(masks)
+    found[0] = Matte(np.full_like(sure, 255), sure)
+    out = results.root / "written"
+    out.mkdir()
+    write_refined(results, out, found, 0.1)
+    unknown = MaskFolder(out / "unknown")
+    assert len(unknown) == len(masks) and not unknown[1].any()
+    rows, columns = np.nonzero(unknown[0])
+    assert abs(rows.min() - (y0 + y1) / 2) <= 2 and rows.max() == y1 - 1
+    assert (columns.min(), columns.max()) == (x0, x1 - 1)
+    assert (MaskFolder(out)[0][y0:y1, x0:x1] == 255).all()
 
 
 def test_the_guided_filter_keeps_edges_and_is_affine() -> None:

@@ -248,6 +248,7 @@ def test_paths_follow_the_layout() -> None:
         "frames": "frames",
         "masks": "masks",
         "masks_refined": "masks_refined",
+        "masks_unknown": "masks_refined/unknown",
         "people": "people.jpg",
         "people_refused": "logs/people.jpg",
         "depth": "depth",
