@@ -85,7 +85,8 @@ def _study(table: pd.DataFrame, benchmark: Benchmark, split: str, study: Study) 
         (f"{benchmark.estimators[kind]}{how}", claims)
         for kind in study.estimators
         for how, bindings, looser, free in ways
-        if (
+        if set(bindings) <= set(study.rows)
+        and (
             claims := _spread(chosen, split, kind, (*bindings, *looser, free))
             + orderings(chosen, split, bindings, kind)
             + _holds_better(chosen, split, kind, bindings[0], looser)

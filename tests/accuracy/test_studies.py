@@ -21,7 +21,7 @@ from pipeline.accuracy.matching import DETECTED, MATCHES, STARTED, Matches, find
 from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera
 from pipeline.accuracy.simulate_pose import simulate_pose
-from pipeline.accuracy.studies_page import _LOOSER, MARKS, _holds_better, _spread
+from pipeline.accuracy.studies_page import _LOOSER, MARKS, _holds_better, _spread, _study
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.evaluation.against_truth import LIMBS
 from pipeline.evaluation.pose_metrics import joint_errors
@@ -241,6 +241,17 @@ def test_how_much_bindings_differ_at_all_is_said() -> None:
     said = [("all 3 bindings lie within 1.5 mm of MPJPE and 0.9 dB of PSNR", None)]
     assert _spread(table, "uniform", "twice", ("full", "gom", "lsw")) == said
     assert _spread(table, "uniform", "twice", ("full", "gom", "none")) == []
+
+
+def test_bindings_are_compared_where_a_study_has_them(shipped: Benchmark) -> None:
+    rows = [
+        ("simulated", "uniform", row, "walk", metric, 40.0)
+        for row in shipped.studies["bindings"].rows
+        for metric in ("mpjpe", "psnr")
+    ]
+    table = pd.DataFrame(rows, columns=["estimators", "split", "row", "sequence", "metric", "value"])
+    assert _study(table, shipped, "uniform", shipped.studies["bindings"])["claims"]
+    assert not _study(table, shipped, "uniform", shipped.studies["neuhmr"])["claims"]
 
 
 def test_errors_are_of_the_joints_that_were_matched() -> None:
