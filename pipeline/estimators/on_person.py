@@ -30,7 +30,7 @@ from pipeline.motion.readers.people import Person, betas_for, in_camera, root_of
 from pipeline.runtime.errors import UserError
 
 _SIGMA_SHAPE = 1.0  # of betas, about the mean shape
-_SIGMA_TOLD = 0.2  # of betas, about those that fit joints in metres: the image tells stature from distance badly
+_SIGMA_TOLD = 0.2  # of betas, about those that fit joints in metres; compared on studio clips: docs/import.md
 _PLACED_WELL = 0.05  # body heights by which a camera that was looked for may be off
 _ON_MASK = 0.5  # share of the frames with the pelvis on the mask, below which the user is warned
 
