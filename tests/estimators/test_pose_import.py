@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from clip_files import ideal_landmarks, motion
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -783,6 +783,7 @@ def test_wrong_files_are_told_in_one_line(directory: VideoDir, tmp_path: Path, j
 # The parts
 
 
+@settings(deadline=None)  # a busy machine stops anybody for a while
 @given(
     st.lists(st.floats(50, 5000), min_size=2, max_size=2),
     st.lists(st.floats(50, 5000), min_size=2, max_size=2),
