@@ -101,8 +101,8 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
     for key in {"valid", "fitted_in_3d"} & values.keys():
-        if (kind := np.asarray(values[key]).dtype) != bool:
-            raise UserError(f"{where}: key {key!r} should be bool, found {kind}")
+        if (found := np.asarray(values[key]).dtype).kind != "b":
+            raise UserError(f"{where}: key {key!r} should be bool, found {found}")
     if values["body_model"] not in BODY_MODELS:
         raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")
     if 0 < len(set(WORLD) & set(known)) < len(WORLD):
