@@ -1,4 +1,5 @@
-"""How well the scene's lines tell a camera's tilt, on the studio's pictures; focal length guessed or known: a table.
+"""How well the scene's lines tell a camera's tilt, on the studio's pictures, focal length guessed or known; and the
+focal length itself, whatever the tilt: two tables.
 
 python benchmarks/tilt.py FOLDER [--clips 36]
 
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.__main__ import main as pipeline
-from pipeline.camera.verticals import find_segments
+from pipeline.camera.verticals import Segments, find_segments
 from pipeline.formats.camera import Camera
 from pipeline.formats.images import MaskFolder
 from pipeline.video.decode import DecodeSettings, read_frames
@@ -39,15 +40,41 @@ def filmed(folder: Path, clips: int) -> list[tuple[Path, np.ndarray]]:
     return out
 
 
-def told(path: Path, truth: np.ndarray, guessed: bool, random: np.random.Generator) -> np.ndarray | None:
-    """Errors of pitch and roll, and the standard deviations told of them. (4,)"""
+def edges(path: Path, guessed: bool) -> tuple[Segments, float]:
+    """Those of the clip's first frame, and the true focal length over the one they are told."""
     camera = Camera.load(path.with_suffix(".truth") / "camera.json")
     K = camera.K.copy()
     if guessed:
         K[[0, 1], [0, 1]] = _GUESS * np.hypot(camera.width, camera.height)
     frame = next(read_frames(probe(path, 30), _DECODE, print))
     mask = MaskFolder(path.with_suffix(".truth") / "masks")[0]
-    lines = find_segments([frame], [mask], K, np.eye(3)[None], guessed).tell(truth + random.normal(0, (6, 4)))
+    return find_segments([frame], [mask], K, np.eye(3)[None], guessed), camera.K[0, 0] / K[0, 0]
+
+
+def focal_rows(clips: list[Path]) -> list[str]:
+    """Of the clips in which the lines are so sure: errors of the focal length that they tell, and of the guess."""
+    rows = []
+    for path in clips:
+        lines, truth = edges(path, True)
+        times, sigma = lines.tell_focal() or (1.0, np.inf)
+        rows.append((np.log(times / truth), sigma, np.log(truth)))
+    off, sigma, guess = np.array(rows).T
+    out = []
+    for most in (0.06, 0.08, 0.1, np.inf):
+        sure = sigma < most
+        found, guessed = (100 * np.sqrt((part[sure] ** 2).mean()) for part in (off, guess))
+        worse = (abs(off) > abs(guess) + 0.02)[sure].sum()
+        name = "all" if np.isinf(most) else f"below {most:.0%}"
+        out.append(
+            f"| {name} | {sure.sum()} of {len(off)} | {found:.1f} | {100 * abs(off[sure]).max():.1f} | {guessed:.1f} "
+            f"| {worse} |"
+        )
+    return out
+
+
+def told(path: Path, truth: np.ndarray, guessed: bool, random: np.random.Generator) -> np.ndarray | None:
+    """Errors of pitch and roll, and the standard deviations told of them. (4,)"""
+    lines = edges(path, guessed)[0].tell(truth + random.normal(0, (6, 4)))
     return None if lines is None else np.append(lines.tilt - truth, np.sqrt(np.diag(lines.covariance)))
 
 
@@ -69,3 +96,6 @@ if __name__ == "__main__":
             f"| {'guessed' if guessed else 'known'} | {len(rows) - len(off)} of {len(rows)} | {parts[0]} | {parts[1]} "
             f"| {100 * within:.0f}% | {np.median(off[:, 2]):.2f}, {np.median(off[:, 3]):.2f} |"
         )
+    print("\n| sigma told | clips | focal length off, rms, % | most | the guess, rms | worse than it by 2% |")
+    print("|---|---|---|---|---|---|")
+    print("\n".join(focal_rows([path for path, _ in clips])))

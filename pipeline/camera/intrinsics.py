@@ -13,6 +13,8 @@ from pipeline.formats.video import VideoInfo
 from pipeline.geometry.focal import LIKELY_MM, focal_pixels
 from pipeline.runtime.errors import UserError
 
+_TOLD_BY = {"motion": "the camera's motion", "lines": "the scene's straight lines"}
+
 
 @dataclass(frozen=True)
 class UnidepthSettings:
@@ -82,7 +84,7 @@ def camera_from_settings(video: VideoInfo, settings: DepthSettings, provenance: 
 
 
 def clip_camera(directory: VideoDir) -> Camera:
-    """The camera of results/<video>/: camera.json's, with the focal length that the motion tells where that is a guess.
+    """The camera of results/<video>/: camera.json's, with the focal length that camera_track has where that is a guess.
 
     Raises:
         UserError: camera.json is missing or wrong, or camera_track.npz is wrong.
@@ -90,12 +92,13 @@ def clip_camera(directory: VideoDir) -> Camera:
     camera = Camera.load(directory.camera)
     if camera.metric or not directory.camera_track.is_file():
         return camera
-    focal = CameraTrack.load(directory.camera_track).focal
-    if focal is None:
+    track = CameraTrack.load(directory.camera_track)
+    if track.focal is None:
         return camera
     K = camera.K.copy()
-    K[[0, 1], [0, 1]] *= focal / K[0, 0]
-    return replace(camera, K=K, source=f"the camera's motion; before, {camera.source}", metric=True, K_source="motion")
+    K[[0, 1], [0, 1]] *= track.focal / K[0, 0]
+    source = f"{_TOLD_BY[track.focal_from]}; before, {camera.source}"
+    return replace(camera, K=K, source=source, metric=True, K_source=track.focal_from)
 
 
 def intrinsics_from_rays(rays: np.ndarray) -> np.ndarray:

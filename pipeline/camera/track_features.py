@@ -128,9 +128,9 @@ def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, mask
         if shares["travelling"] > _MOST_PATH and (more > _MORE or apart is not None):
             verdict = _travelled(path, tracks, masks, K, fps, shares, apart)
             if verdict is not None:
-                return replace(verdict, track=replace(verdict.track, focal=_told(path, lens, K)))
+                return replace(verdict, track=_told(verdict.track, path, lens, K))
     if moving and shares["turning"] > _SURE:
-        return Verdict(replace(_turned(turned), focal=_told(turned, lens, K)), shares, focal=turned)
+        return Verdict(_told(_turned(turned), turned, lens, K), shares, focal=turned)
     if moving and shares["turning"] > _MOST:
         told = _partly(shares["turning"], "is explained by a turning camera")
         return Verdict(_turned(turned, _UNSEEN), shares, told, turned)
@@ -232,9 +232,11 @@ def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
 
 
-def _told(found: Solution, lens: Lens, K: np.ndarray) -> float | None:
-    """px, the focal length that the motion tells for sure, where that of K is a guess."""
-    return found.focal * float(K[0, 0]) if lens.sigma_focal and found.sigma_focal < _SURE_FOCAL else None
+def _told(track: CameraTrack, found: Solution, lens: Lens, K: np.ndarray) -> CameraTrack:
+    """The track with the focal length that the motion tells for sure, where that of K is a guess."""
+    if not lens.sigma_focal or found.sigma_focal >= _SURE_FOCAL:
+        return track
+    return replace(track, focal=found.focal * float(K[0, 0]), focal_sigma=float(found.sigma_focal))
 
 
 def _focal(verdict: Verdict, camera: Camera) -> tuple[str, ...]:

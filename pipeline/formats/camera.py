@@ -18,6 +18,7 @@ Origin = Literal[
     "import",  # beside the user's depth maps
     "dataset",  # a dataset's, or the studio's
     "motion",  # told by the camera's motion: camera_track.npz
+    "lines",  # told by straight lines of the scene: camera_track.npz
     "guess",
 ]
 

@@ -11,10 +11,11 @@ from pipeline.formats.arrays import check_arrays, check_rigid, read_npz, read_te
 from pipeline.runtime.errors import UserError
 
 Kind = Literal["static", "turning", "travelling"]
+FocalFrom = Literal["motion", "lines"]
 
 _SAME = 1e-6  # what poses of a camera that does not move differ by: rounding
 _SHAPES = {"world_from_camera": ("T", 4, 4), "sigma": ("T", 2)}
-_OPTIONAL = {"focal": ()}
+_OPTIONAL = {"focal": (), "focal_sigma": ()}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class CameraTrack:
     kind: Kind
     sigma: np.ndarray  # (T, 2) standard deviations: radians of its direction, metres of its place
     source: str  # what made it, for people
-    focal: float | None = None  # px, focal length that the motion tells where camera.json holds a guess
+    focal: float | None = None  # px, focal length that is found where camera.json holds a guess
+    focal_sigma: float | None = None  # relative; None in older files
+    focal_from: FocalFrom = "motion"  # what tells it: the camera's motion, or straight lines of the scene
 
     def __post_init__(self) -> None:
         _check(f"camera track from {self.source}", vars(self))
@@ -56,20 +59,29 @@ class CameraTrack:
         """Read a track. Raises UserError naming the file and the key that is wrong."""
         arrays = read_npz(path)
         texts = {key: read_text(path, arrays, key) for key in ("kind", "source")}
-        _check(path, arrays | texts)
-        focal = float(arrays["focal"]) if "focal" in arrays else None
-        return CameraTrack(arrays["world_from_camera"], texts["kind"], arrays["sigma"], texts["source"], focal)
+        focal, sigma = (float(arrays[key]) if key in arrays else None for key in _OPTIONAL)
+        told = read_text(path, arrays, "focal_from") if "focal_from" in arrays else "motion"
+        _check(path, arrays | texts | {"focal_from": told})
+        return CameraTrack(
+            arrays["world_from_camera"], texts["kind"], arrays["sigma"], texts["source"], focal, sigma, told
+        )
 
 
 def _check(where: str | Path, values: Mapping[str, Any]) -> None:
-    known = _OPTIONAL if values.get("focal") is not None else {}
+    known = {key: shape for key, shape in _OPTIONAL.items() if values.get(key) is not None}
     sizes = check_arrays(where, values, _SHAPES | known)
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
     if values["kind"] not in get_args(Kind):
         raise UserError(f"{where}: key 'kind' should be one of {', '.join(get_args(Kind))}, found {values['kind']!r}")
     check_rigid(where, "world_from_camera", values["world_from_camera"])
-    if known and values["focal"] <= 0:
-        raise UserError(f"{where}: key 'focal' should be above 0, found {values['focal']}")
+    for key in known:
+        if values[key] <= 0:
+            raise UserError(f"{where}: key {key!r} should be above 0, found {values[key]}")
+    if values["focal_from"] not in get_args(FocalFrom):
+        raise UserError(
+            f"{where}: key 'focal_from' should be one of {', '.join(get_args(FocalFrom))}, found "
+            f"{values['focal_from']!r}"
+        )
     if (values["sigma"] < 0).any():
         raise UserError(f"{where}: key 'sigma' should be 0 or more, found {np.min(values['sigma'])}")

@@ -59,6 +59,8 @@ def _sureness(paths: VideoDir) -> list[str]:
 
 
 def _camera(camera: Camera) -> list[str]:
+    if camera.K_source == "lines":
+        return ["Distance and path on the ground: the focal length is from the scene's lines; a tenth off is possible."]
     if camera.metric:
         return []
     return ["Distance and path on the ground: the focal length is a guess, so they may be off by a fifth."]

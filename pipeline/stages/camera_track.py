@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.camera import track_features, track_import, track_static
 from pipeline.camera.settings import CameraSettings
+from pipeline.camera.track_focal import with_lines
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
@@ -16,7 +17,8 @@ from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 
-HELP = """Find out whether the camera stands still, turns or travels, and its place in each frame.
+HELP = """Find out whether the camera stands still, turns or travels, and its place in each frame; and a guessed
+focal length from its motion and the scene's straight lines.
 
 reads   DIRECTORY/frames/, masks/, camera.json, video.json
 writes  DIRECTORY/camera_track.npz"""
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f"{directory.camera_track}: {frames} frames expected, backend {settings.backend} gave {len(track)}"
         )
+    track = with_lines(track, directory, provenance)
     provenance.facts |= described(track)
     track.save(directory.camera_track)
     provenance.save(directory.provenance("camera_track"))

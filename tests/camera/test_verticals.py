@@ -58,6 +58,19 @@ def test_boards_that_run_ahead_are_not_upright(focal: float) -> None:
     np.testing.assert_allclose(told.tilt, [20, -2], atol=2.0)
 
 
+@pytest.mark.parametrize("guess", [0.8, 0.9, 1.0])
+def test_lines_at_right_angles_tell_the_focal_length(guess: float) -> None:
+    wrong = K * [[guess], [guess], [1]] + [[0, 0, K[0, 2] * (1 - guess)], [0, 0, K[1, 2] * (1 - guess)], [0, 0, 0]]
+    times, sigma = segments(boards(20, -2), K=wrong, guessed=True).tell_focal()
+    assert abs(np.log(times * guess)) < 0.08 and sigma < 0.1
+
+
+@pytest.mark.parametrize("picture", [posts(0, 0), np.full((HEIGHT, WIDTH, 3), 90, np.uint8)])
+def test_upright_lines_and_bare_walls_tell_no_focal_length(picture: np.ndarray) -> None:
+    told = segments(picture, guessed=True).tell_focal()
+    assert told is None or told[1] > 0.1
+
+
 def test_what_few_lines_tell_is_less_sure() -> None:
     sure, unsure = (
         segments(image, guessed=True).tell(np.array([18.0, 0.0])) for image in (boards(20, 0), posts(20, 0))
