@@ -15,7 +15,7 @@ from pipeline.accuracy.measured import AFTER, BEFORE, OWN
 from pipeline.accuracy.measured import COLUMNS as SCORED
 from pipeline.accuracy.settings import Benchmark, Run
 from pipeline.accuracy.tables import markdown
-from pipeline.formats.camera import Camera
+from pipeline.camera.intrinsics import clip_camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.runtime.errors import UserError
@@ -79,7 +79,7 @@ def describe_measured(root: Path, runs: Iterable[Run], table: pd.DataFrame) -> l
         directory = VideoDir(first[clip].folder(root))
         initial = Pose.load(directory.pose_init)
         measured = int(table[table["clip"] == clip]["frames"].iloc[0])
-        found.append(ClipRun(clip, len(initial), measured, initial.source, Camera.load(directory.camera).source))
+        found.append(ClipRun(clip, len(initial), measured, initial.source, clip_camera(directory).source))
     return found
 
 

@@ -1,9 +1,10 @@
 """The benchmark over real videos with measured joints: the whole of it on a tiny studio clip in both layouts."""
 
 import re
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import measured_clips as layouts
@@ -14,9 +15,10 @@ import yaml
 
 from pipeline.__main__ import main
 from pipeline.accuracy.measured import OWN
-from pipeline.accuracy.measured_page import BEGIN, END, write_measured
+from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, write_measured
 from pipeline.accuracy.sections import section_of, with_section
-from pipeline.accuracy.settings import load_benchmark
+from pipeline.accuracy.settings import Run, load_benchmark
+from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.records import read_json, write_json
 
@@ -118,6 +120,16 @@ def test_the_pipeline_is_told_the_camera_where_it_shall(made: Made) -> None:
     assert known.startswith("calibration: lab/known.npz") and "calibration" not in unknown
     times = read_json(made.root / "results" / "lab_known" / "video.json")["seconds"]
     assert times == pytest.approx(np.arange(0.4, 1.35, 0.1))
+
+
+def test_the_page_says_what_told_a_guessed_focal_length(made: Made, figures: pd.DataFrame, tmp_path: Path) -> None:
+    run = Run("measured", "uniform", "full", "demo_cam01")
+    shutil.copytree(made.run(run.sequence), run.folder(tmp_path))
+    directory = VideoDir(run.folder(tmp_path))
+    track = CameraTrack.load(directory.camera_track)
+    replace(track, focal=300.0, focal_sigma=0.05, focal_from="lines").save(directory.camera_track)
+    (told,) = describe_measured(tmp_path, [run], figures[figures["clip"] == run.sequence])
+    assert told.camera.startswith("the scene's straight lines; before, guess")
 
 
 def test_the_section_stands_first_and_the_rest_of_the_page_stays(made: Made, figures: pd.DataFrame) -> None:
