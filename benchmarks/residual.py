@@ -23,7 +23,7 @@ from pipeline.avatar.gaussians import SH_C0
 from pipeline.body import JOINT_NAMES
 from pipeline.evaluation.clip import Clip, load_clip, spread
 from pipeline.evaluation.image_metrics import person_box
-from pipeline.evaluation.observed import draw_in_frame
+from pipeline.evaluation.observed import draw_refined
 from pipeline.evaluation.table import HELD_OUT
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
@@ -64,14 +64,14 @@ def residual(clip: Clip, frames: np.ndarray) -> tuple[Errors, float]:
             continue
         left, top, right, bottom = box
         cut = np.s_[top:bottom, left:right]
-        drawn = draw_in_frame(avatar, clip, frame, torch.ones(3))[0].numpy()[cut]
+        drawn = draw_refined(avatar, clip, frame, torch.ones(3))[0].numpy()[cut]
         target = (clip.frames[frame].astype(np.float32) / 255 * mask[..., None] + 1 - mask[..., None])[cut]
         sums["all"] += ((drawn - target) ** 2).mean()
         if clip.masks_unknown is not None:
             hidden = clip.masks_unknown[frame][cut] > 0
             unknown += hidden.mean() / len(frames)
             target = np.where(hidden[..., None], drawn, target)
-        parts = _nearest([draw_in_frame(each, clip, frame, torch.zeros(3))[0].numpy()[cut] for each in labels])
+        parts = _nearest([draw_refined(each, clip, frame, torch.zeros(3))[0].numpy()[cut] for each in labels])
         for name, value in explained(drawn, target, mask[cut] > 0.5, parts).items():
             sums[name] += value / drawn.size
     return dict(sums), unknown

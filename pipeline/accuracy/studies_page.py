@@ -65,7 +65,6 @@ def _study(table: pd.DataFrame, benchmark: Benchmark, split: str, study: Study) 
     shown = {"title": study.title, "about": study.about, "sequences": ", ".join(study.sequences), "tables": []}
     if study.by == BY_START:
         shown["tables"] = [("", _by_start(chosen, benchmark, split, study, rows))]
-        compares = FULL in study.rows and len(study.estimators) > 1
         alike = [kind for kind in study.estimators if kind in benchmark.simulated_kinds]
         shown["claims"] = [
             (where, [_gain_claim(chosen, split, kinds)])
@@ -73,7 +72,7 @@ def _study(table: pd.DataFrame, benchmark: Benchmark, split: str, study: Study) 
                 ("simulated starts, of which nothing but the errors differs", alike),
                 ("all starts, whose masks, depth and focal length differ, too", study.estimators),
             )
-            if compares and len(kinds) > 1
+            if FULL in study.rows and len(kinds) > 1
         ]
         return shown
     shown["tables"] = [

@@ -18,7 +18,7 @@ from pipeline.formats.provenance import Provenance
 from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
 from pipeline.landmarks.both_ways import Arrays, Follow, follow_both, mean_of_both
-from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
+from pipeline.landmarks.detector import LANDMARK_NAMES, SIZES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
 from pipeline.landmarks.hands import HandDetector, large_hands, with_hands
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
 from pipeline.runtime.errors import UserError
@@ -65,7 +65,7 @@ def estimate_from(
     found, mirrored = _detect(detect, looked_at, masks, boxes, settings)
     found = mirrored | found  # who is seen in the mirror image alone is seen
     provenance.facts |= {"source": source, "frames": len(frames), "found_frames": len(found)}
-    empty = {key: np.zeros((len(frames), len(LANDMARK_NAMES), *rest)) for key, rest in _SIZES.items()}
+    empty = {key: np.zeros((len(frames), len(LANDMARK_NAMES), *rest)) for key, rest in SIZES.items()}
     if not found:
         provenance.warn(f"{info.source}: the person is found in no frame: there are no landmarks")
         return Landmarks(LANDMARK_NAMES, **empty, source=source)
@@ -90,13 +90,10 @@ def estimate_from(
     return landmarks
 
 
-_SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark
-
-
 def _put_right(found: dict[int, Detection], info: VideoInfo, settings: LandmarksSettings) -> tuple[Arrays, int]:
     """Landmarks of the frames in order, left and right put right, and in how many of them they were exchanged."""
     known = np.array(sorted(found))
-    seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in _SIZES}
+    seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in SIZES}
     seen["visibility"] = seen["visibility"] * inside(seen["xy"], info.width, info.height)
     chosen = find_swaps(**seen, seconds=known / float(info.fps), change=settings.swap_change, doubt=settings.swap_doubt)
     seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}

@@ -94,7 +94,7 @@ def picture_quality(
         boxes = part_boxes(clip, frames)
         for row, frame in enumerate(track(frames, f"pictures, {split}", unit="frame")):
             mask = torch.from_numpy(clip.masks[frame].astype(np.float32) / 255)
-            image, alpha = draw_in_frame(avatar, clip, frame, white)
+            image, alpha = draw_refined(avatar, clip, frame, white)
             outlines.append(raster.mask((alpha.numpy() * 255).round().astype(np.uint8)))
             box = person_box(mask.numpy(), settings.crop_padding)
             if box is None:
@@ -139,9 +139,7 @@ def _where(name: str, padding: float) -> str:
     return f"person over white by the {mask}, {region.format(padding=padding)}"
 
 
-def draw_in_frame(
-    avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_refined(avatar: Avatar, clip: Clip, frame: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The avatar in the refined pose of a frame, by that frame's light: image (H, W, 3) in [0, 1] and alpha (H, W)."""
     pose = clip.refined
     rows = (pose.global_orient[frame], pose.body_pose[frame], pose.transl[frame], pose.K)

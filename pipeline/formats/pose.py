@@ -100,8 +100,8 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
     sizes = check_arrays(where, values, _SHAPES | known)
     if sizes["T"] == 0:
         raise UserError(f"{where}: holds no frame")
-    for key in {"valid", "fitted_in_3d"} & values.keys():
-        if (found := np.asarray(values[key]).dtype).kind != "b":
+    for key in ("valid", "fitted_in_3d"):
+        if (found := np.asarray(values.get(key, False)).dtype).kind != "b":
             raise UserError(f"{where}: key {key!r} should be bool, found {found}")
     if values["body_model"] not in BODY_MODELS:
         raise UserError(f"{where}: body_model should be one of {BODY_MODELS}, found {values['body_model']!r}")

@@ -29,6 +29,7 @@ LANDMARK_NAMES = (
 )  # fmt: skip
 VISIBLE = 0.5  # a landmark counts as seen above this visibility
 SOURCE = "mediapipe 0.10.21"  # for people
+SIZES = {"xy": (2,), "visibility": (), "world": (3,)}  # of one landmark, by the names of `Detection`
 _STDERR = RLock()  # whoever holds it has sent stderr elsewhere
 
 

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 
 from pipeline.formats.arrays import write_npz
-from pipeline.geometry.boxes import grow, mask_box, union
+from pipeline.geometry.boxes import Box, grow, mask_box, union
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.both_ways import follow_both, mean_of_both
-from pipeline.landmarks.detector import LANDMARK_NAMES, follow
+from pipeline.landmarks.detector import LANDMARK_NAMES, SIZES, follow
 from pipeline.learning.repertoire import Repertoire
 from pipeline.runtime.progress import track
 from pipeline.studio.cameras import ClipCamera, held_camera, random_stance
@@ -102,11 +102,13 @@ def _seen(pictures: tuple[Picture, ...], rng: np.random.Generator) -> dict[str, 
     boxes = [mask_box(picture.mask) for picture in pictures]
     known = [box for box in boxes if box is not None]
     found = np.zeros(len(images), bool)
-    mean = {key: np.zeros((len(images), len(LANDMARK_NAMES), *rest))
-            for key, rest in (("xy", (2,)), ("visibility", ()), ("world", (3,)))}  # fmt: skip
+    mean = {key: np.zeros((len(images), len(LANDMARK_NAMES), *rest)) for key, rest in SIZES.items()}
+
+    def expected(index: int, last: Box | None) -> Box | None:
+        return boxes[index] or last
+
     if known:
         window = grow(union(known), 1.4)
-        expected = lambda i, last: boxes[i] or last  # noqa: E731
         for index, one, other in follow_both(follow, images, range(len(images)), expected, window, _CONFIDENCE):
             if one is not None:
                 found[index] = True
