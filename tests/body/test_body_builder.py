@@ -8,10 +8,15 @@ import torch
 import trimesh
 from scipy.spatial import cKDTree
 
-from pipeline.body import JOINT_NAMES, load_body, vertex_normals
-from pipeline.body.builder import shape, skeleton, tpose
+from pipeline.body import JOINT_NAMES, BodyModel, load_body, vertex_normals
+from pipeline.body.builder import proportions, shape, skeleton, tpose
 
 CLOTHES = Path(__file__).parents[2] / "pipeline" / "studio" / "data" / "clothes.npz"
+
+
+@pytest.fixture(scope="module")
+def free() -> BodyModel:
+    return load_body("free")
 
 
 def samples(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +71,34 @@ def test_dual_quaternion_skinning_of_one_bone_is_its_rigid_motion() -> None:
     for bone in range(2):
         moved = tpose._dual_quaternion_skin(points, np.eye(2)[[bone] * 10], rotations, shifts)
         np.testing.assert_allclose(moved, points @ rotations[bone].T + shifts[bone], atol=1e-12)
+
+
+def test_forearms_and_hands_get_their_lengths_and_nothing_else_moves(free: BodyModel) -> None:
+    parts = free.v_template, free.J_regressor @ free.v_template, free.weights
+    vertices, joints, weights = (part.double().numpy() for part in parts)
+    moved, found = proportions.with_arms_of_people(vertices, joints, weights)
+    elbow, wrist, hand = (JOINT_NAMES.index(f"left_{name}") for name in ("elbow", "wrist", "hand"))
+    for ends, times in (((elbow, wrist), proportions.FOREARM), ((wrist, hand), proportions.HAND)):
+        before, after = (places[ends[1]] - places[ends[0]] for places in (joints, found))
+        np.testing.assert_allclose(after, times * before, atol=1e-9)
+    parts = np.array([name.split("_")[-1] for name in JOINT_NAMES])
+    others = weights[:, np.isin(parts, ("elbow", "wrist", "hand"))].sum(1) == 0
+    np.testing.assert_array_equal(moved[others], vertices[others])
+    kept = ~np.isin(parts, ("wrist", "hand"))
+    np.testing.assert_array_equal(found[kept], joints[kept])
+    tip = free.vertex_ids["lmiddle"]
+    np.testing.assert_allclose(moved[tip] - found[wrist], proportions.HAND * (vertices[tip] - joints[wrist]), atol=1e-9)
+
+
+def test_the_body_that_ships_has_arms_of_people(free: BodyModel) -> None:
+    """de Leva 1996: forearm 0.1545 and 0.1523 of the stature (men, women), hand 0.108 and 0.099; ANSUR: hand 0.11."""
+    joints = free.rest_joints(torch.zeros(10)).numpy()
+    stature = float(free.stature(torch.zeros(10)))
+    for side in ("left", "right"):
+        elbow, wrist = (joints[JOINT_NAMES.index(f"{side}_{name}")] for name in ("elbow", "wrist"))
+        tip = free.v_template[free.vertex_ids[f"{side[0]}middle"]].numpy()
+        assert np.linalg.norm(wrist - elbow) / stature == pytest.approx(0.153, abs=0.003)
+        assert np.linalg.norm(tip - wrist) / stature == pytest.approx(0.108, abs=0.003)
 
 
 def test_garments_fit_around_the_body_and_grow_with_it() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body import builder
-from pipeline.body.builder import makehuman, shape, skeleton, tpose
+from pipeline.body.builder import makehuman, proportions, shape, skeleton, tpose
 from pipeline.body.load import FREE_BODY
 from pipeline.body.model import JOINT_NAMES, JOINTS, PARENTS
 from pipeline.formats.arrays import write_npz
@@ -38,14 +38,15 @@ def main() -> None:
 
     source = makehuman.load_source()
     phenotypes = makehuman.sample_adults(args.bodies, args.seed)
+    weights = skeleton.joint_weights(source.weights, source.bones)
     everything, joints = [], []
     for vertices, heads in track(makehuman.bodies(source, phenotypes), "bodies", total=args.bodies):
         posed, posed_heads = tpose.tpose(vertices, heads, source.weights, source.bones, source.parents)
         centres = skeleton.joint_centres(posed_heads, source.bones)
+        posed, centres = proportions.with_arms_of_people(posed, centres, weights)
         everything.append(posed - centres[0] + PELVIS)
         joints.append(centres - centres[0] + PELVIS)
     base, centres = np.stack(everything), np.stack(joints)
-    weights = skeleton.joint_weights(source.weights, source.bones)
 
     used, faces = np.unique(source.faces, return_inverse=True)
     faces = faces.reshape(source.faces.shape)
