@@ -52,7 +52,8 @@ def sample_adults(count: int, seed: int) -> dict[str, np.ndarray]:
     """Phenotypes of `count` adults, each (count,); MakeHuman's sliders go from 0 to 1.
 
     Fatness (`weight`) goes well beyond its slider, whose upper end is merely stocky, with the mode at a lean adult.
-    Height is a narrow bell (1.72 +- 0.09 m), so that stature does not drown the rest.
+    Height is a narrow bell (1.72 +- 0.09 m), so that stature does not drown the rest. Busts are small (`cupsize`): the
+    mean of men and women, which a fit stays near, would else have a woman's chest on a man.
     """
     rng = np.random.default_rng(seed)
 
@@ -67,7 +68,7 @@ def sample_adults(count: int, seed: int) -> dict[str, np.ndarray]:
         "weight": rng.triangular(-0.15, 0.35, 1.7, count),
         "height": bell(0.405, 0.055),
         "proportions": bell(0.55, 0.2),
-        "cupsize": bell(0.5, 0.18),
+        "cupsize": bell(0.15, 0.15),
         "firmness": bell(0.5, 0.15),
         "african": races[:, 0],
         "asian": races[:, 1],
