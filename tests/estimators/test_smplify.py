@@ -227,7 +227,7 @@ def test_a_gap_breaks_the_ties_between_frames():
 def test_what_is_not_seen_is_filled_as_people_move():
     """A walker lost for a third of a second: nearer to the truth than straight lines between his last and next pose."""
     made = motion(frames=40)
-    hidden = np.arange(15, 25)
+    hidden = np.arange(18, 28)
     visibility = np.ones(made.xy.shape[:2])
     visibility[hidden] = 0.0
     made.xy[hidden], made.world[hidden] = 0.0, 0.0
