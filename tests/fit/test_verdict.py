@@ -93,7 +93,7 @@ def test_a_part_is_given_back_for_the_time_that_it_was_worse(judge):
     """Taken for 4 frames a second, the clip has four stretches."""
 
     def bend(rows):
-        rows[8:, ELBOW] += torch.tensor([0.0, 0.9, 0.0])
+        rows[8:, ELBOW] += torch.tensor([0.0, 0.0, 0.9])
 
     verdict, initial, before, kept, _ = judge(bend, fps=4.0)
     arm = of_part("left arm")
