@@ -46,17 +46,18 @@ def read_files(entries: list[Entry], path: Path, clip: Clip) -> SourceMotion:
 
 def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
     """Of each picture its frame, what to call it in an error, and one person's dict."""
-    seen = []
+    seen: list[Seen] = []
     for number, where, person in pictures:
         arrays = arrays_of(where, person, {"pred_keypoints_3d": (70, 3), "pred_cam_t": (3,)})
         points = arrays["pred_keypoints_3d"] + arrays["pred_cam_t"]
         K = _camera(where, person, points, clip)
         vertices = _vertices(where, person, arrays["pred_cam_t"])
+        if seen and np.shape(vertices) != np.shape(seen[0].data[2]):
+            told = [0 if each is None else len(each) for each in (vertices, seen[0].data[2])]
+            raise UserError(
+                f"{where}: has {told[0]} pred_vertices, the first picture {told[1]}; expected as many in all"
+            )
         seen.append(Seen(number, points[[9, 10]].mean(0), (points[list(KEYPOINTS)], K, vertices)))
-    counts = {None if each.data[2] is None else len(each.data[2]) for each in seen}
-    if len(counts) > 1:
-        found = " and ".join("none" if count is None else str(count) for count in counts)
-        raise UserError(f"{where}: expected as many pred_vertices in all pictures, found {found}")
     tracks = []
     for number, rows in enumerate(linked(seen)):
         K = np.stack([row.data[1] for row in rows])
@@ -68,7 +69,7 @@ def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
                 names=tuple(KEYPOINTS.values()),
                 K=K,
                 size=tuple(np.round(2 * np.median(K[:, :2, 2], axis=0)).astype(int).tolist()),
-                vertices=None if counts == {None} else np.stack([row.data[2] for row in rows]),
+                vertices=None if rows[0].data[2] is None else np.stack([row.data[2] for row in rows]),
             )
         )
     return SourceMotion("SAM 3D Body", tuple(tracks), all_frames({number for number, _, _ in pictures}))
