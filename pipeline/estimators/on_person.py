@@ -244,6 +244,8 @@ def _report(provenance: Provenance, path: Path, motion: SourceMotion, person: Pe
     }
     if track.residual is not None:
         provenance.facts["off the file's joints, mm"] = round(1000 * track.residual, 1)
+    if track.skin is not None:
+        provenance.facts["off the file's vertices, mm"] = round(1000 * track.skin, 1)
     if len(motion.tracks) > 1:
         provenance.warn(
             f"{path}: tells of {len(motion.tracks)} people; {track.name} is taken, who is on the masks in {on_mask} "

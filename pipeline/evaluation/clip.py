@@ -83,6 +83,7 @@ def load_clip(directory: Path, body_model: str) -> Clip:
         paths.masks: len(clip.masks),
         paths.landmarks: len(clip.landmarks.xy),
         paths.masks_refined: len(clip.masks_refined or clip.masks),
+        paths.masks_unknown: len(clip.masks_unknown or clip.masks),
         paths.pose_init: len(clip.initial),
         paths.pose_refined: len(clip.refined),
         paths.avatar: len(clip.avatar.train_frames),

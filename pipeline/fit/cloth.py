@@ -19,6 +19,7 @@ from pipeline.fit.adam import RowAdam
 from pipeline.fit.data import COARSE, FULL
 from pipeline.fit.loop import FitResult
 from pipeline.fit.rendering import render
+from pipeline.fit.schedule import drawn
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.terms import ImageTerms
 from pipeline.losses.priors import Neighbours, roughness
@@ -54,9 +55,8 @@ def with_cloth(result: FitResult, body: BodyModel, settings: FitSettings) -> Fit
     terms, generator = ImageTerms(settings), torch.Generator().manual_seed(settings.seed)
     steps, order = chosen.steps, torch.zeros(0, dtype=torch.int64)
     for step in track(range(steps), "cloth", unit="step"):
-        if len(order) == 0:
-            order = torch.randperm(len(frames), generator=generator)
-        frame, order = int(frames[order[0]]), order[1:]
+        row, order = drawn(order, len(frames), generator)
+        frame = int(frames[row])
         view = clip.view(frame, FULL)
         background = torch.rand(3, generator=generator).to(device)
         cloth = Cloth(features, params["offsets"], params["colours"])

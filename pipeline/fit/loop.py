@@ -28,7 +28,7 @@ from pipeline.fit.objective import Objective
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.refit import refit_poses
 from pipeline.fit.remask import packed, refined_again, unpacked
-from pipeline.fit.schedule import Schedule
+from pipeline.fit.schedule import Schedule, drawn
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.spread import spread_unseen
 from pipeline.fit.unknowns import Unknowns
@@ -138,7 +138,8 @@ class JointFit:
         unknowns, objective, growth = self.unknowns, self.objective, self.growth
         plan = self.schedule.plan(self.step_number)
         unknowns.free(plan)
-        frame = self._next_frame()
+        row, self.order = drawn(self.order, len(self.frames), self.generator)
+        frame = int(self.frames[row])
         compared = objective(unknowns, frame, plan, self._background())
         if plan.growing:
             growth.watch(compared.rendered)
@@ -161,13 +162,6 @@ class JointFit:
             objective.follow(unknowns)
         if plan.spreads:
             spread_unseen(unknowns, objective.clip, self.settings.spread.strength, self.settings.seed)
-
-    def _next_frame(self) -> int:
-        """Frames in random order, each once before any comes again."""
-        if len(self.order) == 0:
-            self.order = torch.randperm(len(self.frames), generator=self.generator)
-        chosen, self.order = int(self.order[0]), self.order[1:]
-        return int(self.frames[chosen])
 
     def _background(self) -> Tensor:  # [3]
         """A random colour, so that what is transparent is wrong somewhere."""

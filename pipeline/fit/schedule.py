@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from pipeline.fit.data import COARSE, FULL, MIDDLE
 from pipeline.fit.settings import FitSettings
 
@@ -40,6 +43,13 @@ class Plan:
     refits: bool  # afterwards: poses are aligned with the avatar as it is
     grows: bool  # afterwards: Gaussians are cloned, split and pruned
     spreads: bool  # afterwards: colours of what is hardly seen are taken from what is around
+
+
+def drawn(order: Tensor, count: int, generator: torch.Generator) -> tuple[int, Tensor]:
+    """One of `count` frames, in random order, each once before any comes again; and those that come next."""
+    if len(order) == 0:
+        order = torch.randperm(count, generator=generator)
+    return int(order[0]), order[1:]
 
 
 class Schedule:

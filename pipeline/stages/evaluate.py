@@ -23,6 +23,7 @@ from pipeline.evaluation.summary import summarise, summary_text
 from pipeline.evaluation.table import REAL, MetricTable, write_metrics
 from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.formats.video import VideoInfo
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import details
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, set_threads
@@ -58,6 +59,11 @@ def run(args: argparse.Namespace) -> None:
         truth = load_truth(args.truth, clip, rows, args.body_model)
 
     fit = read_provenance(clip.paths.provenance("fit"))
+    if "unknown" in fit["facts"].get("masks", {}) and clip.masks_unknown is None:
+        raise UserError(
+            f"{clip.paths.masks_unknown}: not found, and the fit wrote it; delete {clip.paths.masks_refined}, too, and "
+            "run the pipeline again: the fit writes both"
+        )
     poses_fitted = fit["settings"]["optimise_pose"]
     table = MetricTable(truth.footage if truth else REAL, clip.splits)
     frames, raster, bodies = outline_bodies(clip, settings)

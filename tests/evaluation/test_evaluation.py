@@ -1,6 +1,7 @@
 """Metrics against closed forms and independent computations, and the stages evaluate and aggregate."""
 
 import pickle
+import re
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -30,6 +31,8 @@ from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
+from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
 
@@ -460,6 +463,23 @@ def test_what_is_unknown_has_no_part_in_a_figure_of_its_own(tmp_path):
     known, all_ = measured(6)
     assert known == pytest.approx(without[0], abs=0.5)
     assert all_ < known - 1
+
+
+def test_what_is_unknown_was_taken_away(tmp_path, capsys):
+    """A figure of its own would be silently absent."""
+    directory, truth = make_clip(tmp_path, frames=5)
+    paths = VideoDir(directory)
+    shutil.copytree(paths.masks, paths.masks_refined)
+    Pose.load(truth / "pose.npz").save(paths.pose_refined)
+    record = read_provenance(paths.provenance("fit"))
+    record["facts"]["masks"] = {"unknown": "2.0% of the crops"}
+    write_json(paths.provenance("fit"), record)
+    assert main(["evaluate", str(directory)]) == 1
+    assert re.search(r"masks_refined/unknown: not found, .* delete \S+masks_refined, too", capsys.readouterr().err)
+    shutil.copytree(paths.masks, paths.masks_unknown)
+    (paths.masks_unknown / "000004.png").unlink()
+    assert main(["evaluate", str(directory)]) == 1
+    assert re.search(r"masks_refined/unknown: is of 4 frames, \S+ holds 5", capsys.readouterr().err)
 
 
 def test_head_and_hands_have_boxes_where_their_joints_are(clip):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import JOINT_NAMES, load_body
@@ -49,14 +50,18 @@ class Truth:
         return self.roots - MEAN_PELVIS[body]
 
     @cached_property
+    def skin(self) -> np.ndarray:
+        """(T, V, 3) metres: the free body's vertices."""
+        return BODY(*self.arguments).vertices.double().numpy()
+
+    @cached_property
     def places(self) -> dict[str, np.ndarray]:
         """(T, 3) metres of everything on the free body that has a name."""
         names = tuple(dict.fromkeys((*LIMBS, *H36M, *COCO)))
         named = dict(zip(names, anatomical_joints(BODY, *self.arguments, names=names).double().numpy().swapaxes(0, 1)))
-        posed = BODY(*self.arguments)
         named["mid_hips"] = named.pop("pelvis")
-        named |= dict(zip(JOINT_NAMES, posed.joints.double().numpy().swapaxes(0, 1)))
-        return named | {name: posed.vertices[:, at].double().numpy() for name, at in BODY.vertex_ids.items()}
+        named |= dict(zip(JOINT_NAMES, BODY(*self.arguments).joints.double().numpy().swapaxes(0, 1)))
+        return named | {name: self.skin[:, at] for name, at in BODY.vertex_ids.items()}
 
 
 def project(points: np.ndarray, camera: np.ndarray = K) -> np.ndarray:
@@ -114,7 +119,36 @@ def sam3d(truth: Truth, frame: int, focal_length: bool = False) -> dict[str, np.
     told = {key: value.astype(np.float32) for key, value in told.items()}
     if focal_length:
         return told | {"focal_length": np.float32(FOCAL)}
-    return told | {"pred_keypoints_2d": project(points).astype(np.float32), "pred_vertices": np.zeros((18439, 3))}
+    return told | {"pred_keypoints_2d": project(points).astype(np.float32)}
+
+
+def another_mesh(truth: Truth, vertices: int = 3000) -> np.ndarray:
+    """(T, V, 3) metres: points all over the truth's skin, as of a mesh of other vertices."""
+    faces, random = BODY.faces.numpy(), np.random.default_rng(7)
+    mesh = trimesh.Trimesh(BODY.v_template.numpy(), faces, process=False)
+    _, chosen = trimesh.sample.sample_surface(mesh, vertices, seed=7)
+    within = random.dirichlet(np.ones(3), vertices)
+    return np.einsum("vc,tvcx->tvx", within, truth.skin[:, faces[chosen]])
+
+
+def with_vertices(truth: Truth, frame: int, vertices: np.ndarray) -> dict[str, np.ndarray]:
+    """Keypoints that lie elsewhere in the tool's body, by a centimetre along each axis (sigma), and the vertices."""
+    elsewhere = np.random.default_rng(3).normal(0, 0.01, (70, 3)).astype(np.float32)
+    told = sam3d(truth, frame, focal_length=True)
+    told["pred_keypoints_3d"] = told["pred_keypoints_3d"] + elsewhere
+    return told | {"pred_vertices": (vertices[frame] - truth.roots[frame]).astype(np.float32)}
+
+
+def errors(track: Track, truth: Truth) -> tuple[float, float, float]:
+    """Metres on average, of the shape at rest and of the posed joints; radians, of the joints' turns."""
+    rotations = torch.as_tensor(track.rotations, dtype=torch.float32)
+    betas, transl = (torch.as_tensor(values, dtype=torch.float32) for values in (track.betas, track.transl))
+    found, wanted = BODY(rotations[:, 0], rotations[:, 1:].flatten(1), betas, transl), BODY(*truth.arguments)
+    turns = (found.transforms[..., :3, :3] @ wanted.transforms[..., :3, :3].mT)[:, :22].numpy()
+    shape = torch.linalg.vector_norm(BODY.shaped(betas) - BODY.shaped(truth.arguments[2]), dim=1)
+    joints = torch.linalg.vector_norm(found.joints - wanted.joints, dim=2)[:, :22]
+    angles = Rotation.from_matrix(turns.reshape(-1, 3, 3)).magnitude()
+    return float(shape.mean()), float(joints.mean()), float(angles.mean())
 
 
 def test_sam_3d_body_a_file_a_frame(tmp_path: Path) -> None:
@@ -152,6 +186,41 @@ def test_sam_3d_body_that_is_not_as_written(tmp_path: Path) -> None:
     np.savez(tmp_path / "blind.npz", **{key: good[key] for key in ("pred_keypoints_3d", "pred_cam_t")})
     with pytest.raises(UserError, match=r"blind\.npz: .*'pred_keypoints_2d' or 'focal_length'"):
         read(tmp_path / "blind.npz")
+
+
+def test_sam_3d_body_s_vertices_tell_shape_and_pose(tmp_path: Path) -> None:
+    truth = Truth(4)
+    pictures = [with_vertices(truth, frame, another_mesh(truth)) for frame in range(FRAMES)]
+    both = read(pickled(pictures, tmp_path / "both.pkl")).tracks[0]
+    for picture in pictures:
+        del picture["pred_vertices"]
+    alone = read(pickled(pictures, tmp_path / "alone.pkl")).tracks[0]
+    ours, theirs = errors(both, truth), errors(alone, truth)
+    assert all(new < 0.6 * old for new, old in zip(ours, theirs)), (ours, theirs)
+    assert both.skin < 3e-3 and alone.skin is None
+
+
+def test_sam_3d_body_with_other_vertices(tmp_path: Path) -> None:
+    truth = Truth()
+    pictures = [with_vertices(truth, frame, another_mesh(truth)) for frame in range(2)]
+    first = pictures[0]["pred_vertices"].copy()
+    pictures[1]["pred_vertices"] = pictures[1]["pred_vertices"][1:]
+    with pytest.raises(UserError, match=r"frame 1: has 2999 pred_vertices, the first picture 3000; expected as many"):
+        read(pickled(pictures, tmp_path / "some.pkl"))
+    del pictures[1]["pred_vertices"]
+    with pytest.raises(UserError, match=r"frame 1: has 0 pred_vertices, the first picture 3000"):
+        read(pickled(pictures, tmp_path / "some.pkl"))
+    for bad, found in (
+        (
+            np.where(np.arange(3000)[:, None] == 5, np.nan, first),
+            r"frame 0: .*pred_vertices' holds nan at index \(5, 0\)",
+        ),
+        (first[:, :2], r"frame 0: .*pred_vertices.*\(3000, 2\)"),
+        (1000 * first, r"bad\.pkl: vertices: lie \d+\.\d\d m off the body that fits the joints; both should be metres"),
+        (first[:40], "vertices: 40 of them lie on the body, at least 100 are needed"),
+    ):
+        with pytest.raises(UserError, match=found):
+            read(pickled([pictures[0] | {"pred_vertices": bad}], tmp_path / "bad.pkl"))
 
 
 # SMPL and SMPL-X
@@ -545,6 +614,21 @@ def test_named_joints_in_a_camera(tmp_path: Path) -> None:
     motion = read(tmp_path / "skel.npz")
     np.testing.assert_allclose(motion.tracks[0].K[0], K)
     lands(motion.tracks[0], truth, 4e-3, tuple(SKEL.values()))
+
+
+def test_named_joints_and_vertices(tmp_path: Path) -> None:
+    truth = Truth(4)
+    elsewhere = np.random.default_rng(3).normal(0, 0.01, (len(SKEL), 3))  # where the tool's body has its joints
+    joints = np.stack([truth.places[name] for name in SKEL.values()], axis=1) + elsewhere
+    told = {"joints": joints, "names": list(SKEL)}
+    np.savez(tmp_path / "joints.npz", **told)
+    np.savez(tmp_path / "both.npz", **told, vertices=another_mesh(truth))
+    alone, both = (read(tmp_path / name).tracks[0] for name in ("joints.npz", "both.npz"))
+    ours, theirs = errors(both, truth), errors(alone, truth)
+    assert ours[0] < 0.6 * theirs[0] and ours[1] < 0.6 * theirs[1] and ours[2] < theirs[2], (ours, theirs)
+    np.savez(tmp_path / "short.npz", **told, vertices=another_mesh(truth)[1:])
+    with pytest.raises(UserError, match=r"short\.npz: .*vertices.*\(10, V, 3\).*\(9, 3000, 3\)"):
+        read(tmp_path / "short.npz")
 
 
 @pytest.mark.parametrize(

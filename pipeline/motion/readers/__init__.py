@@ -45,13 +45,16 @@ _READERS = (
 
 
 def read_motion(path: Path, clip: Clip, body: BodyModel) -> SourceMotion:
-    """The people in a motion file or folder. Of whom only joints are told, `body` is fitted to them.
+    """The people in a motion file or folder. Of whom joints are told and no rotations, `body` is fitted to them.
 
     Raises:
         UserError: it is not readable, of no known layout, or not as its tool writes it; names what is wrong.
     """
     motion = _read(path, clip)
-    return replace(motion, tracks=tuple(posed(track, body) for track in motion.tracks))
+    try:
+        return replace(motion, tracks=tuple(posed(track, body) for track in motion.tracks))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _read(path: Path, clip: Clip) -> SourceMotion:
@@ -81,10 +84,10 @@ def _read(path: Path, clip: Clip) -> SourceMotion:
 
 
 def posed(track: Track | PointTrack, body: BodyModel) -> Track:
-    """The track with rotations: where it has none, those of `body` fitted to its points."""
+    """The track with rotations: where it has none, those of `body` fitted to its points and vertices."""
     if isinstance(track, Track):
         return track
-    fitted = fit_points(track.points, track.names, body)
+    fitted = fit_points(track.points, track.names, body, track.vertices)
     return Track(
         name=track.name,
         frames=track.frames,
@@ -96,4 +99,5 @@ def posed(track: Track | PointTrack, body: BodyModel) -> Track:
         size=track.size,
         up=track.up,
         residual=fitted.residual,
+        skin=fitted.skin,
     )

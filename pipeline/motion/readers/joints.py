@@ -1,5 +1,6 @@
-"""Joints alone: named ones in an npz, MotionBERT's X3D.npy, FreeMoCap's npy and csv."""
+"""Joints: named ones in an npz, MotionBERT's X3D.npy, FreeMoCap's npy and csv."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,11 @@ def _npz(content: dict[str, Any], path: Path) -> SourceMotion:
     seconds = arrays_of(path, content, {"seconds": (rows,)})["seconds"] if "seconds" in content else None
     table = Table(points, names, seconds)
     K = arrays_of(path, content, {"K": (3, 3)})["K"] if "K" in content else None
-    return _named("joints", path, points, names, table, K)
+    motion = _named("joints", path, points, names, table, K)
+    if "vertices" not in content:
+        return motion
+    vertices = arrays_of(path, content, {"vertices": (rows, "V", 3)})["vertices"]
+    return replace(motion, tracks=(replace(motion.tracks[0], vertices=vertices),))
 
 
 def _motionbert(points: np.ndarray, path: Path) -> SourceMotion:

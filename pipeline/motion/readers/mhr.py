@@ -14,6 +14,7 @@ from pipeline.runtime.errors import UserError
 
 LAYOUT = "SAM 3D Body's pred_keypoints_3d and pred_cam_t (.npz)"
 _KEYS = {"pred_keypoints_3d", "pred_cam_t"}
+_MAY = {"pred_keypoints_2d", "focal_length", "pred_vertices"}
 # Of MHR70, the order of SAM 3D Body's keypoints: those that our body has. A hand is where its middle finger begins.
 KEYPOINTS = {
     0: "nose", 1: "l_eye", 2: "r_eye", 3: "l_ear", 4: "r_ear", 5: "l_shoulder", 6: "r_shoulder", 7: "l_elbow",
@@ -28,7 +29,8 @@ def matches(content: Any) -> bool:
 
 
 def read(content: Any, path: Path, clip: Clip) -> SourceMotion:
-    """People by nearness from picture to picture. Points are metres in the camera frame, `pred_cam_t` added.
+    """People by nearness from picture to picture. Points are metres in the camera frame, `pred_cam_t` added; so are
+    vertices, where the file has any.
 
     The camera is what takes `pred_keypoints_3d` to `pred_keypoints_2d`; without them it is `focal_length` about the
     image centre.
@@ -44,12 +46,18 @@ def read_files(entries: list[Entry], path: Path, clip: Clip) -> SourceMotion:
 
 def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
     """Of each picture its frame, what to call it in an error, and one person's dict."""
-    seen = []
+    seen: list[Seen] = []
     for number, where, person in pictures:
         arrays = arrays_of(where, person, {"pred_keypoints_3d": (70, 3), "pred_cam_t": (3,)})
         points = arrays["pred_keypoints_3d"] + arrays["pred_cam_t"]
         K = _camera(where, person, points, clip)
-        seen.append(Seen(number, points[[9, 10]].mean(0), (points[list(KEYPOINTS)], K)))
+        vertices = _vertices(where, person, arrays["pred_cam_t"])
+        if seen and np.shape(vertices) != np.shape(seen[0].data[2]):
+            told = [0 if each is None else len(each) for each in (vertices, seen[0].data[2])]
+            raise UserError(
+                f"{where}: has {told[0]} pred_vertices, the first picture {told[1]}; expected as many in all"
+            )
+        seen.append(Seen(number, points[[9, 10]].mean(0), (points[list(KEYPOINTS)], K, vertices)))
     tracks = []
     for number, rows in enumerate(linked(seen)):
         K = np.stack([row.data[1] for row in rows])
@@ -61,6 +69,7 @@ def _people(pictures: list[tuple[int, str, Any]], clip: Clip) -> SourceMotion:
                 names=tuple(KEYPOINTS.values()),
                 K=K,
                 size=tuple(np.round(2 * np.median(K[:, :2, 2], axis=0)).astype(int).tolist()),
+                vertices=None if rows[0].data[2] is None else np.stack([row.data[2] for row in rows]),
             )
         )
     return SourceMotion("SAM 3D Body", tuple(tracks), all_frames({number for number, _, _ in pictures}))
@@ -72,7 +81,7 @@ def _pictures(content: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         if np.ndim(content["pred_cam_t"]) == 1:
             yield 0, content
         else:
-            keys = _KEYS | ({"pred_keypoints_2d", "focal_length"} & set(content))
+            keys = _KEYS | (_MAY & set(content))
             for index in range(len(content["pred_cam_t"])):
                 yield index, {key: content[key][index] for key in keys}
     elif isinstance(content, dict) and len(content) == 1:
@@ -83,6 +92,13 @@ def _pictures(content: Any) -> Iterator[tuple[int, dict[str, Any]]]:
             for person in people:
                 if isinstance(person, dict) and set(person) >= _KEYS:
                     yield index, person
+
+
+def _vertices(where: str, person: dict[str, Any], moved: np.ndarray) -> np.ndarray | None:
+    """(V, 3) metres in the camera frame; None where the file has none."""
+    if "pred_vertices" not in person:
+        return None
+    return arrays_of(where, person, {"pred_vertices": ("V", 3)})["pred_vertices"] + moved
 
 
 def _camera(where: str, person: dict[str, Any], points: np.ndarray, clip: Clip) -> np.ndarray:

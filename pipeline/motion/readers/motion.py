@@ -36,6 +36,7 @@ class Track:
     # (N, 4, 4), or (4, 4) of a camera that stands still: of a motion in a world, where the camera's place is known
     world_from_camera: np.ndarray | None = None
     residual: float | None = None  # metres that the body's places are off those that the file tells, on average
+    skin: float | None = None  # metres that the file's vertices are off the body's skin, on average
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class PointTrack:
     K: np.ndarray | None  # these as of Track
     size: tuple[int, int] | None = None
     up: np.ndarray | None = None
+    vertices: np.ndarray | None = None  # (N, V, 3) metres, of any mesh on the skin, the same ones in every row
 
 
 @dataclass(frozen=True)
