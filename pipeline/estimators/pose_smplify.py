@@ -58,7 +58,8 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
     xy, visibility = landmarks.xy[known], landmarks.visibility[known]
     _check_enough(info.source, landmarks.names, visibility, info.frames, settings)
 
-    world = None if landmarks.world is None else _believed(landmarks, known, info, camera, settings)
+    corrected = settings.smplify.corrector != "none" and landmarks.source == SOURCE  # learnt of this detector's errors
+    world = None if landmarks.world is None else _believed(landmarks, known, info, camera, settings, corrected)
     span = np.arange(known[0], known[-1] + 1)
     there = known - known[0]
 
@@ -76,6 +77,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         fps=float(info.fps),
         names=landmarks.names,
         source=landmarks.source,
+        corrected=corrected,
         world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
     fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
@@ -107,14 +109,14 @@ def _check_names(directory: VideoDir, landmarks: Landmarks) -> None:
 
 
 def _believed(
-    landmarks: Landmarks, known: np.ndarray, info: VideoInfo, camera: Camera, settings: PoseSettings
+    landmarks: Landmarks, known: np.ndarray, info: VideoInfo, camera: Camera, settings: PoseSettings, corrected: bool
 ) -> np.ndarray:
-    """World landmarks (B, L, 3) of the frames `known`; mediapipe's without the errors that it is known to make."""
-    world, corrector = landmarks.world[known].astype(float), settings.smplify.corrector
-    if corrector != "none" and landmarks.source == SOURCE:  # learnt of this detector's errors
+    """World landmarks (B, L, 3) of the frames `known`; corrected: without the errors known of mediapipe."""
+    world = landmarks.world[known].astype(float)
+    if corrected:
         body = [landmarks.names.index(name) for name in LANDMARK_NAMES]
         seen = landmarks.xy[known][:, body], landmarks.visibility[known][:, body], world[:, body], camera.K
-        if corrector == "linear":
+        if settings.smplify.corrector == "linear":
             world[:, body] = corrected_world(*seen)
         else:
             world[:, body] = corrected_over_time(known, float(info.fps), *seen)

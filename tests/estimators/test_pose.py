@@ -11,7 +11,7 @@ import torch
 from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.body.hand import FINGERS, flat_hand
-from pipeline.estimators import landmarks_mediapipe, load_backend
+from pipeline.estimators import landmarks_mediapipe, load_backend, pose_smplify
 from pipeline.estimators.pose_smplify import _check_enough, estimate
 from pipeline.estimators.settings import LandmarksSettings, PoseSettings
 from pipeline.evaluation.pose_metrics import aligned_joint_errors, joint_errors
@@ -197,6 +197,26 @@ def test_pixels_alone_give_a_pose(posed, studio_clip, tmp_path):
     seen = found.visibility[:, LANDMARK_NAMES.index("left_ankle")] > 0.5
     ankle = found.xy[seen, LANDMARK_NAMES.index("left_ankle")]
     assert np.median(np.linalg.norm(ankle - off[seen, 7], axis=-1)) < 6
+
+
+@pytest.mark.parametrize(
+    ("corrector", "source", "wanted"),
+    [("temporal", SOURCE, True), ("linear", SOURCE, True), ("none", SOURCE, False), ("temporal", "another", False)],
+)
+def test_the_fit_is_told_whether_landmarks_are_corrected(posed, tmp_path, monkeypatch, corrector, source, wanted):
+    class Told(Exception):
+        pass
+
+    def fit(body, seen, *rest):
+        assert seen.corrected == wanted
+        raise Told
+
+    directory = copied(posed, tmp_path)
+    replace(Landmarks.load(directory.landmarks), source=source).save(directory.landmarks)
+    monkeypatch.setattr(pose_smplify, "fit_surely", fit)
+    settings = replace(SETTINGS, smplify=replace(SETTINGS.smplify, corrector=corrector))
+    with pytest.raises(Told):
+        estimate(directory, settings, "free", Provenance("pose", settings))
 
 
 def test_the_stage_fits_what_the_detector_gives(posed):

@@ -196,11 +196,25 @@ def test_a_raised_arm_stays_raised(hidden):
     assert above.min() > wanted.min() - 0.08
 
 
-def test_legs_outside_the_image_take_a_relaxed_pose():
+def test_a_hidden_arm_points_where_corrected_landmarks_say():
+    made = motion(arm=1.0)
+    visibility = np.ones(made.xy.shape[:2])
+    visibility[:, [13, 15, 17, 19, 21]] = 0.01
+    seen = observe(made, visibility=visibility)
+    plain, corrected = (
+        np.linalg.norm(joints_of(fit_pose(BODY, some, SETTINGS)) - made.joints, axis=-1)[:, J["left_wrist"]].mean()
+        for some in (seen, dataclasses.replace(seen, corrected=True))
+    )
+    assert corrected < 0.12 and corrected < 0.5 * plain, (plain, corrected)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_legs_outside_the_image_take_a_relaxed_pose(corrected):
     made = motion()
     visibility = np.ones(made.xy.shape[:2])
     visibility[:, 25:] = 0.0
-    fitted = fit_pose(BODY, observe(made, visibility=visibility), SETTINGS)
+    seen = dataclasses.replace(observe(made, visibility=visibility), corrected=corrected)
+    fitted = fit_pose(BODY, seen, SETTINGS)
     prior = pose_prior()
     legs = [3 * (J[name] - 1) + axis for name in ("left_knee", "right_knee") for axis in range(3)]
     assert (fitted.body_pose[:, legs] - prior.relaxed[legs]).abs().max() < 0.6

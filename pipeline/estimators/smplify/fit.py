@@ -42,6 +42,7 @@ class Observations:
     fps: float
     names: tuple[str, ...] = LANDMARK_NAMES
     source: str = SOURCE  # says which points the names mean: landmarks/on_body.py
+    corrected: bool = False  # whether `world` is, by what was learnt of the detector; hidden limbs, too
     # [B, 3, 3] from the camera's axes to the world's, of a camera that moves: people move smoothly in the world, not in
     # a picture that shakes
     world_from_camera: Tensor | None = None
@@ -146,7 +147,9 @@ class _Problem:
         self.relaxing = torch.where(seen.told, 1.0, _UNSEEN)[:, None]
         first, second = self.marks.bones.unbind(1)
         visible = seen.visibility[:, self.marks.index]
-        self.bone_weights = torch.minimum(visible[:, first], visible[:, second]) * self.marks.bone_trust
+        sure = torch.minimum(visible[:, first], visible[:, second])
+        # A hidden limb's direction, once corrected, tells more than the relaxed pose; outside the image nothing does.
+        self.bone_weights = ((sure > 0).to(sure) if seen.corrected else sure) * self.marks.bone_trust
         if seen.world is None:
             self.bone_directions = self.xy.new_zeros(*self.bone_weights.shape, 3)
             self.bone_weights = torch.zeros_like(self.bone_weights)
