@@ -36,6 +36,8 @@ def with_focal(
     if camera.metric:
         return track
     before = GUESS if motion is None else GUESS.and_also(motion)
+    if motion is not None and motion.sigma < _SURE:  # a guess that is far off would only pull
+        before = motion
     found = _segments(track, directory, camera.K).tell_focal(before)
     guess = float(camera.K[0, 0])
     provenance.facts |= {
@@ -46,7 +48,7 @@ def with_focal(
         provenance.facts["focal length by the motion alone (px)"] = round(motion.times * guess, 1)
     if found.sigma >= _SURE:
         return track
-    by_lines = found.sigma**-2 - before.sigma**-2 > before.sigma**-2 - GUESS.sigma**-2
+    by_lines = motion is None or found.sigma**-2 - before.sigma**-2 > motion.sigma**-2
     if abs(found.times - 1) > _TOLD:
         tell = "straight lines tell" if motion is None else "straight lines and the camera's motion tell"
         provenance.warn(

@@ -25,7 +25,7 @@ _STARTS = (2.0, 4.0, 8.0)  # guesses of the first points: a floor, and a wall so
 _FEWEST = 12  # known points that tell the place of a frame between
 _NARROWEST = 0.15  # px: of the robust weights, at the end
 _SEEN = 160  # points a frame, at most: a track of 10,000 frames must fit into memory
-_FOCAL_OFF = 2.0  # errors of the focal length over those that pixels with such errors would leave, on studio clips
+_FOCAL_OFF = 1.5  # errors of the focal length over those that pixels with such errors would leave, on studio clips
 _INDEPENDENT = {False: 20.0, True: 2.0}  # points a frame whose errors are independent: of one that turns, that travels
 
 
