@@ -56,8 +56,8 @@ def focal_rows(clips: list[Path]) -> list[str]:
     rows = []
     for path in clips:
         lines, truth = edges(path, True)
-        times, sigma = lines.tell_focal() or (1.0, np.inf)
-        rows.append((np.log(times / truth), sigma, np.log(truth)))
+        found = lines.tell_focal()
+        rows.append((np.log(found.times / truth), found.sigma, np.log(truth)))
     off, sigma, guess = np.array(rows).T
     out = []
     for most in (0.06, 0.08, 0.1, np.inf):

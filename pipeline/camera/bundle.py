@@ -149,8 +149,11 @@ def fit_points(K: np.ndarray, seen: Sightings, path: Path, width: float, steps: 
 def variances(
     K: np.ndarray, seen: Sightings, path: Path, free: np.ndarray, width: float, travels: bool, lens: Lens
 ) -> tuple[np.ndarray, float]:
-    """(F, 6) variances of turn (radians) and place for pixels with a standard deviation of 1, 0 of a held camera; and
-    that of the focal length, relative. The path's scale, which nothing tells, is taken for known."""
+    """(F, 6) variances of turn (radians) and place for pixels with a standard deviation of 1, 0 of a held camera; and 1
+    over the relative variance of the focal length by the pixels alone, 0 where it is known.
+
+    The path's scale, which nothing tells, is taken for known.
+    """
     terms = _Terms(K, seen, path, free, width, travels, travels, lens)
     normal = terms.reduced(1e-9)[0].toarray()
     cameras = int(free.sum()) * terms.unknowns
@@ -162,7 +165,9 @@ def variances(
     inverse = np.diag(np.linalg.pinv(normal, rcond=1e-13, hermitian=True)).clip(0)
     each = np.zeros((len(free), 6))
     each[free, : terms.unknowns] = inverse[:cameras].reshape(-1, terms.unknowns)
-    return each, float(inverse[-1]) if lens.sigma_focal else 0.0
+    if not lens.sigma_focal:
+        return each, 0.0
+    return each, max(0.0, 1 / float(inverse[-1]) - (width / lens.sigma_focal) ** 2)
 
 
 class _Terms:

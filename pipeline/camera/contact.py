@@ -14,6 +14,10 @@ _SECONDS = (
 _SPEED, _SPEED_SPREAD = 0.45, 0.08  # m/s: half as likely to stand, and how fast that changes
 _HEIGHT, _HEIGHT_SPREAD = 0.05, 0.012  # metres above the ground, the same
 _FAR = 0.25  # metres from the ground beyond which a foot is on something else
+# m/s^2 by which the centre of mass speeds up downwards: half as likely that something carries it, and how fast that
+# changes. It is 9.81 in a jump, and up to 6 in the studio's walks and where its jumpers drop into a crouch.
+_FALLS, _FALLS_SPREAD = 7.0, 0.5
+_FALLS_SECONDS = 0.05  # standard deviation of the time over which that is a mean
 # How far what stands may move: e times as far for each more of the speed at which it is seen to move.
 _HELD, _MOVES = 0.002, 0.03  # m/s
 _TREMBLE = 0.15  # seconds, standard deviation of the time over which that speed is a mean: less is error
@@ -36,6 +40,16 @@ def speeds(feet: Feet, share: float) -> np.ndarray:
     along = (velocity * feet.rays()).sum(2)
     squared = (velocity**2).sum(2) - (1 - share**2) * along**2
     return np.sqrt(np.maximum(gaussian_filter1d(squared, width, axis=0, mode="nearest"), 0))
+
+
+def carried(feet: Feet) -> np.ndarray:
+    """How likely something carries the body, (T,), of feet in a world with y up: in a jump it falls freely."""
+    heights = feet.centres[:, 1]
+    if len(heights) < 3:
+        return np.ones(len(heights))
+    speeding_up = np.pad(np.diff(heights, 2), 1, mode="edge") * feet.fps**2
+    mean = gaussian_filter1d(speeding_up, _FALLS_SECONDS * feet.fps, mode="nearest")
+    return expit((mean + _FALLS) / _FALLS_SPREAD)
 
 
 def slides(feet: Feet, stands: np.ndarray) -> np.ndarray:

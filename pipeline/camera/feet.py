@@ -38,6 +38,11 @@ class Feet:
         """(T, 4, 3) middle of each part."""
         return self.soles.mean(axis=2)
 
+    @property
+    def centres(self) -> np.ndarray:
+        """(T, 3) centre of mass."""
+        return np.einsum("j,tjk->tk", _MASSES, self.joints)
+
     def moved(self, motion: np.ndarray) -> Feet:
         """The same after a rigid motion, one (4, 4) or one a frame (T, 4, 4)."""
         turn, shift = motion[..., :3, :3], motion[..., :3, 3]
@@ -63,7 +68,7 @@ class Feet:
         """(T, 3) unit vectors from the middle of what stands (weights (T, 4)) to the centre of mass."""
         weights = (standing + 1e-6)[..., None]
         support = (self.middles * weights).sum(1) / weights.sum(1)
-        along = np.einsum("j,tjk->tk", _MASSES, self.joints) - support
+        along = self.centres - support
         return along / np.linalg.norm(along, axis=1, keepdims=True)
 
     def spine(self) -> np.ndarray:

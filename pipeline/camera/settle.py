@@ -33,15 +33,15 @@ def settle(feet: Feet) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The shift (T, 3), metres, and how likely each part stands (T, 4).
     """
-    heights, slow = feet.heights(_UP), contact.slow(feet)
+    heights, carried = feet.heights(_UP), contact.carried(feet)[:, None]
     # Of who lies or kneels something else than a foot is lowest.
     lowest = np.minimum(heights.min(axis=1), feet.joints[..., 1].min(axis=1))
-    stands = slow * contact.low(heights - lowest[:, None]) * contact.near(heights)
+    stands = carried * contact.slow(feet) * contact.low(heights - lowest[:, None]) * contact.near(heights)
     shift = np.zeros((len(heights), 3))
     for _ in range(_ROUNDS):
         shift = _solved(feet, heights, lowest, stands, shift)
         moved = feet.shifted(shift)
-        stands = contact.slow(moved) * contact.low(heights + shift[:, 1:2]) * contact.near(heights)
+        stands = carried * contact.slow(moved) * contact.low(heights + shift[:, 1:2]) * contact.near(heights)
     return shift, stands
 
 

@@ -17,8 +17,10 @@ from pipeline.camera.bundle import Lens
 from pipeline.camera.features import Tracks, follow
 from pipeline.camera.scale import UNSURE, metres
 from pipeline.camera.settings import CameraSettings
+from pipeline.camera.track_focal import with_focal
 from pipeline.camera.travelling import Solution, solve
 from pipeline.camera.turning import Turns, explained, fit_turns, tolerance_of
+from pipeline.camera.verticals import Focal
 from pipeline.formats.camera import Camera
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder
@@ -43,8 +45,6 @@ _BARE = 0.3  # share of frames without points, above which nothing can be said
 _LOST = 0.3  # the same of lost frames
 _SIGMA_FOCAL = 0.15  # relative, of a guess: five real cameras lie within 17% of it
 _SIGMA_BEND = 0.1  # of a lens that nobody calibrated: phones have up to 0.1, action cameras 0.2
-_SURE_FOCAL = 0.05  # its relative standard deviation told by a motion, below which it takes the place of a guess
-_TOLD = 0.05  # relative difference of the focal length, three times as large as it is unsure, that is told
 _UNSEEN = 0.1  # metres that a camera moves unseen where a turn explains most of the background, but not all
 _UNKNOWN = 0.1  # radians that a camera in doubt may turn
 _LEAST = 0.02  # metres that a place before the camera moves by a path: less is what errors of a turn look like
@@ -59,7 +59,7 @@ class Verdict:
     track: CameraTrack
     shares: dict[str, float]  # of the background that each case explains, in the median frame
     warnings: tuple[str, ...] = ()
-    focal: Solution | None = None  # what tells the focal length, too
+    focal: Focal | None = None  # what the motion tells of it, where it was a guess
 
 
 def check(settings: CameraSettings) -> None:
@@ -81,14 +81,21 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     bend = 0.0 if camera.K_source == "calibration" else _SIGMA_BEND
     lens = Lens(bend, 0.0 if camera.metric else _SIGMA_FOCAL)
     verdict = judge(tracks, camera.K, size, fps, masks.files, lens)
-    for warning in (*verdict.warnings, *_focal(verdict, camera)):
+    track = with_focal(verdict.track, directory, provenance, verdict.focal)
+    if track.focal is not None and track.kind != "static":  # the motion once more, with that focal length
+        K = camera.K.copy()
+        K[[0, 1], [0, 1]] *= track.focal / K[0, 0]
+        verdict = judge(tracks, K, size, fps, masks.files, Lens(bend))
+        told = {key: getattr(track, key) for key in ("focal", "focal_sigma", "focal_from")}
+        track = replace(verdict.track, **told)
+    for warning in verdict.warnings:
         provenance.warn(warning)
     provenance.facts |= {
         "explained": {name: round(share, 3) for name, share in verdict.shares.items()},
         "points a frame": round(len(tracks.frame) / len(frames)),
         "keyframes": len(np.unique(tracks.key[tracks.key >= 0])),
     }
-    return verdict.track
+    return track
 
 
 def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, masks: list[Path], lens: Lens) -> Verdict:
@@ -128,12 +135,12 @@ def judge(tracks: Tracks, K: np.ndarray, size: tuple[int, int], fps: float, mask
         if shares["travelling"] > _MOST_PATH and (more > _MORE or apart is not None):
             verdict = _travelled(path, tracks, masks, K, fps, shares, apart)
             if verdict is not None:
-                return replace(verdict, track=_told(verdict.track, path, lens, K))
+                return replace(verdict, focal=_focal(path, lens))
     if moving and shares["turning"] > _SURE:
-        return Verdict(_told(_turned(turned), turned, lens, K), shares, focal=turned)
-    if moving and shares["turning"] > _MOST:
+        return Verdict(_turned(turned), shares, focal=_focal(turned, lens))
+    if moving and shares["turning"] > _MOST:  # what it sways unseen would be taken for another focal length
         told = _partly(shares["turning"], "is explained by a turning camera")
-        return Verdict(_turned(turned, _UNSEEN), shares, told, turned)
+        return Verdict(_turned(turned, _UNSEEN), shares, told)
     return _doubt(count, shares, "no motion of a camera explains the background (it moves by itself, or is too bare)")
 
 
@@ -222,7 +229,7 @@ def _travelled(
     told = "the length of the camera's path is a guess: no floor is seen beside the person's feet"
     track = CameraTrack(_poses(path.turns, centres), "travelling", sigma, "the background's points in space")
     partly = _partly(shares["travelling"], "is explained by a travelling camera")
-    return Verdict(track, shares, partly if floor else (*partly, told), path)
+    return Verdict(track, shares, partly if floor else (*partly, told))
 
 
 def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
@@ -232,21 +239,8 @@ def _doubt(count: int, shares: dict[str, float], reason: str) -> Verdict:
     return Verdict(track, shares, (f"the camera is taken to stand still: {reason}; if it moves, {advice}",))
 
 
-def _told(track: CameraTrack, found: Solution, lens: Lens, K: np.ndarray) -> CameraTrack:
-    """The track with the focal length that the motion tells for sure, where that of K is a guess."""
-    if not lens.sigma_focal or found.sigma_focal >= _SURE_FOCAL:
-        return track
-    return replace(track, focal=found.focal * float(K[0, 0]), focal_sigma=float(found.sigma_focal))
-
-
-def _focal(verdict: Verdict, camera: Camera) -> tuple[str, ...]:
-    """What the motion says of a guessed focal length."""
-    found = verdict.focal
-    if found is None or camera.metric or abs(found.focal - 1) < max(_TOLD, 3 * found.sigma_focal):
-        return ()
-    said, used = found.focal * camera.K[0, 0], camera.K[0, 0]
-    then = "it is used from here on" if verdict.track.focal else f"set depth.focal: {said:.0f} if you believe it"
-    return (f"the camera's motion tells a focal length of {said:.0f} px, not the guessed {used:.0f}; {then}",)
+def _focal(found: Solution, lens: Lens) -> Focal | None:
+    return Focal(found.focal, found.sigma_focal) if lens.sigma_focal else None
 
 
 def _partly(share: float, does: str) -> tuple[str, ...]:

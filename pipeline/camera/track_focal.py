@@ -1,4 +1,4 @@
-"""A guessed focal length from the scene's straight lines, and with what the camera's motion tells where that does."""
+"""A focal length in the place of a guess: what the camera's motion, the scene's straight lines and the guess tell."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.camera.verticals import FOCAL_ERROR, Segments, find_segments
+from pipeline.camera.verticals import GUESS, Focal, Segments, find_segments
 from pipeline.formats.camera import Camera
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
 
-_SURE = 0.1  # relative standard deviation, below which the lines take the place of a guess
+_SURE = 0.1  # relative standard deviation of all together, below which it takes the place of the guess
 _STEADY = 0.05  # radians that a camera said to stand may turn unseen: more, and frames do not tell together
 _TOLD = 0.05  # relative difference from the guess that is told
 
 
-def with_lines(track: CameraTrack, directory: VideoDir, provenance: Provenance) -> CameraTrack:
-    """The track, with the focal length of the lines where camera.json's is a guess and they are sure of it.
+def with_focal(
+    track: CameraTrack, directory: VideoDir, provenance: Provenance, motion: Focal | None = None
+) -> CameraTrack:
+    """The track, with the focal length where camera.json's is a guess and what else is known is sure.
+
+    Args:
+        track: of the camera.
+        directory: camera.json, frames/ and masks/.
+        provenance: is told what was found.
+        motion: what the camera's motion tells of it.
 
     Raises:
         UserError: camera.json, frames/ or masks/ is missing or wrong.
@@ -27,38 +35,28 @@ def with_lines(track: CameraTrack, directory: VideoDir, provenance: Provenance) 
     camera = Camera.load(directory.camera)
     if camera.metric:
         return track
-    told = _segments(track, directory, camera.K).tell_focal()
-    if told is None:
-        return track
+    before = GUESS if motion is None else GUESS.and_also(motion)
+    if motion is not None and motion.sigma < _SURE:  # a guess that is far off would only pull
+        before = motion
+    found = _segments(track, directory, camera.K).tell_focal(before)
     guess = float(camera.K[0, 0])
     provenance.facts |= {
-        "focal length by straight lines (px)": round(told[0] * guess, 1),
-        "its sigma (%)": round(100 * told[1], 1),
+        "focal length found (px)": round(found.times * guess, 1),
+        "its sigma (%)": round(100 * found.sigma, 1),
     }
-    if told[1] >= _SURE:
+    if motion is not None:
+        provenance.facts["focal length by the motion alone (px)"] = round(motion.times * guess, 1)
+    if found.sigma >= _SURE:
         return track
-    found = combined(track, *told, guess)
-    if abs(found.focal / guess - 1) > _TOLD:
+    by_lines = motion is None or found.sigma**-2 - before.sigma**-2 > motion.sigma**-2
+    if abs(found.times - 1) > _TOLD:
+        tell = "straight lines tell" if motion is None else "straight lines and the camera's motion tell"
         provenance.warn(
-            f"the scene's straight lines tell a focal length of {told[0] * guess:.0f} px (sigma {told[1]:.0%}), not "
-            f"the guessed {guess:.0f}; {found.focal:.0f} px is used from here on"
+            f"the scene's {tell} a focal length of {found.times * guess:.0f} px (sigma {found.sigma:.0%}), not the "
+            f"guessed {guess:.0f}; it is used from here on"
         )
-    return found
-
-
-def combined(track: CameraTrack, times: float, sigma: float, guess: float) -> CameraTrack:
-    """The track with the lines' focal length, `times` the guess, px; with the motion's, each by how sure it is.
-
-    What the guess lends the lines is taken off: the motion has started from the same one.
-    """
-    if track.focal is None or track.focal_sigma is None:
-        return replace(track, focal=times * guess, focal_sigma=sigma, focal_from="lines")
-    lines, motion = 1 / sigma**2 - 1 / FOCAL_ERROR**2, 1 / track.focal_sigma**2
-    mean = (np.log(times) / sigma**2 + np.log(track.focal / guess) * motion) / (lines + motion)
-    surer = "lines" if lines > motion else "motion"
-    return replace(
-        track, focal=guess * float(np.exp(mean)), focal_sigma=float((lines + motion) ** -0.5), focal_from=surer
-    )
+    told = "lines" if by_lines else "motion"
+    return replace(track, focal=found.times * guess, focal_sigma=found.sigma, focal_from=told)
 
 
 def _segments(track: CameraTrack, directory: VideoDir, K: np.ndarray) -> Segments:

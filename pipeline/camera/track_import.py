@@ -10,6 +10,7 @@ from scipy.interpolate import interp1d
 from scipy.spatial.transform import Rotation, Slerp
 
 from pipeline.camera.settings import CameraSettings
+from pipeline.camera.track_focal import with_focal
 from pipeline.camera.trajectories import Trajectory, read_trajectory
 from pipeline.formats.camera import Camera
 from pipeline.formats.camera_track import CameraTrack, Kind
@@ -22,7 +23,7 @@ from pipeline.runtime.errors import UserError
 if TYPE_CHECKING:
     from pipeline.motion.readers.motion import Clip
 
-PACKAGES = ("numpy", "scipy")
+PACKAGES = ("opencv-contrib-python", "numpy", "scipy")
 _COVERED = 0.8  # share of the decoded frames that must lie between poses of the file
 _FOCAL = 0.05  # relative difference of focal lengths that is told
 _STILL = (np.radians(0.1), 0.01)  # radians and metres: a camera that moves less stands, or only turns
@@ -62,7 +63,8 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     if told.focal is not None:
         _compare(path, told.focal, camera, provenance)
     provenance.facts |= {"file": str(path), "tool": told.tool, "poses in the file": len(told.poses)}
-    return _track(_at(told.poses, stamps, wanted), f"imported from {told.tool}: {path.name}")
+    track = _track(_at(told.poses, stamps, wanted), f"imported from {told.tool}: {path.name}")
+    return with_focal(track, directory, provenance)
 
 
 def _paired(path: Path, told: Trajectory, clip: Clip, video: VideoInfo) -> tuple[np.ndarray, np.ndarray]:

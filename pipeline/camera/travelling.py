@@ -25,6 +25,7 @@ _STARTS = (2.0, 4.0, 8.0)  # guesses of the first points: a floor, and a wall so
 _FEWEST = 12  # known points that tell the place of a frame between
 _NARROWEST = 0.15  # px: of the robust weights, at the end
 _SEEN = 160  # points a frame, at most: a track of 10,000 frames must fit into memory
+_FOCAL_OFF = 1.5  # errors of the focal length over those that pixels with such errors would leave, on studio clips
 _INDEPENDENT = {False: 20.0, True: 2.0}  # points a frame whose errors are independent: of one that turns, that travels
 
 
@@ -37,9 +38,9 @@ class Solution:
     rho: np.ndarray  # (N,) of all points of the tracks: 1 over the distance along their ray
     off: np.ndarray  # (M,) px that each observation is off; 0 of a point in its own keyframe
     sigma: np.ndarray  # (T, 2) of turn (radians) and place
-    focal: float  # focal length over that of K
+    focal: float  # focal length over that of K, by the pixels alone; 1 where K is known
     bend: float  # of the lens (`bundle.py`)
-    sigma_focal: float  # its standard deviation
+    sigma_focal: float  # relative, of that focal length; infinite where the pixels tell nothing
 
 
 def solve(
@@ -77,9 +78,13 @@ def solve(
     for _ in range(2):  # as narrow as the errors of most: what is off elsewhere pulls no more
         width = float(np.clip(2 * np.median(errors(K, some, path)), _NARROWEST, width))
         path = adjust(K, some, path, free, width, 30, travels, lens=lens)
-    each, of_focal = variances(K, some, path, free, width, travels, lens)
+    each, told = variances(K, some, path, free, width, travels, lens)
     pixel = np.median(errors(K, some, path)) / 1.177  # of a coordinate: Rayleigh's distribution
     pixel *= np.sqrt(max(1.0, len(some.frame) / len(chosen) / _INDEPENDENT[travels]))
+    focal, sigma_focal = 1.0, np.inf
+    if told > 0:  # what the guess has pulled is taken back, to first order
+        focal = np.exp(np.clip(np.log(path.focal) * (1 + (width / lens.sigma_focal) ** 2 / told), -1, 1))
+        sigma_focal = _FOCAL_OFF * pixel / np.sqrt(told)
 
     every, lost = np.arange(count), ~np.isin(np.arange(count), seen_frames)
     moving = ~np.isin(every, chosen) & ~lost
@@ -100,7 +105,7 @@ def solve(
     off[tracks.frame != tracks.first[tracks.point]] = errors(K, sightings, whole)
     sigma = pixel * np.sqrt(np.stack([each[:, :3].mean(1), each[:, 3:].mean(1)], 1))
     sigma = interp1d(chosen, sigma, axis=0, bounds_error=False, fill_value=(sigma[0], sigma[-1]))(every)
-    return Solution(whole.turns, whole.centres, whole.rho, off, sigma, path.focal, path.bend, pixel * np.sqrt(of_focal))
+    return Solution(whole.turns, whole.centres, whole.rho, off, sigma, float(focal), path.bend, float(sigma_focal))
 
 
 def _sightings(tracks: Tracks, K: np.ndarray, frames: np.ndarray, most: int | None = _SEEN) -> Sightings:

@@ -25,8 +25,9 @@ _CHANCE = 0.1  # of an edge that nothing explains
 # Log-likelihood of edges as long as the picture: the errors of pitch are then as large as told, on 36 studio clips.
 _WEIGHT = 4.0
 _SHARP = 4.0  # degrees: where the pitch is less sure than that, nothing finer is looked for
-_FOCALS, FOCAL_ERROR = np.exp(np.linspace(-0.3, 0.47, 8)), 0.2  # times a guessed focal length, and its error
+_FOCALS, _FOCAL_ERROR = np.exp(np.linspace(-0.3, 0.47, 8)), 0.2  # times a guessed focal length, and its error
 _ANY_FOCALS = np.exp(0.05 * np.arange(-9, 12))  # times a guessed one; each third is looked at over all tilts
+_BETWEEN = np.arange(-0.8, 0.8, 0.005)  # logarithms, between which and beyond which the evidence is interpolated
 _LIKELY, _SPREAD = np.array([10.0, 0.0]), np.array([20.0, 10.0])  # degrees: pitch and roll of a camera of any clip
 _LEAST = 5.0  # degrees: where no direction is surer than that, edges tell nothing
 _MASKED = 127  # of a mask, from which a pixel is the person
@@ -62,6 +63,23 @@ class LineTilt:
 
 
 @dataclass(frozen=True)
+class Focal:
+    """A focal length and how sure one is of it."""
+
+    times: float  # over the guessed one
+    sigma: float  # relative standard deviation
+
+    def and_also(self, other: Focal) -> Focal:
+        """What two say that do not know of each other: the mean by how sure each is."""
+        ours, theirs = self.sigma**-2, other.sigma**-2
+        mean = (ours * np.log(self.times) + theirs * np.log(other.times)) / (ours + theirs)
+        return Focal(float(np.exp(mean)), float((ours + theirs) ** -0.5))
+
+
+GUESS = Focal(1.0, _FOCAL_ERROR)
+
+
+@dataclass(frozen=True)
 class Segments:
     """Straight edges in some frames, outside of the person."""
 
@@ -79,21 +97,21 @@ class Segments:
             told = self._told(_FINE, told.tilt)
         return None if np.linalg.eigvalsh(told.covariance)[0] > _LEAST**2 else told  # posts alone tell the roll
 
-    def tell_focal(self) -> tuple[float, float] | None:
-        """The focal length over that of K, a guess with an error of 20%, and its relative standard deviation.
+    def tell_focal(self, before: Focal = GUESS) -> Focal:
+        """The focal length over that of K, a guess, by the edges and by what was known before.
 
         Whatever the tilt: of every focal length the evidence of all tilts near to its best one.
         """
         if not len(self.lengths):
-            return None
+            return before
         tilts, evidence = _ANY.tilts(_LIKELY), []
         best = [tilts[self._votes(tilts, focal, _ANY.error).argmax()] for focal in _ANY_FOCALS[1::3]]
         for number, focal in enumerate(_ANY_FOCALS):
-            votes = self._votes(_FINE.tilts(best[number // 3]), focal, _FINE.error)
-            evidence.append(logsumexp(votes) - 0.5 * (np.log(focal) / FOCAL_ERROR) ** 2)
-        shares = softmax(evidence)
-        mean = shares @ np.log(_ANY_FOCALS)
-        return float(np.exp(mean)), float(np.sqrt(shares @ (np.log(_ANY_FOCALS) - mean) ** 2))
+            evidence.append(logsumexp(self._votes(_FINE.tilts(best[number // 3]), focal, _FINE.error)))
+        known = -0.5 * ((_BETWEEN - np.log(before.times)) / before.sigma) ** 2
+        shares = softmax(np.interp(_BETWEEN, np.log(_ANY_FOCALS), evidence) + known)
+        mean = shares @ _BETWEEN
+        return Focal(float(np.exp(mean)), float(np.sqrt(shares @ (_BETWEEN - mean) ** 2)))
 
     def _votes(self, tilts: np.ndarray, focal: float, error: float) -> np.ndarray:
         """Log-likelihood (N,) of the edges and of such tilts, where nothing else tells them."""
@@ -105,7 +123,7 @@ class Segments:
         focals = _FOCALS if self.guessed else np.ones(1)
         total = np.stack([_WEIGHT * self._explained(tilts, focal, grid.error) for focal in focals])
         total -= 0.5 * (((tilts - middle) / grid.expected) ** 2).sum(1)
-        total -= 0.5 * (np.log(focals) / FOCAL_ERROR)[:, None] ** 2
+        total -= 0.5 * (np.log(focals) / _FOCAL_ERROR)[:, None] ** 2
         shares = np.exp(total - total.max()).sum(0)
         shares /= shares.sum()
         mean = shares @ tilts

@@ -1,4 +1,5 @@
-"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit, cross) or from files, feet on the ground.
+"""Motions: procedural ones (walk, run, turn, wave, squat, dance, sit, cross, jump) or from files, feet on the
+ground.
 
 A motion lives in a y-up world, in metres: at rest the person faces +z, the left side is +x, the ground is y = 0. SMPL's
 joint angles drive it.
@@ -16,6 +17,7 @@ from pipeline.motion.files import load_motion_file, resampled
 from pipeline.motion.mocap import read_mocap
 from pipeline.motion.moves import MOTIONS, Rig
 
+_GRAVITY = 9.81  # m/s^2
 _CONTACTS = ("left_ankle", "left_foot", "right_ankle", "right_foot")
 _CONTACT_SOFTNESS = 0.004  # metres of height over which a foot point takes over the contact
 
@@ -71,7 +73,9 @@ def motion(
     rig = Rig(frames)
     lift = MOTIONS[name](rig, time, frames / fps, rng)
     rig.sway(time, rng)
-    return plant_feet(Motion(rig.poses(), np.zeros((frames, 3)), name), body, betas, lift)
+    planted = plant_feet(Motion(rig.poses(), np.zeros((frames, 3)), name), body, betas, lift)
+    height = _fallen(planted.trans[:, 1], fps)
+    return replace(planted, trans=np.stack([planted.trans[:, 0], height, planted.trans[:, 2]], axis=1))
 
 
 def plant_feet(moving: Motion, body: BodyModel, betas: np.ndarray, lift: np.ndarray | float = 0.0) -> Motion:
@@ -84,7 +88,7 @@ def plant_feet(moving: Motion, body: BodyModel, betas: np.ndarray, lift: np.ndar
         moving: the motion; its translation is ignored.
         body: the body that performs it.
         betas: its shape (10,).
-        lift: height of the lowest vertex above the ground, one number or one a frame (a leap).
+        lift: height of the lowest vertex above the ground, one number or one a frame (a leap); NaN gives NaN.
     """
     pose = _f32(moving.poses)
     joints = body(pose[:, :3], pose[:, 3:], _f32(betas), torch.zeros(len(pose), 3)).joints.numpy().astype(float)
@@ -98,6 +102,14 @@ def plant_feet(moving: Motion, body: BodyModel, betas: np.ndarray, lift: np.ndar
     path -= (path.min(0) + path.max(0)) / 2
     path[:, 1] = lift - lowest(body, moving.poses, betas, np.zeros_like(path))
     return replace(moving, trans=path)
+
+
+def _fallen(heights: np.ndarray, fps: float) -> np.ndarray:
+    """Heights (T,), metres, with free fall where they are NaN, from the last one before to the next one after."""
+    frames, known = np.arange(len(heights)), np.flatnonzero(~np.isnan(heights))
+    before = known[np.searchsorted(known, frames, side="right") - 1]
+    after = known[np.searchsorted(known, frames)]
+    return np.interp(frames, known, heights[known]) + 0.5 * _GRAVITY * (frames - before) * (after - frames) / fps**2
 
 
 def lowest(body: BodyModel, poses: np.ndarray, betas: np.ndarray, trans: np.ndarray) -> np.ndarray:

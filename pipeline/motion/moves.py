@@ -1,4 +1,5 @@
-"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit, cross; each turns joints of a rig.
+"""Moves that a body makes by formula: walk, run, turn, wave, squat, dance, sit, cross, jump; each turns
+joints of a rig.
 
 In the angles below, for a person standing: x turns about the left-right axis (thigh and arm forward: negative; knee
 bend: positive), y about the vertical (to the left: positive), z about the front-back axis (left arm down from the
@@ -8,7 +9,7 @@ T-pose: negative).
 from collections.abc import Callable
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
@@ -226,6 +227,38 @@ def _cross(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) 
     return 0.0
 
 
+def _jump(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
+    """Up from both feet on the spot: crouch, push, flight, land on bent knees, stand; again where there is time."""
+    repeats = max(1, int(length / 2.4))
+    flight, depth = rng.uniform(0.32, 0.43), rng.uniform(75, 95)  # seconds, and degrees of the knees
+    landing, reach = rng.uniform(55, 75), rng.uniform(0, 50)  # degrees of the knees and of the arms
+    fps = len(time) / length
+    end = max(1, round(flight * fps)) / fps  # seconds after the take-off; both are at a frame
+    starts = np.round(((np.arange(repeats) + 0.5) * length / repeats - end / 2) * fps) / fps
+    at = time - starts[(time * repeats / length).astype(int).clip(0, repeats - 1)]
+
+    def curve(*points: tuple[float, float]) -> np.ndarray:
+        return PchipInterpolator(*zip(*points))(np.clip(at, points[0][0], points[-1][0]))
+
+    knee = curve(
+        (-0.95, 4), (-0.34, depth), (-0.1, 0.75 * depth), (0, 30), (0.07, 8),
+        (end - 0.08, 12), (end, 28), (end + 0.08, 0.3 * 28 + 0.7 * landing), (end + 0.22, landing), (end + 0.85, 4),
+    )  # fmt: skip
+    toes = curve((-0.14, 0), (0, 30), (0.07, 38), (end - 0.05, 28), (end, 22), (end + 0.1, 0))  # pointed down
+    lean = 0.35 * knee
+    rig.arms_down()
+    rig.both("hip", x=-0.6 * knee - lean, y=6, z=3)
+    rig.both("knee", x=knee)
+    rig.both("ankle", x=-0.4 * knee + toes)
+    rig.both("foot", x=-0.6 * toes)
+    rig.turn("pelvis", x=lean, y=rng.uniform(-40, 40))
+    rig.turn("neck", x=-0.5 * lean)
+    rig.both("shoulder", x=curve((-0.95, 0), (-0.4, 40), (0, -60 - reach), (end, -50), (end + 0.5, 0)))
+    flies = (at > 0.5 / fps) & (at < end - 0.5 / fps)
+    flies[[0, -1]] = False
+    return np.where(flies, np.nan, 0.0)
+
+
 def _dance(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) -> float:
     """Side steps on the beat with swinging hips, arms from low to overhead, the body turning to and fro."""
     beat = rng.uniform(0.85, 1.0) * time + rng.uniform()  # one cycle is two steps
@@ -249,6 +282,7 @@ def _dance(rig: Rig, time: np.ndarray, length: float, rng: np.random.Generator) 
     return 0.0
 
 
+# Each gives the height of the lowest vertex above the ground, metres; NaN: in free flight.
 MOTIONS: dict[str, Callable[[Rig, np.ndarray, float, np.random.Generator], np.ndarray | float]] = {
     "walk": _walk,
     "run": _run,
@@ -258,4 +292,5 @@ MOTIONS: dict[str, Callable[[Rig, np.ndarray, float, np.random.Generator], np.nd
     "dance": _dance,
     "sit": _sit,
     "cross": _cross,
+    "jump": _jump,
 }

@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.camera import track_features, track_import, track_static
 from pipeline.camera.settings import CameraSettings
-from pipeline.camera.track_focal import with_lines
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
@@ -47,7 +46,6 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f"{directory.camera_track}: {frames} frames expected, backend {settings.backend} gave {len(track)}"
         )
-    track = with_lines(track, directory, provenance)
     provenance.facts |= described(track)
     track.save(directory.camera_track)
     provenance.save(directory.provenance("camera_track"))

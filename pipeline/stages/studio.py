@@ -44,15 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="moving: drifts by a few centimetres; panning: stands and turns after the person; following: goes with "
         "them; handheld: sways, trembles and turns after them (default: %(default)s)",
     )
-    for name, unit, text in (
-        ("pitch", "DEG", "of the camera: negative looks down"),
-        ("roll", "DEG", "of the camera: positive turns the picture clockwise"),
-        ("azimuth", "DEG", "of the camera around the person"),
-        ("focal", "DIAGONALS", "focal length in diagonals of the picture, such as 0.65 for a phone"),
+    for name, text in (
+        ("pitch", "negative looks down"),
+        ("roll", "positive turns the picture clockwise"),
+        ("azimuth", "around the person"),
     ):
-        parser.add_argument(
-            f"--{name}", type=float, metavar=unit, help=f"{text} (any of these: a static camera, held so)"
-        )
+        parser.add_argument(f"--{name}", type=float, metavar="DEG", help=f"of a camera that is static: {text}")
+    parser.add_argument(
+        "--focal",
+        type=float,
+        metavar="DIAGONALS",
+        help="focal length in diagonals of the picture, such as 0.65 for a phone",
+    )
     parser.add_argument(
         "--novel", metavar="NAME|FILE[:CLIP]",
         help="a second motion of the same person, as --motion, for poses that no avatar was made of: NAME.truth/novel/",

@@ -96,13 +96,15 @@ def place_cameras(
     move: str,  # one of CAMERAS
     fps: float,
     seed: int,
+    focal: float | None = None,  # diagonals of the image; None: a long lens, by the seed
 ) -> list[ClipCamera]:
     """The main camera first, then `views` static ones spread around the subject, all with one K.
 
     They stand as near as they can with the whole person in the image in every frame, plus a margin.
     """
     rng = np.random.default_rng([seed, 4])
-    focal = rng.uniform(0.95, 1.2) * np.hypot(width, height)
+    long = rng.uniform(0.95, 1.2)
+    focal = (focal or long) * np.hypot(width, height)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     low, high = points.min((0, 1)), points.max((0, 1))
     target = (low + high) / 2

@@ -65,7 +65,8 @@ class ClipRequest:
     outfit: str  # one of OUTFITS
     camera: str  # one of CAMERAS: how the main camera moves
     views: int  # cameras besides the main one
-    stance: Stance | None = None  # of the main camera, which is then static; None: level, near the height of the eyes
+    # Of the main camera, which is then static unless it tells the focal length alone; None: level, at the eyes' height.
+    stance: Stance | None = None
     novel: str | None = None  # a second motion of the same person, see `motion`; None: none
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class ClipRequest:
             raise UserError(f"size {self.width}x{self.height}: expected even numbers from 64 up, as H.264 needs them")
         if self.camera not in CAMERAS:
             raise UserError(f"camera {self.camera!r}: expected one of {', '.join(CAMERAS)}")
-        if self.camera != "static" and self.stance is not None:
+        if self.camera != "static" and self.stance is not None and self.stance != Stance(focal=self.stance.focal):
             raise UserError("studio: a camera that is held at an angle is static")
         if self.frames < 1 or self.fps <= 0 or self.views < 0 or self.seed < 0:
             raise UserError("studio: frames and fps must be above 0, views and seed not below it")
@@ -93,18 +94,18 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     subject = dress(body, betas, request.outfit, request.seed)
     trans = moving.trans + np.array([0, subject.sole, 0])  # shoes lift the feet off the ground
     transforms, vertices = _posed(body, betas, moving.poses, trans)
-    cameras = place_cameras(
-        vertices[:, ::7], request.width, request.height, request.views, request.camera, float(request.fps), request.seed
-    )
-    if request.stance is not None:
-        cameras[0] = held_camera(vertices[:, ::7], request.width, request.height, request.stance)
+    lens = request.stance.focal if request.stance and request.camera != "static" else None
+    points, size, fps = vertices[:, ::7], (request.width, request.height), float(request.fps)
+    cameras = place_cameras(points, *size, request.views, request.camera, fps, request.seed, lens)
+    if request.stance is not None and request.camera == "static":
+        cameras[0] = held_camera(points, *size, request.stance)
     scene = _room(cameras, request.seed)
     poses = [_in_camera(body, betas, moving.poses, trans, camera, request) for camera in cameras]
     video = out / f"{name}.mp4"
     # The video appears last, so that whoever finds it finds its truth too.
     with VideoWriter(video, request.fps, _CRF) as writer, atomic_directory(out / f"{name}.truth") as truth:
         boxes = []
-        for image, frame_boxes in _drawn((subject, scene, cameras, transforms, float(request.fps)), truth, request):
+        for image, frame_boxes in _drawn((subject, scene, cameras, transforms, fps), truth, request):
             writer.write(image)
             boxes.append(frame_boxes)
         boxes = np.array(boxes, float)  # (T, cameras, 4)

@@ -19,7 +19,7 @@ from pipeline.evaluation.in_world import sliding
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
-from pipeline.motion.library import Motion
+from pipeline.motion.library import Motion, lowest
 from pipeline.runtime.errors import UserError
 
 UP = np.array([0.0, 1, 0])
@@ -183,6 +183,18 @@ def test_a_jump_stays_a_jump(body: BodyModel) -> None:
     heights = world_feet(world.pose, body).heights(UP).min(axis=1)
     np.testing.assert_allclose(heights, leap, atol=0.03)
     assert world.pose.contact[30].max() < 0.1 and world.pose.contact[5].min() > 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_falls_freely_is_carried_by_nothing(body: BodyModel, seed: int) -> None:
+    """At the top of a small jump feet are slow, and as low as errors of the root: gravity tells it from standing."""
+    moving = on_the_ground("jump", 75, body, seed)
+    true = lowest(body, moving.poses, np.zeros(10), moving.trans)
+    pose = seen_by(moving, body, 10, 0)
+    world = stand(pose, body, still(pose), 10.0, 0.0).pose
+    np.testing.assert_allclose(world_feet(world, body).heights(UP).min(axis=1), true, atol=0.03)
+    assert world.contact[true > 0.03].max() < 0.5
+    assert (world.contact[true < 1e-3].max(axis=1) < 0.5).sum() < 6  # next to the flight
 
 
 def test_contact_of_a_walk(walk: Motion, body: BodyModel) -> None:

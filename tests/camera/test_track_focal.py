@@ -9,7 +9,8 @@ from test_verticals import HEIGHT, WIDTH, K, boards
 
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.camera.settings import CameraSettings
-from pipeline.camera.track_focal import combined, with_lines
+from pipeline.camera.track_focal import with_focal
+from pipeline.camera.verticals import Focal
 from pipeline.formats.camera import Camera
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
@@ -29,9 +30,9 @@ def written(folder: Path, picture: np.ndarray, metric: bool = False) -> VideoDir
     return directory
 
 
-def found(directory: VideoDir) -> tuple[Camera, Provenance]:
+def found(directory: VideoDir, motion: Focal | None = None) -> tuple[Camera, Provenance]:
     provenance = Provenance("camera_track", CameraSettings("static", None, None, None), ())
-    with_lines(CameraTrack.static(1, "test"), directory, provenance).save(directory.camera_track)
+    with_focal(CameraTrack.static(1, "test"), directory, provenance, motion).save(directory.camera_track)
     return clip_camera(directory), provenance
 
 
@@ -39,7 +40,7 @@ def test_lines_take_the_place_of_a_guess(tmp_path: Path) -> None:
     camera, provenance = found(written(tmp_path, boards(20, -2)))
     assert camera.K[0, 0] == pytest.approx(K[0, 0], rel=0.08)
     assert camera.metric and camera.K_source == "lines" and "straight lines" in camera.source
-    assert provenance.facts["focal length by straight lines (px)"] == pytest.approx(camera.K[0, 0], abs=0.1)
+    assert provenance.facts["focal length found (px)"] == pytest.approx(camera.K[0, 0], abs=0.1)
     assert "not the guessed 240" in provenance.warnings[0]
 
 
@@ -49,9 +50,17 @@ def test_a_guess_without_lines_and_what_is_known_stay(tmp_path: Path, picture: n
     assert camera.K[0, 0] == GUESS and camera.metric == metric and not provenance.warnings
 
 
-def test_lines_and_motion_count_as_they_are_sure() -> None:
-    poses = np.tile(np.eye(4), (2, 1, 1))
-    track = CameraTrack(poses, "turning", np.zeros((2, 2)), "test", focal=500.0, focal_sigma=0.02)
-    both = combined(track, 1.2, 0.08, 400.0)
-    assert 494 < both.focal < 500 and both.focal_sigma < 0.02 and both.focal_from == "motion"
-    assert combined(CameraTrack.static(2, "test"), 1.2, 0.08, 400.0).focal == pytest.approx(480)
+def test_what_alone_is_not_sure_is_together(tmp_path: Path) -> None:
+    """A wall of one colour tells nothing: the guess and the motion decide."""
+    directory = written(tmp_path, BARE)
+    assert found(directory, Focal(1.3, 0.15))[0].K[0, 0] == GUESS
+    camera, provenance = found(directory, Focal(1.3, 0.1))
+    assert camera.K_source == "motion" and camera.K[0, 0] == pytest.approx(GUESS * 1.3**0.8, rel=1e-3)
+    assert CameraTrack.load(directory.camera_track).focal_sigma == pytest.approx(0.0894, abs=1e-3)
+    assert "the camera's motion tell" in provenance.warnings[0]
+
+
+def test_lines_hold_a_motion_that_is_hardly_sure(tmp_path: Path) -> None:
+    directory = written(tmp_path, boards(20, -2))
+    alone, held = found(directory)[0], found(directory, Focal(2.0, 0.3))[0]
+    assert alone.K[0, 0] < held.K[0, 0] < 1.1 * alone.K[0, 0] and held.K_source == "lines"

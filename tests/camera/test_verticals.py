@@ -9,7 +9,7 @@ from pipeline.body import load_body
 from pipeline.camera.contact import slow
 from pipeline.camera.feet import feet_of
 from pipeline.camera.ground import find_ground
-from pipeline.camera.verticals import find_segments
+from pipeline.camera.verticals import GUESS, Focal, find_segments
 
 WIDTH, HEIGHT = 320, 240
 K = np.array([[300.0, 0, WIDTH / 2], [0, 300, HEIGHT / 2], [0, 0, 1]])
@@ -61,14 +61,24 @@ def test_boards_that_run_ahead_are_not_upright(focal: float) -> None:
 @pytest.mark.parametrize("guess", [0.8, 0.9, 1.0])
 def test_lines_at_right_angles_tell_the_focal_length(guess: float) -> None:
     wrong = K * [[guess], [guess], [1]] + [[0, 0, K[0, 2] * (1 - guess)], [0, 0, K[1, 2] * (1 - guess)], [0, 0, 0]]
-    times, sigma = segments(boards(20, -2), K=wrong, guessed=True).tell_focal()
-    assert abs(np.log(times * guess)) < 0.08 and sigma < 0.1
+    told = segments(boards(20, -2), K=wrong, guessed=True).tell_focal()
+    assert abs(np.log(told.times * guess)) < 0.08 and told.sigma < 0.1
 
 
 @pytest.mark.parametrize("picture", [posts(0, 0), np.full((HEIGHT, WIDTH, 3), 90, np.uint8)])
 def test_upright_lines_and_bare_walls_tell_no_focal_length(picture: np.ndarray) -> None:
-    told = segments(picture, guessed=True).tell_focal()
-    assert told is None or told[1] > 0.1
+    assert segments(picture, guessed=True).tell_focal().sigma > 0.1
+
+
+def test_lines_and_what_was_known_before_count_as_they_are_sure() -> None:
+    guess = GUESS.and_also(Focal(1.4, 0.2))
+    assert guess.times == pytest.approx(1.4**0.5) and guess.sigma == pytest.approx(0.2 / 2**0.5)
+    lines = segments(
+        boards(20, -2), K=K * [[0.8], [0.8], [1]] + 0.2 * K * [[0, 0, 1], [0, 0, 1], [0, 0, 0]], guessed=True
+    )
+    alone, both, sure = (lines.tell_focal(before) for before in (GUESS, Focal(1.4, 0.1), Focal(1.4, 0.005)))
+    assert alone.times < both.times < sure.times and sure.sigma < both.sigma < alone.sigma
+    assert sure.times == pytest.approx(1.4, abs=0.02)
 
 
 def test_what_few_lines_tell_is_less_sure() -> None:

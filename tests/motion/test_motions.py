@@ -38,7 +38,7 @@ def performed(request, body):
 
 def test_feet_are_on_the_ground(body, performed):
     lowest = posed(body, performed).vertices[..., 1].amin(1).numpy()
-    allowed = 0.06 if performed.name == "run" else 1e-4  # a run has flights
+    allowed = {"run": 0.06, "jump": 0.2}.get(performed.name, 1e-4)  # these have flights
     assert (lowest > -1e-4).all() and (lowest < allowed).all()
     assert lowest.min() < 1e-4
 
@@ -98,6 +98,27 @@ def test_a_wave_raises_one_hand_over_the_head(body):
 def test_a_squat_goes_down(body):
     pelvis = posed(body, motion("squat", FRAMES, FPS, 0, body)).joints.numpy()[:, 0, 1]
     assert np.ptp(pelvis) > 0.25
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_jump_flies_and_lands(body, seed):
+    """In flight the root falls freely and both feet are off the ground; they stand on it before and after."""
+    fps = 60
+    posture = posed(body, motion("jump", 3 * fps, fps, seed, body))
+    root, lowest = posture.joints.numpy()[:, 0, 1], posture.vertices[..., 1].amin(1).numpy()
+    flies = lowest > 1e-4
+    first, last = np.flatnonzero(flies)[[0, -1]]
+    assert flies[first : last + 1].all() and 0.3 < (last - first + 2) / fps < 0.45
+    fall = np.diff(root[first - 1 : last + 2], 2) * fps**2
+    np.testing.assert_allclose(fall, -9.81, atol=0.02)
+    assert lowest[first:last].max() > 0.06 and lowest.min() > -1e-4
+    assert root[:first].min() < root[0] - 0.15 and root[last:].min() < root[0] - 0.1  # crouches, lands on bent knees
+    np.testing.assert_allclose(root[-1], root[0], atol=0.01)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 12])
+def test_a_clip_too_short_for_a_jump_has_a_motion(body, frames):
+    assert np.isfinite(motion("jump", frames, FPS, 0, body).trans).all()
 
 
 def test_seeds_make_styles(body):

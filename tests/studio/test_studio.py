@@ -230,6 +230,12 @@ def test_wrong_requests_get_one_line_and_leave_nothing(tmp_path, capsys, argumen
     assert not list(tmp_path.rglob("*.mp4"))
 
 
+def test_a_moving_camera_has_any_lens_but_is_not_held_at_an_angle():
+    replace(SMALL, camera="panning", stance=Stance(focal=0.6))
+    with pytest.raises(UserError, match="held at an angle is static"):
+        replace(SMALL, camera="panning", stance=Stance(focal=0.6, pitch=-10))
+
+
 def test_an_unknown_outfit_is_refused():
     with pytest.raises(UserError, match="kilt"):
         replace(SMALL, outfit="kilt")
@@ -240,7 +246,8 @@ def test_a_moving_camera_keeps_the_whole_person_in_view_and_its_truth_is_its_pat
     person = np.random.default_rng(0).uniform([-0.3, 0, -0.2], [0.3, 1.7, 0.2], (60, 40, 3))
     way = np.linspace(-1, 1, 60)[:, None, None]
     points = person[:1] + np.concatenate([way, 0 * way, 0.5 * way], -1)
-    main, *others = place_cameras(points, 300, 400, 1, camera, 20.0, 3)
+    main, *others = place_cameras(points, 300, 400, 1, camera, 20.0, 3, focal=0.65)
+    assert main.K[0, 0] == pytest.approx(0.65 * 500)
     seen = np.einsum("tij,tnj->tni", main.viewmats[:, :3, :3], points) + main.viewmats[:, None, :3, 3]
     px = pixels(seen, main.K)
     assert (seen[..., 2] > 0.3).all() and (px > 0).all() and (px < [300, 400]).all()
