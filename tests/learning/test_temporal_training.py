@@ -171,7 +171,7 @@ def test_options_that_make_no_sense_are_told(tmp_path, capsys, options, told):
     assert told in capsys.readouterr().err
 
 
-# --- Rotations on top of the network -----------------------------------------------------------------------------------
+# --- Rotations on top of the network ---------------------------------------------------------------------------------
 
 
 def test_mirrored_windows_hold_the_mirrored_pose(late):
