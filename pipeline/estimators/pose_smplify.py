@@ -81,7 +81,7 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         corrected=corrected,
         world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
-    if corrected and settings.smplify.corrector == "temporal" and settings.smplify.rotations:
+    if world is not None and corrected and settings.smplify.corrector == "temporal" and settings.smplify.rotations:
         pose, error = expected_pose(known, float(info.fps), *_bodies(landmarks, known), camera.K)
         error = np.where(np.isin(span, known)[:, None], of_all(error), np.inf).astype(np.float32)
         seen = replace(seen, expected=of_all(pose), expected_error=torch.as_tensor(error))
