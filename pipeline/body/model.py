@@ -26,6 +26,10 @@ JOINT_NAMES = (
 _BOTTOM = (0.0, 0.0, 0.0, 1.0)  # row of a rigid motion as a 4 x 4 matrix
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 JOINTS = len(JOINT_NAMES)
+MIRRORED_JOINTS = [  # of each joint, that of the other side
+    JOINT_NAMES.index({"left": "right_", "right": "left_"}.get(side, side) + rest)
+    for side, _, rest in (name.partition("_") for name in JOINT_NAMES)
+]
 BETAS = 10
 
 

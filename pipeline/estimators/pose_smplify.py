@@ -15,6 +15,7 @@ from pipeline.estimators.smplify.corrector import corrected_world
 from pipeline.estimators.smplify.doubt import fit_surely
 from pipeline.estimators.smplify.fit import FittedPose, Observations
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
+from pipeline.estimators.smplify.rotations import expected_pose
 from pipeline.estimators.smplify.start import NEEDED
 from pipeline.estimators.smplify.temporal import corrected_over_time
 from pipeline.formats.camera import Camera
@@ -80,6 +81,10 @@ def estimate(directory: VideoDir, settings: PoseSettings, body_model: str, prove
         corrected=corrected,
         world_from_camera=_axes(load_track(directory, info.frames, provenance.warn), span),
     )
+    if world is not None and corrected and settings.smplify.corrector == "temporal" and settings.smplify.rotations:
+        pose, error = expected_pose(known, float(info.fps), *_bodies(landmarks, known), camera.K)
+        error = np.where(np.isin(span, known)[:, None], of_all(error), np.inf).astype(np.float32)
+        seen = replace(seen, expected=of_all(pose), expected_error=torch.as_tensor(error))
     fitted, good = fit_surely(body, seen, settings.smplify, settings.height)
     source = f"{landmarks.source} landmarks, fitted"
     pose = _whole_clip(fitted, span, span[good.numpy()], boxes, known, xy, info, camera.K, body.name, source)
@@ -115,12 +120,19 @@ def _believed(
     world = landmarks.world[known].astype(float)
     if corrected:
         body = [landmarks.names.index(name) for name in LANDMARK_NAMES]
-        seen = landmarks.xy[known][:, body], landmarks.visibility[known][:, body], world[:, body], camera.K
+        seen = *_bodies(landmarks, known), camera.K
         if settings.smplify.corrector == "linear":
             world[:, body] = corrected_world(*seen)
         else:
             world[:, body] = corrected_over_time(known, float(info.fps), *seen)
     return world
+
+
+def _bodies(landmarks: Landmarks, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The body's landmarks as detected in the frames `known`: xy (B, 33, 2), visibility (B, 33), world (B, 33, 3)."""
+    body = [landmarks.names.index(name) for name in LANDMARK_NAMES]
+    xy, visibility, world = (values[known][:, body] for values in (landmarks.xy, landmarks.visibility, landmarks.world))
+    return xy, visibility, world.astype(float)
 
 
 def _check_enough(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.body import JOINT_NAMES, BodyModel
+from pipeline.body.model import MIRRORED_JOINTS
 from pipeline.motion.library import lowest, motion, rest_joints
 from pipeline.motion.mocap import RATE, Mocap
 from pipeline.motion.moves import MOTIONS
@@ -15,10 +16,6 @@ _BY_FORMULA = 0.35  # of the performances; the rest is captured, where there is 
 _WHOLE = 5.0  # seconds of a motion by formula, of which a piece is taken
 _MIXED = 0.25  # of the performances: arms of another motion
 _ARMS = [k for k, name in enumerate(JOINT_NAMES) if name.split("_")[-1] in ("collar", "shoulder", "elbow", "wrist")]
-MIRRORED_JOINTS = [
-    JOINT_NAMES.index({"left": "right_", "right": "left_"}.get(side, side) + rest)
-    for side, _, rest in (name.partition("_") for name in JOINT_NAMES)
-]
 
 
 @dataclass(frozen=True)

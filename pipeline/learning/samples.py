@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -120,7 +121,8 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
     """
     pieces = -(-len(films) // _PIECE)  # about as many frames
     unseen = [unfilmed(repertoire, rng, _PIECE, _PIECE_FPS) for _ in range(pieces)]
-    truth, size = np.concatenate([t for t, *_ in unseen]), np.repeat([s for _, s, _ in unseen], _PIECE)
+    truth = np.concatenate([each.truth for each in unseen])
+    size = np.repeat([each.size for each in unseen], _PIECE)
     bank = Frames(*(np.concatenate(pair) for pair in zip(vars(films).values(), vars(mirrored(films)).values())))
     there, here = ideal(bank.truth, bank.size), ideal(truth, size)
     distances = torch.cdist(
@@ -140,22 +142,39 @@ def replayed(films: Frames, repertoire: Repertoire, rng: np.random.Generator) ->
     )
 
 
-def unfilmed(
-    repertoire: Repertoire, rng: np.random.Generator, frames: int, fps: float
-) -> tuple[np.ndarray, float, float]:
-    """True landmarks (frames, 33, 3) of a performance in a random camera's axes, the body's size, the camera's pitch.
+class Unfilmed(NamedTuple):
+    """A performance that is seen, but was not filmed."""
 
-    The pitch is in radians; negative looks down.
+    truth: np.ndarray  # (T, 33, 3) landmarks in the camera's axes, metres
+    size: float  # of the person, 1 is the detector's usual
+    pitch: float  # rad, of the camera; negative looks down
+    poses: np.ndarray  # (T, 24, 3) axis-angle
+
+
+def unfilmed(
+    repertoire: Repertoire, rng: np.random.Generator, frames: int, fps: float, turned: float = 0.0
+) -> Unfilmed:
+    """A random performance before a random camera.
+
+    Args:
+        repertoire: what is performed.
+        rng: for all choices.
+        frames, fps: how long, and how often.
+        turned: radians at most, standard deviation, by which each joint is turned at random, the same in all frames.
     """
     betas, stance = random_shape(int(rng.integers(2**31))), random_stance(rng)
     performed = repertoire.piece(rng, betas, frames, fps)
     noise = Rotation.from_rotvec(rng.normal(0, _JITTER * rng.uniform(), (frames * 24, 3)))
+    if turned:
+        still = np.tile(rng.normal(0, turned * rng.uniform(), (24, 3)), (frames, 1))
+        noise = noise * Rotation.from_rotvec(still)
     poses = (Rotation.from_rotvec(performed.poses.reshape(-1, 3)) * noise).as_rotvec().reshape(frames, 72)
     points, size = true_landmarks(repertoire.body, poses, performed.trans, betas)
     middle = (np.nanmin(points, (0, 1)) + np.nanmax(points, (0, 1))) / 2
     distance = _STATURE * stance.focal / (stance.tall * _SHORT_SIDE)
     aside = rng.uniform(-_ASIDE, _ASIDE, 2) / stance.focal * distance
-    return (points - middle) @ stance.rotation.T + [*aside, max(distance, _NEAREST)], size, np.radians(stance.pitch)
+    truth = (points - middle) @ stance.rotation.T + [*aside, max(distance, _NEAREST)]
+    return Unfilmed(truth, size, np.radians(stance.pitch), poses.reshape(frames, 24, 3))
 
 
 def ideal(truth: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pipeline.body import BodyModel
+from pipeline.body.model import MIRRORED_JOINTS
 from pipeline.estimators.smplify.corrector import USED, about_hips
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, window_rows
 from pipeline.formats.arrays import read_npz
@@ -37,6 +38,7 @@ class Windows:
     size: np.ndarray  # (N,) of the person, 1 is the detector's usual
     person: np.ndarray  # (N,) seed
     pitch: np.ndarray  # (N,) rad, of the camera; negative looks down
+    pose: np.ndarray  # (N, 23, 3) `body_pose` of the middle frame, axis-angle
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -66,7 +68,8 @@ def read_windows(paths: Iterable[Path], body: BodyModel) -> Windows:
             rows = window_rows(frames, RATE)  # films are at this rate
             seen = (a[view][frames][rows] for a in (xy, visibility, film["world"], truth))
             pitch = np.arcsin(film["viewmats"][view, 2, 1])  # the z axis, in a world with y up
-            parts.append((*seen, *(np.full(len(rows), value) for value in (size, int(path.stem), pitch))))
+            rest = (np.full(len(rows), value) for value in (size, int(path.stem), pitch))
+            parts.append((*seen, *rest, film["poses"].reshape(-1, 24, 3)[frames, 1:]))
     return Windows(*(np.concatenate(values) for values in zip(*parts)))
 
 
@@ -78,6 +81,7 @@ def mirrored(windows: Windows) -> Windows:
         visibility=windows.visibility[:, :, order],
         world=windows.world[:, :, order] * flip,
         truth=windows.truth[:, :, order] * flip,
+        pose=windows.pose[:, np.array(MIRRORED_JOINTS[1:]) - 1] * [1, -1, -1],
     )
 
 
@@ -99,20 +103,22 @@ class ErrorBank:
         self._in_image = (bank.xy - projected(bank.truth)) * (far / bank.size[:, None, None, None])  # metres
         self._in_world = about_hips(bank.world.reshape(-1, 33, 3)).reshape(bank.world.shape) - without_error
 
-    def replayed(self, repertoire: Repertoire, count: int, rng: np.random.Generator) -> Windows:
+    def replayed(self, repertoire: Repertoire, count: int, rng: np.random.Generator, turned: float = 0.0) -> Windows:
         """Windows that were never filmed: other motion, bodies and cameras, with errors of filmed ones that are alike.
 
         Args:
             repertoire: what is performed.
             count: of windows, at least.
             rng: for all choices.
+            turned: see `samples.unfilmed`.
         """
-        truths, sizes, pitches = [], [], []
+        truths, sizes, pitches, poses = [], [], [], []
         for _ in range(-(-count // len(_SHIFTS))):
-            truth, size, pitch = unfilmed(repertoire, rng, WINDOW + _SHIFTS[-1], RATE)
-            truths += [truth[shift : shift + WINDOW] for shift in _SHIFTS]
-            sizes += [size] * len(_SHIFTS)
-            pitches += [pitch] * len(_SHIFTS)
+            made = unfilmed(repertoire, rng, WINDOW + _SHIFTS[-1], RATE, turned)
+            truths += [made.truth[shift : shift + WINDOW] for shift in _SHIFTS]
+            sizes += [made.size] * len(_SHIFTS)
+            pitches += [made.pitch] * len(_SHIFTS)
+            poses += [made.poses[shift + HALF, 1:] for shift in _SHIFTS]
         truth, size = np.stack(truths), np.array(sizes)
         here = _ideal(truth, size)
         near = torch.cat(
@@ -131,6 +137,7 @@ class ErrorBank:
             size=size,
             person=self.windows.person[source],
             pitch=np.array(pitches),
+            pose=np.stack(poses),
         )
 
 

@@ -8,16 +8,17 @@ import numpy as np
 import torch
 
 from pipeline.body import load_body
-from pipeline.estimators.smplify import temporal
+from pipeline.estimators.smplify import rotations, temporal
 from pipeline.estimators.smplify.corrector import SHIPPED, Corrector, shipped_corrector
 from pipeline.estimators.smplify.temporal import TemporalCorrector
 from pipeline.landmarks.detector import check_mediapipe
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
+from pipeline.learning.rotations import judged_rotations, learnt_rotations
 from pipeline.learning.samples import read_films
 from pipeline.learning.temporal import judged_over_time, learnt_over_time, soup
 from pipeline.learning.training import held_out, judged, learnt
-from pipeline.learning.windows import read_windows
+from pipeline.learning.windows import Windows, read_windows
 from pipeline.motion.mocap import read_mocap
 from pipeline.runtime.errors import UserError
 
@@ -25,7 +26,8 @@ HELP = """Learn from the studio how to correct the detector's world landmarks.
 
 Films people (each lit frame from several cameras, kept in --films: a run that was stopped goes on), and fits a linear
 map from what mediapipe sees in a frame to where the landmarks are; with --temporal it trains the network that sees
-most of a second, on top of the map that ships. Prints the errors before and after on people who were held out.
+most of a second, on top of the map that ships, and with --rotations the layers on top of it that tell joints'
+rotations. Prints the errors before and after on people who were held out.
 docs/learning.md tells more."""
 
 _LICENCE = "Apache-2.0"
@@ -57,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without", nargs="*", default=[], metavar="CLIP", help="clips of it that are kept for judging"
     )
     parser.add_argument("--temporal", action="store_true", help="train the network, not the map")
+    parser.add_argument(
+        "--rotations",
+        action="store_true",
+        help="train the layers that tell joints' rotations, on top of the network that ships or of --start",
+    )
     parser.add_argument("--steps", type=int, default=2000, help="of its training (default: %(default)s)")
     parser.add_argument(
         "--start",
@@ -95,8 +102,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("learn: frames, views and steps should be above 0, longest at least 64")
     if len(args.seed) > 1 and args.start is None:
         raise UserError("learn: weights are averaged of networks from one start; set --start, or a single --seed")
-    if args.start is not None and not args.temporal:
-        raise UserError("learn: --start names a network; set --temporal, or leave it out")
+    if args.start is not None and not (args.temporal or args.rotations):
+        raise UserError("learn: --start names a network; set --temporal or --rotations, or leave it out")
+    if args.rotations and (args.temporal or len(args.seed) > 1):
+        raise UserError("learn: --rotations trains on top of a network, once; leave out --temporal, set one --seed")
     check_mediapipe()
     torch.set_num_threads(1)  # the operations are small
     mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)
@@ -104,7 +113,9 @@ def run(args: argparse.Namespace) -> None:
     shooting = Shooting(frames=args.frames, views=args.views, longest=args.longest)
     films = film_people(args.films, people, repertoire, shooting)
     attribution = _STUDIO if mocap is None else f"{_STUDIO} {_CMU}"
-    if args.temporal:
+    if args.rotations:
+        _learn_rotations(args, films, repertoire, attribution)
+    elif args.temporal:
         _learn_over_time(args, films, repertoire, attribution)
     else:
         _learn_map(args, films, repertoire, attribution)
@@ -129,11 +140,32 @@ def _told(errors: np.ndarray) -> str:
     return " / ".join(f"{value:.1f}" for value in errors)
 
 
-def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
+def _learn_rotations(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
+    known, unseen = _known_and_unseen(args, films, repertoire)
+    corrector = TemporalCorrector.load(args.start or temporal.SHIPPED, shipped_corrector())
+    teller = learnt_rotations(known, repertoire, corrector, args.steps, args.seed[0], (_LICENCE, attribution))
+    out = args.out or rotations.SHIPPED
+    teller.save(out)
+    for name, some in (("learnt from", known), ("held out", unseen)):
+        if len(some):
+            told = judged_rotations(some, teller, known.pose.mean(0))
+            log.info(
+                "%s, %d frames: rotations off / by the mean pose / expected, degrees: %s", name, len(some), _told(told)
+            )
+    log.info("%s: written", out)
+
+
+def _known_and_unseen(args: argparse.Namespace, films: list[Path], repertoire: Repertoire) -> tuple[Windows, Windows]:
+    """Windows of the people to learn from, and of those to judge on."""
     windows = read_windows(films, repertoire.body)
     known, unseen = windows[~held_out(windows)], windows[held_out(windows)]
     if len(known) == 0:
         raise UserError(f"{args.films}: the detector found nobody; film more people, or larger pictures")
+    return known, unseen
+
+
+def _learn_over_time(args: argparse.Namespace, films: list[Path], repertoire: Repertoire, attribution: str) -> None:
+    known, unseen = _known_and_unseen(args, films, repertoire)
     linear, out = shipped_corrector(), args.out or temporal.SHIPPED
     start = None if args.start is None else TemporalCorrector.load(args.start, linear)
     if start and start.attribution not in attribution:

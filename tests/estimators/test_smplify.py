@@ -223,6 +223,31 @@ def test_legs_outside_the_image_take_a_relaxed_pose(corrected):
     assert mpjpe(joints_of(fitted)[:, upper], made.joints[:, upper]) < 30
 
 
+def test_rotations_that_are_told_decide_what_landmarks_do_not():
+    """Legs that nobody sees: without the network they are relaxed."""
+    made = motion(frames=12)
+    visibility = np.ones(made.xy.shape[:2])
+    visibility[:, LANDMARK_NAMES.index("left_knee") :] = 0  # and all below
+    plain = observe(made, visibility=visibility)
+    legs = [
+        3 * (J[f"{side}_{name}"] - 1) + axis
+        for side in ("left", "right")
+        for name in ("hip", "knee")
+        for axis in range(3)
+    ]
+    error = torch.full((12, 69), torch.inf)
+    error[:, legs] = 0.05
+    told = dataclasses.replace(plain, expected=made.body_pose, expected_error=error)
+    off = [(fit_pose(BODY, seen, SETTINGS).body_pose - made.body_pose)[:, legs].abs().mean() for seen in (plain, told)]
+    assert off[0] > 0.05 and off[1] < 0.5 * off[0]
+    nothing = dataclasses.replace(told, expected_error=torch.full((12, 69), torch.inf))
+    torch.testing.assert_close(
+        fit_pose(BODY, nothing, SETTINGS).body_pose, fit_pose(BODY, plain, SETTINGS).body_pose, atol=1e-5, rtol=0
+    )
+    assert told.without(torch.arange(12) < 3).expected_error[:3].isinf().all()
+    assert told.rows(torch.arange(12) < 3).expected.shape == (3, 69)
+
+
 def test_a_full_turn_has_no_seam():
     made = motion(frames=40, facing=np.linspace(0, 2 * np.pi, 40))
     fitted = fit_pose(BODY, observe(made), SETTINGS)

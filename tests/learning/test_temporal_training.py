@@ -11,11 +11,13 @@ from scipy.spatial.transform import Rotation
 from pipeline.__main__ import main
 from pipeline.body import load_body
 from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, about_hips, shipped_corrector
-from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector
+from pipeline.estimators.smplify.rotations import RotationTeller
+from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector, shipped_temporal
 from pipeline.formats.arrays import read_npz
-from pipeline.learning import temporal
+from pipeline.learning import rotations, temporal
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
+from pipeline.learning.rotations import judged_rotations, learnt_rotations
 from pipeline.learning.samples import true_landmarks
 from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, soup
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, read_windows, rolled
@@ -42,7 +44,8 @@ def late(repertoire: Repertoire) -> Windows:
         xy = truth[..., :2] / truth[..., 2:]
         for first in range(FRAMES - WINDOW + 1):
             taken = slice(first, first + WINDOW)
-            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person, 0.0))
+            pose = piece.poses[first + HALF, 1:]
+            parts.append((xy[taken], np.ones((WINDOW, 33)), world[taken], truth[taken], size, person, 0.0, pose))
     return Windows(*(np.stack(part) for part in zip(*parts)))
 
 
@@ -166,3 +169,42 @@ def test_the_command_goes_on_with_several_seeds_and_keeps_whose_data_it_was(tmp_
 def test_options_that_make_no_sense_are_told(tmp_path, capsys, options, told):
     assert main(["learn", "--films", str(tmp_path), *options]) != 0
     assert told in capsys.readouterr().err
+
+
+# --- Rotations on top of the network ---------------------------------------------------------------------------------
+
+
+def test_mirrored_windows_hold_the_mirrored_pose(late):
+    np.testing.assert_allclose(mirrored(mirrored(late)).pose, late.pose)
+    left, right = mirrored(late).pose[:, 0], late.pose[:, 1]  # hips
+    np.testing.assert_allclose(left, right * [1, -1, -1])
+
+
+def test_training_learns_rotations_and_leaves_the_network_as_it_was(late, repertoire, monkeypatch):
+    monkeypatch.setattr(rotations, "_REPLAYED", 40)
+    torch.manual_seed(0)
+    corrector = TemporalCorrector(temporal.Network(16).eval(), NOTHING, "", "")
+    weights = {name: value.clone() for name, value in corrector.network.state_dict().items()}
+    teller = learnt_rotations(late, repertoire, corrector, 200, 0, ("", ""))
+    off, before, expected = judged_rotations(late, teller, late.pose.mean(0))
+    assert off < 0.7 * before and 0.3 * off < expected < 3 * off
+    for name, value in corrector.network.state_dict().items():
+        assert torch.equal(value, weights[name])
+
+
+def test_the_command_trains_rotations_and_names_whose_motion_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rotations, "_REPLAYED", 8)
+    out = tmp_path / "rotations.npz"
+    films = ["--films", str(tmp_path / "films"), "--people", "3-4", "--frames", "9", "--views", "1", "--longest", "240"]
+    assert main(["learn", *films, "--rotations", "--steps", "2", "--out", str(out)]) == 0
+    teller = RotationTeller.load(out, shipped_temporal())
+    assert "studio" in teller.attribution and "cmu.edu" not in teller.attribution
+    told = capsys.readouterr().err
+    for people in ("learnt from", "held out"):
+        assert f"{people}, 9 frames: rotations off / by the mean pose / expected, degrees: " in told
+
+
+@pytest.mark.parametrize("more", [["--temporal"], ["--seed", "0", "1"]])
+def test_what_does_not_go_with_rotations_is_refused(tmp_path, more, capsys):
+    assert main(["learn", "--films", str(tmp_path), "--rotations", *more]) == 1
+    assert "learn: " in capsys.readouterr().err

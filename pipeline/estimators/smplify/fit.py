@@ -46,6 +46,10 @@ class Observations:
     # [B, 3, 3] from the camera's axes to the world's, of a camera that moves: people move smoothly in the world, not in
     # a picture that shakes
     world_from_camera: Tensor | None = None
+    # What the learnt network tells of `body_pose`, and the error expected of it, infinite where it tells nothing; None:
+    # it was not asked.
+    expected: Tensor | None = None  # [B, 69]
+    expected_error: Tensor | None = None  # [B, 69] rad
 
     @property
     def told(self) -> Tensor:  # [B] bool
@@ -54,12 +58,16 @@ class Observations:
 
     def rows(self, chosen: Tensor) -> Observations:
         """Those frames for which `chosen` [B] is true."""
-        parts = {name: getattr(self, name) for name in ("frames", "xy", "visibility", "world", "world_from_camera")}
+        names = "frames", "xy", "visibility", "world", "world_from_camera", "expected", "expected_error"
+        parts = {name: getattr(self, name) for name in names}
         return replace(self, **{name: value[chosen] for name, value in parts.items() if value is not None})
 
     def without(self, lost: Tensor) -> Observations:
         """The same with nothing visible where `lost` [B] is true."""
-        return replace(self, visibility=self.visibility * ~lost[:, None])
+        seen = replace(self, visibility=self.visibility * ~lost[:, None])
+        if self.expected_error is None:
+            return seen
+        return replace(seen, expected_error=self.expected_error.masked_fill(lost[:, None], torch.inf))
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,7 @@ class _Problem:
         self.root, self.limbs = axis_angle_to_matrix(first[:, 0]), first[:, 1:].flatten(1)
         # Where nothing is seen, neighbours decide, and some half a second away from them the relaxed pose.
         self.relaxing = torch.where(seen.told, 1.0, _UNSEEN)[:, None]
+        self.expected, self.expected_error = seen.expected, seen.expected_error
         first, second = self.marks.bones.unbind(1)
         visible = seen.visibility[:, self.marks.index]
         sure = torch.minimum(visible[:, first], visible[:, second])
@@ -210,6 +219,9 @@ class _Problem:
 
         relaxed = self.prior.stiffness * (variables.body_pose - self.prior.relaxed).square() / use.sigma_pose**2
         relaxed = self.relaxing * relaxed
+        if self.expected is not None:
+            told = use.rotations * ((variables.body_pose - self.expected) / self.expected_error).square()
+            relaxed = torch.where(self.expected_error.isfinite(), told, relaxed)
         limits = beyond_limits(variables.body_pose, self.prior).square() / use.sigma_limits**2
 
         moving = torch.cat([points, joints], dim=1)

@@ -26,6 +26,7 @@ class SmplifySettings:
     sigma_acceleration: float  # m/s^2
     robust_acceleration: float  # m/s^2
     sigma_angular: float  # rad/s^2
+    rotations: float  # of the weight of the network's rotations
     corrector: str  # temporal | linear | none: what the world landmarks go through
     outlier: float  # body heights
 

@@ -34,7 +34,7 @@ SHIPPED = Path(__file__).with_name("data") / "temporal.npz"
 HALF, RATE = 4, 10.0  # frames before and after the one that is corrected, and frames a second
 WINDOW = 2 * HALF + 1
 TOKEN = FEATURES + OUTPUTS + 3  # what it sees of a frame
-_FLIP = np.array([-1.0, 1.0, 1.0])
+FLIP = np.array([-1.0, 1.0, 1.0])
 _CHUNK = 512  # frames at a time
 
 
@@ -58,12 +58,19 @@ class Network(nn.Module):
         tokens: Tensor,  # [N, WINDOW, TOKEN]
     ) -> tuple[Tensor, Tensor]:  # [N, L, 3] metres, [N, L]
         """What to add to each used landmark, and the logarithm of the error that is left."""
+        out = self.leave(self.features(tokens))
+        return out[:, :OUTPUTS].unflatten(1, (-1, 3)), out[:, OUTPUTS:]
+
+    def features(
+        self,
+        tokens: Tensor,  # [N, WINDOW, TOKEN]
+    ) -> Tensor:  # [N, width]
+        """What the last layer reads."""
         inside = nn.functional.gelu(self.enter((tokens - self.mean) / self.spread)).transpose(1, 2)
         for layer, norm in zip(self.layers, self.norms):
             moved = norm(layer(inside).transpose(1, 2)).transpose(1, 2)
             inside = inside[..., 1:-1] + self.drop(nn.functional.gelu(moved))
-        out = self.leave(inside[..., 0])
-        return out[:, :OUTPUTS].unflatten(1, (-1, 3)), out[:, OUTPUTS:]
+        return inside[..., 0]
 
 
 @dataclass(frozen=True)
@@ -141,8 +148,8 @@ def corrected_windows(
     """`corrected_over_time` of the middle frames of windows: the mean of what is seen and of its mirror image."""
     order = mirror_order()
     direct, view = _run(corrector, xy, visibility, world)
-    other, _ = _run(corrector, xy[:, :, order] * _FLIP[:2], visibility[:, :, order], world[:, :, order] * _FLIP)
-    points = (direct + other[:, OTHER_SIDE] * _FLIP) / 2
+    other, _ = _run(corrector, xy[:, :, order] * FLIP[:2], visibility[:, :, order], world[:, :, order] * FLIP)
+    points = (direct + other[:, OTHER_SIDE] * FLIP) / 2
     about = about_hips(world[:, HALF])  # the detector looks at a crop: it means view axes
     return np.einsum("tij,tlj->tli", view, with_face(about, points - about[:, USED]))
 
