@@ -22,6 +22,8 @@ from pipeline.estimators.smplify.corrector import OUTPUTS, USED
 from pipeline.estimators.smplify.temporal import (
     FLIP,
     TemporalCorrector,
+    fill,
+    half_precision,
     shipped_temporal,
     window_rows,
     window_tokens,
@@ -30,7 +32,6 @@ from pipeline.formats.arrays import read_npz, read_text, write_npz
 from pipeline.landmarks.on_body import USED_NAMES
 from pipeline.landmarks.swaps import mirror_order
 from pipeline.motion.limbs import torso_rotation
-from pipeline.runtime.errors import UserError
 
 SHIPPED = Path(__file__).with_name("data") / "rotations.npz"
 TOLD = [k for k, name in enumerate(JOINT_NAMES[1:]) if name.split("_")[-1] not in ("foot", "hand")]  # of 23
@@ -88,8 +89,7 @@ class RotationTeller:
 
     def save(self, path: Path) -> None:
         """Write the layers' weights, at half precision; the network has its own file."""
-        weights = {name: value.numpy().astype(np.float16) for name, value in self.head.state_dict().items()}
-        write_npz(path, {**weights, "licence": self.licence, "attribution": self.attribution})
+        write_npz(path, {**half_precision(self.head), "licence": self.licence, "attribution": self.attribution})
 
     @staticmethod
     def load(path: Path, corrector: TemporalCorrector) -> RotationTeller:
@@ -97,11 +97,7 @@ class RotationTeller:
         arrays = read_npz(path)
         texts = [read_text(path, arrays, key) for key in ("licence", "attribution")]
         head = Head(corrector.network.leave.in_features)
-        for name, wanted in head.state_dict().items():
-            if name not in arrays or arrays[name].shape != tuple(wanted.shape):
-                found = arrays[name].shape if name in arrays else "none"
-                raise UserError(f"{path}: key {name!r} should be of shape {tuple(wanted.shape)}, found {found}")
-        head.load_state_dict({name: torch.from_numpy(arrays[name].astype(np.float32)) for name in head.state_dict()})
+        fill(head, path, arrays)
         return RotationTeller(head.eval(), corrector, *texts)
 
 

@@ -84,8 +84,7 @@ class TemporalCorrector:
 
     def save(self, path: Path) -> None:
         """Write the network's weights, at half precision; the linear map has its own file."""
-        weights = {name: value.numpy().astype(np.float16) for name, value in self.network.state_dict().items()}
-        write_npz(path, {**weights, "licence": self.licence, "attribution": self.attribution})
+        write_npz(path, {**half_precision(self.network), "licence": self.licence, "attribution": self.attribution})
 
     @staticmethod
     def load(path: Path, linear: Corrector) -> TemporalCorrector:
@@ -97,14 +96,22 @@ class TemporalCorrector:
                 f"{path}: key 'enter.bias' is missing; python -m pipeline learn --temporal writes such files"
             )
         network = Network(len(arrays["enter.bias"]))
-        for name, wanted in network.state_dict().items():
-            if name not in arrays or arrays[name].shape != tuple(wanted.shape):
-                found = arrays[name].shape if name in arrays else "none"
-                raise UserError(f"{path}: key {name!r} should be of shape {tuple(wanted.shape)}, found {found}")
-        network.load_state_dict(
-            {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in network.state_dict()}
-        )
+        fill(network, path, arrays)
         return TemporalCorrector(network.eval(), linear, *texts)
+
+
+def half_precision(module: nn.Module) -> dict[str, np.ndarray]:
+    """A module's weights, for a file."""
+    return {name: value.numpy().astype(np.float16) for name, value in module.state_dict().items()}
+
+
+def fill(module: nn.Module, path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Put a file's weights into a module. Raises UserError where one is missing, or of another shape."""
+    for name, wanted in module.state_dict().items():
+        if name not in arrays or arrays[name].shape != tuple(wanted.shape):
+            found = arrays[name].shape if name in arrays else "none"
+            raise UserError(f"{path}: key {name!r} should be of shape {tuple(wanted.shape)}, found {found}")
+    module.load_state_dict({name: torch.from_numpy(arrays[name].astype(np.float32)) for name in module.state_dict()})
 
 
 @cache
