@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from helpers_fit import prepare
@@ -19,6 +20,8 @@ from pipeline.runtime import threads
 from pipeline.setup.sources import sources
 from pipeline.studio.clip import ClipRequest, make_clip
 
+hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine stops anybody for a while
+hypothesis.settings.load_profile("busy")
 torch.set_num_threads(1)  # tests run side by side, and the threads of torch spin while they wait
 
 
