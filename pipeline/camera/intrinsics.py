@@ -95,10 +95,8 @@ def clip_camera(directory: VideoDir) -> Camera:
     track = CameraTrack.load(directory.camera_track)
     if track.focal is None:
         return camera
-    K = camera.K.copy()
-    K[[0, 1], [0, 1]] *= track.focal / K[0, 0]
     source = f"{_TOLD_BY[track.focal_from]}; before, {camera.source}"
-    return replace(camera, K=K, source=source, metric=True, K_source=track.focal_from)
+    return replace(camera, K=camera.with_focal(track.focal), source=source, metric=True, K_source=track.focal_from)
 
 
 def intrinsics_from_rays(rays: np.ndarray) -> np.ndarray:

@@ -83,9 +83,7 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     verdict = judge(tracks, camera.K, size, fps, masks.files, lens)
     track = with_focal(verdict.track, directory, provenance, verdict.focal)
     if track.focal is not None and track.kind != "static":  # the motion once more, with that focal length
-        K = camera.K.copy()
-        K[[0, 1], [0, 1]] *= track.focal / K[0, 0]
-        verdict = judge(tracks, K, size, fps, masks.files, Lens(bend))
+        verdict = judge(tracks, camera.with_focal(track.focal), size, fps, masks.files, Lens(bend))
         told = {key: getattr(track, key) for key in ("focal", "focal_sigma", "focal_from")}
         track = replace(verdict.track, **told)
     for warning in verdict.warnings:

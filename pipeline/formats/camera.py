@@ -37,6 +37,12 @@ class Camera:
     def __post_init__(self) -> None:
         check_arrays(f"camera from {self.source}", {"K": self.K}, {"K": (3, 3)})
 
+    def with_focal(self, focal: float) -> np.ndarray:
+        """K (3, 3) with another focal length, px along x; that along y changes in proportion."""
+        K = self.K.copy()
+        K[[0, 1], [0, 1]] *= focal / K[0, 0]
+        return K
+
     def save(self, path: str | Path) -> None:
         write_json(
             path,
