@@ -6,17 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.estimators.smplify.rotations import TOLD, Head, RotationTeller, told_windows
+from pipeline.estimators.smplify.rotations import TOLD, Head, RotationTeller, features_and_points, told_windows
 from pipeline.estimators.smplify.temporal import TemporalCorrector, window_tokens
 from pipeline.learning.repertoire import Repertoire
-from pipeline.learning.temporal import evenly
-from pipeline.learning.windows import ErrorBank, Windows, mirrored, rolled
+from pipeline.learning.temporal import seen_anew
+from pipeline.learning.windows import ErrorBank, Windows, rolled
 from pipeline.runtime.progress import track
 
 _BATCH, _RATE, _DECAY = 256, 1e-3, 1e-3
 _FRESH, _KEPT = 200, 4  # steps after which the windows are made anew, and makings that are drawn from
 _REPLAYED = 9000  # windows of a making that were never filmed
-_FOCAL_SPREAD = 0.15  # of the guessed focal length about the true one, in its logarithm
 _TURNED = 0.25  # rad: those perform no motion of the repertoire as it is, or rotations would be learnt by heart
 _FIRST_SCALE = -1.5  # logarithm of radians
 
@@ -63,16 +62,11 @@ def _made(
     films: Windows, bank: ErrorBank, repertoire: Repertoire, corrector: TemporalCorrector, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The network's features, its landmarks, the true rotations, and how often each window is drawn."""
-    windows = rolled(films, rng).and_also(bank.replayed(repertoire, _REPLAYED, rng, _TURNED))
-    windows = mirrored(windows) if rng.uniform() < 0.5 else windows
-    focal = np.exp(rng.normal(0, _FOCAL_SPREAD))
-    seen = windows.xy, windows.visibility, windows.world
-    tokens, linear, _ = window_tokens(*seen, np.diag([focal, focal, 1.0]), corrector.linear)
-    tokens = torch.from_numpy(tokens)
-    points = torch.from_numpy(linear.astype(np.float32)) + corrector.network(tokens)[0]
-    weights = [0.5 * evenly(half) for half in np.split(windows.pitch, [len(films)])]
+    filmed = rolled(films, rng)
+    windows, guess, weights = seen_anew(filmed, bank.replayed(repertoire, _REPLAYED, rng, _TURNED), rng)
+    tokens, linear, _ = window_tokens(windows.xy, windows.visibility, windows.world, guess, corrector.linear)
     wanted = torch.from_numpy(windows.pose.astype(np.float32))
-    return corrector.network.features(tokens), points, wanted, torch.from_numpy(np.concatenate(weights))
+    return *features_and_points(corrector.network, tokens, linear), wanted, weights
 
 
 def judged_rotations(windows: Windows, teller: RotationTeller, usual: np.ndarray) -> tuple[float, float, float]:

@@ -95,15 +95,24 @@ def _made(
     films: Windows, bank: ErrorBank, repertoire: Repertoire, linear: Corrector, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens, what is to be added to the linear map's landmarks, and how often each window is drawn."""
-    windows = rolled(films, rng).and_also(bank.replayed(repertoire, _REPLAYED, rng))
-    windows = mirrored(windows) if rng.uniform() < 0.5 else windows
-    focal = np.exp(rng.normal(0, _FOCAL_SPREAD))
-    seen = windows.xy, windows.visibility, windows.world
-    tokens, corrected, view = window_tokens(*seen, np.diag([focal, focal, 1.0]), linear)
+    filmed = rolled(films, rng)
+    windows, guess, weights = seen_anew(filmed, bank.replayed(repertoire, _REPLAYED, rng), rng)
+    tokens, corrected, view = window_tokens(windows.xy, windows.visibility, windows.world, guess, linear)
     truth = np.einsum("nji,nlj->nli", view, about_hips(windows.truth[:, HALF])) / windows.size[:, None, None]
     wanted = torch.from_numpy((truth[:, USED] - corrected).astype(np.float32))
-    halves = np.split(windows.pitch, [len(films)])
-    return torch.from_numpy(tokens), wanted, torch.from_numpy(np.concatenate([0.5 * evenly(half) for half in halves]))
+    return torch.from_numpy(tokens), wanted, weights
+
+
+def seen_anew(filmed: Windows, replayed: Windows, rng: np.random.Generator) -> tuple[Windows, np.ndarray, Tensor]:
+    """Both together, or the mirror image of both; a guessed camera (3, 3); and how often each is drawn.
+
+    Half of what is drawn was filmed.
+    """
+    windows = filmed.and_also(replayed)
+    windows = mirrored(windows) if rng.uniform() < 0.5 else windows
+    focal = np.exp(rng.normal(0, _FOCAL_SPREAD))
+    weights = [0.5 * evenly(half) for half in np.split(windows.pitch, [len(filmed)])]
+    return windows, np.diag([focal, focal, 1.0]), torch.from_numpy(np.concatenate(weights))
 
 
 def evenly(pitch: np.ndarray) -> np.ndarray:

@@ -20,13 +20,14 @@ from pipeline.body import JOINT_NAMES
 from pipeline.body.model import MIRRORED_JOINTS
 from pipeline.estimators.smplify.corrector import OUTPUTS, USED
 from pipeline.estimators.smplify.temporal import (
-    FLIP,
+    Network,
     TemporalCorrector,
     fill,
     half_precision,
+    mirrored_windows,
     shipped_temporal,
-    window_rows,
     window_tokens,
+    windows_in_chunks,
 )
 from pipeline.formats.arrays import read_npz, read_text, write_npz
 from pipeline.landmarks.on_body import USED_NAMES
@@ -38,7 +39,6 @@ TOLD = [k for k, name in enumerate(JOINT_NAMES[1:]) if name.split("_")[-1] not i
 OTHER = np.array(MIRRORED_JOINTS[1:]) - 1  # of each joint but the pelvis, that of the other side
 _HIDDEN = (384, 256)
 _LOG_SCALE = (-4.0, 1.0)  # of the error expected, radians: limits
-_CHUNK = 512  # frames at a time
 _BONES = [
     *((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (
         ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "index"), ("wrist", "pinky"), ("hip", "knee"),
@@ -120,10 +120,7 @@ def expected_pose(
     A mirrored clip gives the mirrored result. Arguments as of `corrected_over_time`: landmarks as detected.
     """
     teller = teller or shipped_teller()
-    plane = (xy - K[:2, 2]) / K[[0, 1], [0, 1]]
-    rows = window_rows(frames, fps)
-    chunks = np.array_split(rows, max(1, -(-len(rows) // _CHUNK)))
-    told = [told_windows(plane[some], visibility[some], world[some], teller) for some in chunks]
+    told = [told_windows(*some, teller) for some in windows_in_chunks(frames, fps, xy, visibility, world, K)]
     pose, scale = (np.concatenate(parts) for parts in zip(*told))
     known = np.isin(np.arange(len(OTHER)), TOLD)[:, None]
     return pose.reshape(len(pose), -1), np.where(known, scale, np.inf).reshape(len(pose), -1)
@@ -136,20 +133,27 @@ def told_windows(
     teller: RotationTeller,
 ) -> tuple[np.ndarray, np.ndarray]:  # (N, 23, 3) axis-angle, (N, 23, 3) radians
     """Rotations of the middle frames of windows, and their expected errors: means of what is seen and mirrored."""
-    order = mirror_order()
     direct = _run(teller, xy, visibility, world)
-    other = _run(teller, xy[:, :, order] * FLIP[:2], visibility[:, :, order], world[:, :, order] * FLIP)
+    other = _run(teller, *mirrored_windows(xy, visibility, world))
     pose = (direct[0] + other[0][:, OTHER] * [1, -1, -1]) / 2
     return pose, np.exp((direct[1] + other[1][:, OTHER]) / 2)
+
+
+def features_and_points(network: Network, tokens: np.ndarray, linear: np.ndarray) -> tuple[Tensor, Tensor]:
+    """What the layers read of windows: the network's features [N, width], and its landmarks [N, L, 3].
+
+    Args:
+        network: the one that they are on top of.
+        tokens, linear: of `window_tokens`.
+    """
+    features = network.features(torch.from_numpy(tokens))
+    return features, torch.from_numpy(linear.astype(np.float32)) + network.told(features)[0]
 
 
 @torch.no_grad()
 def _run(
     teller: RotationTeller, xy: np.ndarray, visibility: np.ndarray, world: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    network = teller.corrector.network
     tokens, linear, _ = window_tokens(xy, visibility, world, np.eye(3), teller.corrector.linear)
-    tokens = torch.from_numpy(tokens)
-    points = torch.from_numpy(linear.astype(np.float32)) + network(tokens)[0]
-    pose, log_scale = teller.head(network.features(tokens), points)
+    pose, log_scale = teller.head(*features_and_points(teller.corrector.network, tokens, linear))
     return pose.double().numpy(), log_scale.double().numpy()

@@ -7,6 +7,7 @@ where it is than one picture does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,7 @@ SHIPPED = Path(__file__).with_name("data") / "temporal.npz"
 HALF, RATE = 4, 10.0  # frames before and after the one that is corrected, and frames a second
 WINDOW = 2 * HALF + 1
 TOKEN = FEATURES + OUTPUTS + 3  # what it sees of a frame
-FLIP = np.array([-1.0, 1.0, 1.0])
+_FLIP = np.array([-1.0, 1.0, 1.0])
 _CHUNK = 512  # frames at a time
 
 
@@ -58,7 +59,14 @@ class Network(nn.Module):
         tokens: Tensor,  # [N, WINDOW, TOKEN]
     ) -> tuple[Tensor, Tensor]:  # [N, L, 3] metres, [N, L]
         """What to add to each used landmark, and the logarithm of the error that is left."""
-        out = self.leave(self.features(tokens))
+        return self.told(self.features(tokens))
+
+    def told(
+        self,
+        features: Tensor,  # [N, width]
+    ) -> tuple[Tensor, Tensor]:  # [N, L, 3] metres, [N, L]
+        """What the last layer makes of the features, as `forward`."""
+        out = self.leave(features)
         return out[:, :OUTPUTS].unflatten(1, (-1, 3)), out[:, OUTPUTS:]
 
     def features(
@@ -140,10 +148,21 @@ def corrected_over_time(
         corrector: None: the one that ships.
     """
     corrector = corrector or shipped_temporal()
+    seen = windows_in_chunks(frames, fps, xy, visibility, world, K)
+    return np.concatenate([corrected_windows(*some, corrector) for some in seen])
+
+
+def windows_in_chunks(
+    frames: np.ndarray, fps: float, xy: np.ndarray, visibility: np.ndarray, world: np.ndarray, K: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Windows about the frames, some hundred at a time: xy on the plane z = 1, visibility, world.
+
+    Arguments as of `corrected_over_time`.
+    """
     plane = (xy - K[:2, 2]) / K[[0, 1], [0, 1]]
     rows = window_rows(frames, fps)
-    chunks = np.array_split(rows, max(1, -(-len(rows) // _CHUNK)))
-    return np.concatenate([corrected_windows(plane[some], visibility[some], world[some], corrector) for some in chunks])
+    for some in np.array_split(rows, max(1, -(-len(rows) // _CHUNK))):
+        yield plane[some], visibility[some], world[some]
 
 
 def corrected_windows(
@@ -153,12 +172,19 @@ def corrected_windows(
     corrector: TemporalCorrector,
 ) -> np.ndarray:  # (N, 33, 3)
     """`corrected_over_time` of the middle frames of windows: the mean of what is seen and of its mirror image."""
-    order = mirror_order()
     direct, view = _run(corrector, xy, visibility, world)
-    other, _ = _run(corrector, xy[:, :, order] * FLIP[:2], visibility[:, :, order], world[:, :, order] * FLIP)
-    points = (direct + other[:, OTHER_SIDE] * FLIP) / 2
+    other, _ = _run(corrector, *mirrored_windows(xy, visibility, world))
+    points = (direct + other[:, OTHER_SIDE] * _FLIP) / 2
     about = about_hips(world[:, HALF])  # the detector looks at a crop: it means view axes
     return np.einsum("tij,tlj->tli", view, with_face(about, points - about[:, USED]))
+
+
+def mirrored_windows(
+    xy: np.ndarray, visibility: np.ndarray, world: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What would be seen of the mirror image; arguments as of `corrected_windows`."""
+    order = mirror_order()
+    return xy[:, :, order] * _FLIP[:2], visibility[:, :, order], world[:, :, order] * _FLIP
 
 
 def window_rows(frames: np.ndarray, fps: float) -> np.ndarray:  # (B,) -> (B, WINDOW)
