@@ -75,7 +75,8 @@ class BodyModel:
         return self.J_regressor @ self.v_template
 
     @cached_property
-    def _joint_dirs(self) -> Tensor:  # [24, 3, 10]
+    def joint_dirs(self) -> Tensor:  # [24, 3, 10]
+        """Displacement of each rest joint for one unit of each beta."""
         return torch.einsum("jv,vcb->jcb", self.J_regressor, self.shapedirs)
 
     def shaped(
@@ -99,7 +100,7 @@ class BodyModel:
         betas: Tensor,  # [10]
     ) -> Tensor:  # [24, 3]
         """Rest-pose joints of a shape, `J (T + S beta)` (SMPL equation 10), in metres."""
-        return self._joint_template + self._joint_dirs @ _checked(betas, (BETAS,), "betas")
+        return self._joint_template + self.joint_dirs @ _checked(betas, (BETAS,), "betas")
 
     def world_joints(
         self,

@@ -1,6 +1,19 @@
-"""Settings of the second-order steps: section `fit.align` of config/config.yaml, where each value is explained."""
+"""Settings of the second-order steps, and of the shape before them: sections `fit.align` and `fit.shape` of
+config/config.yaml, where each value is explained."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the body's shape from outlines."""
+
+    frames: int
+    sigma_betas: float
+    sigma_bones: float
+    clothes: float
+    sigma_clothes: float
+    sigma_inside: float
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.avatar.binding import BINDINGS, WEIGHTS_LEARNT
-from pipeline.fit.align_settings import Align
+from pipeline.fit.align_settings import Align, Shape
 from pipeline.fit.cloth_settings import ClothSettings
 from pipeline.fit.neuhmr_settings import NeuHMRSettings
 from pipeline.losses.silhouette import SILHOUETTES
@@ -189,6 +189,7 @@ class FitSettings:
     rates: Rates
     weights: Weights
     margins: Margins
+    shape: Shape
     align: Align
     densify: Densify
     spread: Spread
@@ -205,6 +206,11 @@ class FitSettings:
     def aligns(self) -> bool:
         """Whether second-order steps come before the joint optimisation."""
         return self.optimise_pose and self.corrections == "rows" and self.align.steps > 0
+
+    @property
+    def shapes(self) -> bool:
+        """Whether outlines tell the shape first: rivals keep that of the initial pose."""
+        return self.optimise_pose and self.refiner == "joint" and self.shape.frames > 0
 
     @property
     def replays(self) -> bool:

@@ -155,7 +155,7 @@ def landmark_map(body: BodyModel, names: Sequence[str] = LANDMARK_NAMES, source:
         names: of the detector's landmarks; those that have no place on the body are left out.
         source: of the file, says which points the names mean.
     """
-    joints, joint_dirs = body.rest_joints(torch.zeros(10).to(body.v_template)), _joint_dirs(body)
+    joints, joint_dirs = body.rest_joints(torch.zeros(10).to(body.v_template)), body.joint_dirs
     points = {name: (joints[k], joint_dirs[k]) for k, name in enumerate(JOINT_NAMES)}
     points |= {name: (body.v_template[v], body.shapedirs[v]) for name, v in body.vertex_ids.items()}
 
@@ -188,10 +188,6 @@ def landmark_map(body: BodyModel, names: Sequence[str] = LANDMARK_NAMES, source:
         ),
         spread=table.spread,
     )
-
-
-def _joint_dirs(body: BodyModel) -> Tensor:
-    return torch.einsum("jv,vcb->jcb", body.J_regressor, body.shapedirs)
 
 
 def _mirrored(row: tuple) -> tuple:

@@ -13,6 +13,7 @@ from pipeline.body import BodyModel, load_body
 from pipeline.body.held_hands import with_held_hands
 from pipeline.camera.settings import CameraSettings
 from pipeline.camera.world import stand_in_clip
+from pipeline.fit.alignment import with_shape
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.cloth import with_cloth
 from pipeline.fit.data import FULL, load_clip
@@ -65,6 +66,9 @@ def run(args: argparse.Namespace) -> None:
     if settings.holdout_every and not clip.heldout.any():
         provenance.warn("the clip is too short to hold frames out: no novel-pose score")
 
+    if settings.shapes:
+        pose = with_shape(clip, body, pose, settings)
+        provenance.facts["betas from the outlines"] = pose.betas.round(2).tolist()
     if settings.refiner == "neuhmr":
         result = NeuHMRFit(clip, body, pose, settings, device).run()
     else:

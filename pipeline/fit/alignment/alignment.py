@@ -43,7 +43,6 @@ _LONGEST = 0.3  # of a step, radians a joint
 _HELD = 1e7  # weight of the prior of what is not to move
 _STIFF = (3, 6, 9, 10, 11, 12, 13, 14, 15, 22, 23)  # spine, feet, neck, collars, head, hands
 _STIFFNESS = 0.4  # their prior size, against the other joints'
-_HAIRY = [12, 15]  # neck, head
 _LIMBS = ("collar", "shoulder", "elbow", "hip", "knee")  # of `FittedStart`
 
 
@@ -134,8 +133,7 @@ class Alignment:
         self.frames = rows.frames.tolist()
         self.thickness = betas.new_zeros(24)
         self.planes = betas.new_zeros(len(self.frames), PLANE)
-        hairy = self.surface.points.weights[:, _HAIRY].sum(1)
-        self._known = Known(betas.new_zeros(3, len(hairy)), torch.zeros_like(hairy), hairy)
+        self._known = Known.nothing(self.surface)
         self._bend: Bend | None = None
         self._start: Parts = (0.0, 0.0, 0.0)  # frames, habit and thickness that the priors pull to
         self._outlines: dict[tuple[int, str], Outline] = {}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.fit.align_settings import Align
 from pipeline.fit.alignment.nearest import nearest
-from pipeline.fit.alignment.surface import SPACING, Posed
+from pipeline.fit.alignment.surface import SPACING, Posed, Surface
 from pipeline.fit.data import View
 from pipeline.losses.priors import robust_weight
 
@@ -98,7 +98,12 @@ class Known:
 
     colours: Tensor  # [3, N]
     seen: Tensor  # [N] in how many frames, about
-    hairy: Tensor  # [N] how much a point belongs to what hair covers, 0 to 1
+    hairy: Tensor  # [N] as of `Surface`
+
+    @staticmethod
+    def nothing(surface: Surface) -> Known:
+        unseen = torch.zeros_like(surface.hairy)
+        return Known(unseen.expand(3, -1), unseen, surface.hairy)
 
 
 def linearise(

@@ -13,6 +13,7 @@ from pipeline.body import PARENTS, BodyModel
 from pipeline.fit.pose_rows import PoseRows
 
 _POINTS = 2500
+_HAIRY = [12, 15]  # neck, head
 SPACING = 0.025  # metres between them, about
 
 
@@ -41,6 +42,7 @@ class Surface:
         points: anchors in the rest pose.
         rest_joints: [24, 3] metres.
         subtree: row k: 1 for joint k and all that hangs on it, else 0. [24, 24]
+        hairy: how much each point belongs to what hair covers, 0 to 1. [N]
         influences: joints that each point hangs on, ascending, int64, and their weights, zeros after the last. [N, K]
     """
 
@@ -56,6 +58,7 @@ class Surface:
         self._body, self._betas = body, betas
         self.rest_joints = body.rest_joints(betas)
         self.subtree = _subtrees().to(betas)
+        self.hairy = self.points.weights[:, _HAIRY].sum(1)
         self.influences = _influences(self.points.weights)
 
     def __len__(self) -> int:
