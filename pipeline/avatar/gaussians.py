@@ -110,6 +110,11 @@ class Gaussians:
         sh = params["sh0"] if sh_degree == 0 else torch.cat([params["sh0"], params["sh_rest"]], dim=1)
         return Posable(means, quats, scales, opacities, sh, weights)
 
+    @torch.no_grad()
+    def stand_off(self) -> Tensor:  # [N, 3]
+        """How far centres lie from their anchors in the rest pose, metres."""
+        return self.posable(sh_degree=0).means - self.anchors.points
+
     def _on_mesh(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         params, anchors = self.params, self.anchors
         stand_off = params["offsets"][:, 2:] + (anchors.weights @ self.thickness)[:, None]

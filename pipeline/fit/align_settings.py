@@ -50,6 +50,7 @@ class Align:
     correlation: float
     refit: int
     refit_at: float
+    settle_at: float
     sigma_picture: float
     bend: float
     fitted: FittedStart

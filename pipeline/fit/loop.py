@@ -98,8 +98,6 @@ class JointFit:
                 save_checkpoint(checkpoint, mark, self.state())
         if self.gains is not None:
             self.gains.settle()
-        if settings.refits:
-            self.refit(settings.sh_degree, masks=False)
         avatar, betas = unknowns.avatar(settings.sh_degree), unknowns.betas.detach()
         objective = self.objective
         return FitResult(
@@ -127,7 +125,7 @@ class JointFit:
         if self.gains is not None:
             self.gains.settle()
         draw, betas = unknowns.artist(sh_degree), unknowns.betas.detach()
-        known = unknowns.body, betas, unknowns.thickness, unknowns.rows, objective.marks
+        known = unknowns.body, betas, unknowns.gaussians, unknowns.rows, objective.marks
         refit_poses(draw, clip, *known, frames, self.fps, self.settings, self._fitted)
         if masks and clip.refiner is not None:
             objective.clip = refined_again(clip, draw, frames.tolist())
@@ -155,8 +153,8 @@ class JointFit:
             growth.count(compared.rendered, compared.view)
         if plan.smooths:
             unknowns.rows.smooth(self.frames, self.settings.smooth_seconds * self.fps)
-        if plan.refits:
-            self.refit(plan.sh_degree, masks=True)
+        if plan.refits or plan.settles:
+            self.refit(plan.sh_degree, masks=plan.refits)
         if plan.grows:
             growth.grow(unknowns, self.generator)
             objective.follow(unknowns)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.avatar.gaussians import Gaussians
 from pipeline.body import BodyModel
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.alignment.alignment import Look
@@ -37,7 +38,7 @@ def refit_poses(
     clip: Clip,
     body: BodyModel,
     betas: Tensor,  # [10]
-    thickness: Tensor,  # [24] metres
+    gaussians: Gaussians,
     rows: PoseRows,
     marks: Marks | None,
     frames: np.ndarray,  # [F]
@@ -50,6 +51,7 @@ def refit_poses(
     Args:
         draw: draws the avatar in a frame's pose, as `rows` has it.
         clip: as the fit corrected it.
+        gaussians: of the avatar.
         frames: those that are moved; the others' rows follow linearly.
         fitted: whether the initial pose was fitted to landmarks in 3D: see `Alignment`.
     """
@@ -57,7 +59,7 @@ def refit_poses(
     rows.frames = torch.as_tensor(frames, device=betas.device)
     rows.gather()
     refit = Refit(clip, body, betas, rows, marks, None, settings.align, fps, settings.seed, fitted)
-    refit.begin(draw, thickness, fps)
+    refit.begin(draw, gaussians, fps)
     for _ in range(settings.align.refit):
         refit.step(FULL)
     rows.smooth(frames, 0.0)
@@ -67,12 +69,13 @@ def refit_poses(
 class Refit(Alignment):
     """The alignment with an avatar in the place of coloured points."""
 
-    def begin(self, draw: Draw, thickness: Tensor, fps: float) -> None:
+    def begin(self, draw: Draw, gaussians: Gaussians, fps: float) -> None:
         self._draw = draw
-        self.thickness = thickness.detach().clone()
+        # Where trousers are loose, points on the body would lie inside the outline that the avatar is drawn with.
+        self.surface.dress(gaussians.anchors.points, gaussians.stand_off())
         if self.clip.planes is not None:
             self.planes = self.clip.planes[self.rows.frames].clone()
-        self._bend = Bend(self.rows.frames / fps, self.settings.bend * self.sigmas().to(thickness))
+        self._bend = Bend(self.rows.frames / fps, self.settings.bend * self.sigmas().to(self.thickness))
         self.hold()
 
     @torch.no_grad()
@@ -82,7 +85,7 @@ class Refit(Alignment):
         image, alpha = self._draw(frame, view, self.thickness.new_full((3,), _GREY))
         posed = self.surface.posed(skeleton, self.thickness)
         evidence = compare(posed, view, image, alpha, self.settings.sigma_picture)
-        held = posed._replace(outward=torch.zeros_like(posed.outward))  # the avatar's clothes are what they are
+        held = posed._replace(outward=torch.zeros_like(posed.outward))  # the avatar's clothes are where they are
         return Look(*normal_equations(self.surface, held, evidence), evidence.colours.clone(), evidence.shown)
 
 

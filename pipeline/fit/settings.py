@@ -260,6 +260,11 @@ class FitSettings:
             raise UserError(
                 f"settings fit.spread.at: expected densify.stop ({self.densify.stop}) or later, found {self.spread.at}"
             )
+        if self.align.settle_at < self.align.refit_at:
+            raise UserError(
+                f"settings fit.align.settle_at: expected refit_at ({self.align.refit_at}) or later, "
+                f"found {self.align.settle_at}"
+            )
         if self.train_views < 0:
             raise UserError(
                 f"settings fit.train_views: expected 0 (all) or a number of frames, found {self.train_views}"

@@ -11,9 +11,10 @@ from helpers_fit import short_settings
 from pipeline.fit.alignment.solve import Bend
 from pipeline.fit.data import FULL, LEVELS, load_clip
 from pipeline.fit.loop import JointFit
-from pipeline.fit.refit import refit_poses
+from pipeline.fit.refit import Refit, refit_poses
 from pipeline.fit.remask import packed, unpacked
 from pipeline.formats.pose import Pose
+from pipeline.losses.search import Searchable
 
 CPU = torch.device("cpu")
 
@@ -60,13 +61,30 @@ def test_a_disturbed_pose_comes_back_to_where_the_avatar_was_filmed(fitted) -> N
     with torch.no_grad():
         rows.params["rows"] += shift
     before = (posed(fit, rows) - true)[frames][..., :2].norm(dim=-1).mean()
-    known = fit.unknowns.body, fit.unknowns.betas.detach(), fit.unknowns.thickness
+    known = fit.unknowns.body, fit.unknowns.betas.detach(), fit.unknowns.gaussians
     refit_poses(fit.unknowns.artist(1), clip, *known, rows, None, frames, fit.fps, fit.settings, False)
     after = (posed(fit, rows) - true)[frames][..., :2].norm(dim=-1).mean()
     with torch.no_grad():
         for name, value in kept.items():
             rows.params[name].copy_(value)
     assert after < 0.3 * before
+
+
+def test_points_lie_where_the_clothes_are(fitted) -> None:
+    """Loose ones: the outline that the avatar is drawn with is far from the body's surface."""
+    fit = fitted
+    gaussians, rows, betas = fit.unknowns.gaussians, fit.unknowns.rows, fit.unknowns.betas.detach()
+    loose = copy.copy(gaussians)
+    loose.params = gaussians.params | {"offsets": gaussians.params["offsets"].detach() + torch.tensor([0, 0, 0.05])}
+    align = fit.settings.align
+    refit = Refit(fit.objective.clip, fit.unknowns.body, betas, rows, None, None, align, fit.fps, 0, False)
+    refit.begin(fit.unknowns.artist(1), loose, fit.fps)
+    skeleton = refit.surface.skeletons(rows, rows.frames[:1])[0]
+    points = refit.surface.posed(skeleton, refit.thickness).rest.T
+    with torch.no_grad():
+        places = loose.posable(sh_degree=0).means
+    apart = (points - places[Searchable(places).nearest(points)]).norm(dim=-1)
+    assert apart.median() < 0.02 < 0.04 < loose.stand_off().norm(dim=-1).median()
 
 
 def test_gathered_rows_hold_what_the_knots_held(fitted) -> None:

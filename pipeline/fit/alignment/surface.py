@@ -11,6 +11,7 @@ from pipeline.avatar.binding import Anchors, anchor
 from pipeline.avatar.seeding import seed_surface
 from pipeline.body import PARENTS, BodyModel
 from pipeline.fit.pose_rows import PoseRows
+from pipeline.losses.search import Searchable
 
 _POINTS = 2500
 _HAIRY = [12, 15]  # neck, head
@@ -63,6 +64,15 @@ class Surface:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def dress(
+        self,
+        places: Tensor,  # [M, 3]
+        stand_off: Tensor,  # [M, 3]
+    ) -> None:
+        """Move each point by what the nearest of some places on the body stands off it there, in the rest pose."""
+        nearest = Searchable(places).nearest(self.points.points)
+        self._points = (self.points.points + stand_off[nearest]).T.contiguous()
 
     def skeletons(
         self,
