@@ -81,7 +81,13 @@ def estimate(directory: VideoDir, settings: CameraSettings, provenance: Provenan
     bend = 0.0 if camera.K_source == "calibration" else _SIGMA_BEND
     lens = Lens(bend, 0.0 if camera.metric else _SIGMA_FOCAL)
     verdict = judge(tracks, camera.K, size, fps, masks.files, lens)
-    track = with_focal(verdict.track, directory, provenance, verdict.focal)
+
+    def looked_at(times: float) -> Focal | None:
+        told = judge(tracks, camera.with_focal(times * camera.K[0, 0]), size, fps, masks.files, lens).focal
+        return told and Focal(times * told.times, told.sigma)
+
+    look_again = looked_at if verdict.track.kind != "static" else None
+    track = with_focal(verdict.track, directory, provenance, verdict.focal, look_again)
     if track.focal is not None and track.kind != "static":  # the motion once more, with that focal length
         verdict = judge(tracks, camera.with_focal(track.focal), size, fps, masks.files, Lens(bend))
         told = {key: getattr(track, key) for key in ("focal", "focal_sigma", "focal_from")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,16 @@ from pipeline.formats.provenance import Provenance
 
 _SURE = 0.1  # relative standard deviation of all together, below which it takes the place of the guess
 _STEADY = 0.05  # radians that a camera said to stand may turn unseen: more, and frames do not tell together
+_FAR = 0.1  # relative difference from the guess beyond which the motion is looked at once more
 _TOLD = 0.05  # relative difference from the guess that is told
 
 
 def with_focal(
-    track: CameraTrack, directory: VideoDir, provenance: Provenance, motion: Focal | None = None
+    track: CameraTrack,
+    directory: VideoDir,
+    provenance: Provenance,
+    motion: Focal | None = None,
+    look_again: Callable[[float], Focal | None] | None = None,
 ) -> CameraTrack:
     """The track, with the focal length where camera.json's is a guess and what else is known is sure.
 
@@ -28,6 +34,8 @@ def with_focal(
         directory: camera.json, frames/ and masks/.
         provenance: is told what was found.
         motion: what the camera's motion tells of it.
+        look_again: tells the same of a camera with so many times the guess. It is asked where all together point there
+            and are not sure: what a motion tells is linearised, and far from the truth it tells little.
 
     Raises:
         UserError: camera.json, frames/ or masks/ is missing or wrong.
@@ -35,10 +43,14 @@ def with_focal(
     camera = Camera.load(directory.camera)
     if camera.metric:
         return track
-    before = GUESS if motion is None else GUESS.and_also(motion)
-    if motion is not None and motion.sigma < _SURE:  # a guess that is far off would only pull
-        before = motion
-    found = _segments(track, directory, camera.K).tell_focal(before)
+    segments = _segments(track, directory, camera.K)
+    before = _without_lines(motion)
+    found = segments.tell_focal(before)
+    if look_again is not None and found.sigma >= _SURE and abs(np.log(found.times)) > _FAR:
+        nearer = look_again(found.times)
+        if nearer is not None:
+            motion, before = nearer, _without_lines(nearer)
+            found = segments.tell_focal(before)
     guess = float(camera.K[0, 0])
     provenance.facts |= {
         "focal length found (px)": round(found.times * guess, 1),
@@ -57,6 +69,12 @@ def with_focal(
         )
     told = "lines" if by_lines else "motion"
     return replace(track, focal=found.times * guess, focal_sigma=found.sigma, focal_from=told)
+
+
+def _without_lines(motion: Focal | None) -> Focal:
+    if motion is None:
+        return GUESS
+    return motion if motion.sigma < _SURE else GUESS.and_also(motion)  # a guess that is far off would only pull
 
 
 def _segments(track: CameraTrack, directory: VideoDir, K: np.ndarray) -> Segments:

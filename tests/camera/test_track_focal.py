@@ -64,3 +64,25 @@ def test_lines_hold_a_motion_that_is_hardly_sure(tmp_path: Path) -> None:
     directory = written(tmp_path, boards(20, -2))
     alone, held = found(directory)[0], found(directory, Focal(2.0, 0.3))[0]
     assert alone.K[0, 0] < held.K[0, 0] < 1.1 * alone.K[0, 0] and held.K_source == "lines"
+
+
+def test_far_from_the_guess_the_motion_is_looked_at_once_more(tmp_path: Path) -> None:
+    """From where all together point; what is sure, near, or tells nothing there is left as it is."""
+    directory, asked = written(tmp_path, BARE), []
+
+    def told(motion: Focal, nearer: Focal | None) -> float:
+        def look_again(times: float) -> Focal | None:
+            asked.append(times)
+            return nearer
+
+        provenance = Provenance("camera_track", CameraSettings("static", None, None, None), ())
+        track = with_focal(CameraTrack.static(1, "test"), directory, provenance, motion, look_again)
+        return 1.0 if track.focal is None else track.focal / GUESS
+
+    assert told(Focal(1.5, 0.15), Focal(1.4, 0.05)) == pytest.approx(1.4, rel=1e-3)
+    assert asked == [pytest.approx(1.5 ** (0.15**-2 / (0.15**-2 + 0.2**-2)), rel=1e-3)]
+    assert told(Focal(1.5, 0.15), None) == 1
+    asked.clear()
+    assert told(Focal(1.5, 0.05), Focal(1.4, 0.05)) == pytest.approx(1.5, rel=1e-3)
+    assert told(Focal(1.05, 0.5), Focal(1.4, 0.05)) == 1
+    assert not asked
