@@ -16,7 +16,7 @@ from clip_files import make_clip, provenance
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.evaluation.summary import number
+from pipeline.evaluation.summary import number, summarise
 from pipeline.evaluation.table import HELD_OUT, STUDIO, TRAIN, MetricTable, read_metrics
 from pipeline.formats.camera import Camera, Origin
 from pipeline.formats.paths import VideoDir
@@ -26,6 +26,7 @@ from pipeline.report import figures, sections
 from pipeline.report.camera_line import camera_line
 from pipeline.report.export_list import export_list
 from pipeline.report.focal import focal_text
+from pipeline.report.gist import gist
 from pipeline.report.masks_line import masks_line
 from pipeline.report.page import ReportSettings, _media
 from pipeline.report.start_line import start_line
@@ -155,6 +156,17 @@ def test_the_verdict_is_the_first_line(tmp_path, words, kept):
     found = read_metrics(paths.metrics)
     found = found[found.metric == "kept_refined"]
     assert found[["when", "scope", "unit", "value"]].values.tolist() == [["refined", "all", "%", 100 * kept]]
+
+
+@pytest.mark.parametrize(("after", "column"), [(7.4, 0), (12.0, 1), (10.2, None)])
+def test_the_outline_of_the_dressed_body_is_gained_or_to_be_distrusted(clip, tmp_path, after, column):
+    """And not that of the bare body, which is thinner where the fit finds a shape under loose clothes."""
+    paths, summary = VideoDir(tmp_path), summarise(read_metrics(clip.metrics), "clip")
+    provenance(paths, "fit", {}, facts={"verdict": {"outline before mm": 10.2, "outline after mm": after}})
+    told = gist(paths, summary, Camera.load(clip.camera))
+    line = f"istance of the outline, clothes and all, from the mask's: 10.2 → {after:.1f} mm."
+    assert [any(line in words for words in part) for part in told] == [column == 0, column == 1]
+    assert "overlap of the body" not in str(told)
 
 
 def test_the_page_says_what_became_of_the_masks(tmp_path):
