@@ -46,6 +46,8 @@ def gist(paths: VideoDir, summary: pd.DataFrame, camera: Camera) -> tuple[list[s
 def _outline(paths: VideoDir) -> list[tuple[str, str]]:
     """Of the body with its clothes, the same for both motions: whether it is better, and a line."""
     found = _fact(paths, "fit", "verdict") or {}
+    if not found.get("better"):  # the initial motion was kept: "after" is of the one that was not
+        return []
     before, after = (found.get(f"outline {when} mm") for when in ("before", "after"))
     if before is None or after is None or before == after:
         return []

@@ -158,11 +158,14 @@ def test_the_verdict_is_the_first_line(tmp_path, words, kept):
     assert found[["when", "scope", "unit", "value"]].values.tolist() == [["refined", "all", "%", 100 * kept]]
 
 
-@pytest.mark.parametrize(("after", "column"), [(7.4, 0), (12.0, 1), (10.2, None)])
-def test_the_outline_of_the_dressed_body_is_gained_or_to_be_distrusted(clip, tmp_path, after, column):
+@pytest.mark.parametrize(
+    ("better", "after", "column"), [(True, 7.4, 0), (True, 12.0, 1), (True, 10.2, None), (False, 7.4, None)]
+)
+def test_the_outline_of_the_dressed_body_is_gained_or_to_be_distrusted(clip, tmp_path, better, after, column):
     """And not that of the bare body, which is thinner where the fit finds a shape under loose clothes."""
     paths, summary = VideoDir(tmp_path), summarise(read_metrics(clip.metrics), "clip")
-    provenance(paths, "fit", {}, facts={"verdict": {"outline before mm": 10.2, "outline after mm": after}})
+    verdict = {"better": better, "outline before mm": 10.2, "outline after mm": after}
+    provenance(paths, "fit", {}, facts={"verdict": verdict})
     told = gist(paths, summary, Camera.load(clip.camera))
     line = f"istance of the outline, clothes and all, from the mask's: 10.2 → {after:.1f} mm."
     assert [any(line in words for words in part) for part in told] == [column == 0, column == 1]

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.body import JOINT_NAMES, PARENTS, BodyModel
 from pipeline.fit.align_settings import Align, Shape
 from pipeline.fit.alignment.evidence import Known, Outline, linearise
-from pipeline.fit.alignment.surface import Posed, Skeleton, Surface
+from pipeline.fit.alignment.surface import Posed, Surface
 from pipeline.fit.data import MIDDLE, Clip, View
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.fit.settings import FitSettings
@@ -112,12 +112,11 @@ def by_betas(
     joint_dirs: Tensor,  # [24, 3, 10] how the rest joints move with betas
 ) -> Tensor:  # [N, 3, 10]
     """Jacobian of the posed points by betas, rotations held and the pelvis where it is."""
-    skeleton: Skeleton = posed.skeleton
+    skeleton, weights = posed.skeleton, surface.points.weights
     moved = torch.zeros_like(joint_dirs)  # of the posed joints
     for joint in range(1, _JOINTS):
         parent = PARENTS[joint]
         moved[joint] = moved[parent] + skeleton.turns[parent] @ (joint_dirs[joint] - joint_dirs[parent])
-    weights = surface.points.weights
     turns = torch.einsum("nk,kab->nab", weights, skeleton.turns)
     shifts = torch.einsum("nk,kab->nab", weights, moved - skeleton.turns @ joint_dirs)
     return turns @ surface.points.shapedirs + shifts
