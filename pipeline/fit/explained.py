@@ -1,6 +1,8 @@
 """How well a motion explains a clip: what landmarks, outline and colours leave, frame by frame and part by part.
 
 The residuals are the alignment's (pipeline/fit/alignment). All motions are judged in the same body, clothes and camera.
+Where landmarks lie on the person is found for each motion anew: a detector's knee that lies 1 cm above the body's all
+along speaks for no motion, and least of all for the one that was fitted to it.
 """
 
 from __future__ import annotations
@@ -102,8 +104,8 @@ class Witness:
         world = self._world(rows, corrections)
         marks = world.new_zeros(len(world), 0)
         if self.marks is not None:
-            points = self.marks.posed(world, self._surface.rest_joints)
-            error, _ = self.marks.errors(points, self.marks.xy[self._frames])
+            where = self._frames, self._surface.rest_joints
+            error, _ = self.marks.as_in(world, *where).errors_in(world, *where)
             marks = self.marks.weights[self._frames] * robust(error.square().sum(-1), FAR_LANDMARK)
         longest = max(outline.places.shape[1] for outline in self._outlines)
 

@@ -37,7 +37,8 @@ class Marks:
     """The landmarks that have a place on the body, each moving with one joint."""
 
     joint: Tensor  # [L]
-    rest: Tensor  # [L, 3] metres in the rest pose
+    mean: Tensor  # [L, 3] metres in the rest pose: where they lie on people
+    rest: Tensor  # [L, 3] and where on this person
     xy: Tensor  # [T, L, 2] px
     weights: Tensor  # [T, L] how far each is to be trusted, 0 where it is not seen
     K: Tensor  # [3, 3]
@@ -52,28 +53,39 @@ class Marks:
     ) -> Marks:
         """On a body of this shape, where they lie on this person: as the poses that `rows` begin with show it."""
         where = landmark_map(body, seen.names, seen.source)
+        mean, joints = where.rest(betas, torch.zeros_like(where.template)), body.rest_joints(betas)
         marks = Marks(
             where.joint.to(betas.device),
-            where.rest(betas, torch.zeros_like(where.template)),
+            mean,
+            mean,
             seen.xy[:, where.index],
             seen.visibility[:, where.index] * where.trust.to(betas),
             seen.K,
             where.spread * _OFFSET,
         )
-        return replace(marks, rest=marks.rest + marks._offsets(body, betas, rows))
+        with torch.no_grad():
+            world = body.world_joints(rows.initial_rotmats, betas, rows.initial_pelvis - joints[0])
+        return marks.as_in(world, torch.arange(len(world), device=betas.device), joints)
 
     @torch.no_grad()
-    def _offsets(self, body: BodyModel, betas: Tensor, rows: PoseRows) -> Tensor:  # [L, 3]
-        """The constant part of what the initial poses leave, in the axes of the joints; least squares with a prior."""
-        world = body.world_joints(rows.initial_rotmats, betas, rows.initial_pelvis - body.rest_joints(betas)[0])
-        points = self.posed(world, body.rest_joints(betas))
-        error, per_metre = self.errors(points, self.xy)
-        slope = per_metre @ world[:, self.joint, :3, :3]  # [T, L, 2, 3]
-        scale = (self.weights * robust_weight(error.square().sum(-1), self.spread * 3))[..., None, None] * _STIFF_FRAMES
+    def as_in(
+        self,
+        world: Tensor,  # [F, 24, 4, 4]
+        frames: Tensor,  # [F]
+        rest_joints: Tensor,  # [24, 3]
+    ) -> Marks:
+        """The same, but on this person where some poses show them: what these leave all along, in the joints' axes.
+
+        Least squares, with a prior about where they lie on people.
+        """
+        error, per_metre = replace(self, rest=self.mean).errors_in(world, frames, rest_joints)
+        slope = per_metre @ world[:, self.joint, :3, :3]  # [F, L, 2, 3]
+        trusted = self.weights[frames] * robust_weight(error.square().sum(-1), self.spread * 3)
+        scale = trusted[..., None, None] * _STIFF_FRAMES
         hessian = (slope.transpose(-1, -2) @ (scale * slope)).sum(0) / self.spread**2
         gradient = (slope.transpose(-1, -2) @ (scale * error[..., None])).sum(0) / self.spread**2
-        eye = torch.eye(3, device=betas.device) / self.spread**2
-        return -torch.linalg.solve(hessian + eye, gradient).squeeze(-1)
+        eye = torch.eye(3, device=world.device) / self.spread**2
+        return replace(self, rest=self.mean - torch.linalg.solve(hessian + eye, gradient).squeeze(-1))
 
     def zoomed(self, factor: float) -> Marks:
         """The same by a camera whose focal length is `factor` times as long."""
@@ -88,6 +100,15 @@ class Marks:
         frames = world[..., self.joint, :, :]
         lever = (self.rest - rest_joints[self.joint])[..., None]
         return (frames[..., :3, :3] @ lever).squeeze(-1) + frames[..., :3, 3]
+
+    def errors_in(
+        self,
+        world: Tensor,  # [F, 24, 4, 4]
+        frames: Tensor,  # [F]
+        rest_joints: Tensor,  # [24, 3]
+    ) -> tuple[Tensor, Tensor]:
+        """`errors` of some frames in these poses."""
+        return self.errors(self.posed(world, rest_joints), self.xy[frames])
 
     def errors(
         self,

@@ -4,7 +4,11 @@ As in `pipeline.fit.alignment`, the body's points are linearised in all frames, 
 together. But a point compares the avatar's picture with the frame there, colours and coverage, and what its move would
 change is the mean of both pictures' slopes: second-order convergence by first derivatives (ESM, Benhimane and Malis
 2004). The avatar stands still, so that what drifts with its texture, as two that learn from each other do, is not
-followed. Priors pull to where the poses are: what no picture tells stays.
+followed. Priors pull to the initial poses, as in the alignment.
+
+How broad a limb is drawn is never quite as it was filmed: clothes, edges of masks and of Gaussians. By a millimetre
+too broad, and it would be turned 5 cm away, alike in all frames. So what the clothes of each joint stand off is an
+unknown of every step, which then is dropped: the avatar's clothes stay where they are.
 """
 
 from __future__ import annotations
@@ -76,7 +80,10 @@ class Refit(Alignment):
         if self.clip.planes is not None:
             self.planes = self.clip.planes[self.rows.frames].clone()
         self._bend = Bend(self.rows.frames / fps, self.settings.bend * self.sigmas().to(self.thickness))
-        self.hold()
+
+    def step(self, level: str) -> None:
+        super().step(level)
+        self.thickness.zero_()
 
     @torch.no_grad()
     def _look(self, position: int, skeleton: Skeleton, level: str) -> Look:
@@ -85,8 +92,7 @@ class Refit(Alignment):
         image, alpha = self._draw(frame, view, self.thickness.new_full((3,), _GREY))
         posed = self.surface.posed(skeleton, self.thickness)
         evidence = compare(posed, view, image, alpha, self.settings.sigma_picture)
-        held = posed._replace(outward=torch.zeros_like(posed.outward))  # the avatar's clothes are where they are
-        return Look(*normal_equations(self.surface, held, evidence), evidence.colours.clone(), evidence.shown)
+        return Look(*normal_equations(self.surface, posed, evidence), evidence.colours.clone(), evidence.shown)
 
 
 def compare(

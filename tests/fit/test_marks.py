@@ -43,13 +43,14 @@ def sighted(found: Landmarks, pose: Pose) -> Sighted:
 
 
 def test_an_error_is_in_metres_at_the_distance_of_the_landmark():
-    marks = Marks(torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3), torch.zeros(1, 1, 2), torch.ones(1, 1), K)
+    joint, place = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3)
+    marks = Marks(joint, place, place, torch.zeros(1, 1, 2), torch.ones(1, 1), K)
     error, _ = marks.errors(torch.tensor([[0.0, 0.0, 4.0]]), torch.tensor([[160.0 + 25, 200.0]]))
     torch.testing.assert_close(error, torch.tensor([[-25 / 500 * 4, 0.0]]))
 
 
 def test_the_jacobian_is_that_of_the_error_with_its_scale_held():
-    marks = Marks(*(torch.zeros(1),) * 4, K.double())
+    marks = Marks(*(torch.zeros(1),) * 5, K.double())
     point = torch.tensor([[0.3, -0.2, 3.5]], dtype=torch.float64, requires_grad=True)
     xy = torch.tensor([[210.0, 150.0]], dtype=torch.float64)
     error, slope = marks.errors(point, xy)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers_fit import short_settings
 
+from pipeline.body import JOINT_NAMES
 from pipeline.fit.alignment.solve import Bend
 from pipeline.fit.data import FULL, LEVELS, load_clip
 from pipeline.fit.loop import JointFit
@@ -27,9 +28,15 @@ def fitted(results, body) -> JointFit:
     return fit
 
 
-def filmed(fit: JointFit):
-    """The clip as if the avatar were the person: each frame shows it in the pose that it has now."""
-    draw, clip = fit.unknowns.artist(1), fit.objective.clip
+def filmed(fit: JointFit, stand_off: float = 0.0):
+    """The clip as if the avatar were the person: each frame shows it in the pose that it has now.
+
+    Args:
+        stand_off: metres that the person's clothes stand off farther than the avatar's.
+    """
+    clip, person = fit.objective.clip, copy.copy(fit.unknowns)
+    person.gaussians = loosened(person.gaussians, stand_off)
+    draw = person.artist(1)
     views = list(clip.views)
     for frame, levels in enumerate(views):
         if levels is None:
@@ -40,6 +47,14 @@ def filmed(fit: JointFit):
             image = (255 * colour / alpha.clamp(min=1e-3)[..., None]).clamp(0, 255).round().byte()
             views[frame][level] = replace(view, image=image, mask=(255 * alpha).round().byte())
     return replace(clip, views=tuple(views), log_gains=None)
+
+
+def loosened(gaussians, stand_off: float):
+    """The same, farther from the body, metres."""
+    loose = copy.copy(gaussians)
+    outward = torch.tensor([0, 0, stand_off])
+    loose.params = gaussians.params | {"offsets": gaussians.params["offsets"].detach() + outward}
+    return loose
 
 
 def posed(fit: JointFit, rows) -> torch.Tensor:
@@ -70,12 +85,32 @@ def test_a_disturbed_pose_comes_back_to_where_the_avatar_was_filmed(fitted) -> N
     assert after < 0.3 * before
 
 
+def test_limbs_are_not_turned_for_their_breadth(fitted) -> None:
+    """Sleeves and trousers a little wider than the avatar's, in all frames: no limb is nearer for that."""
+    fit = copy.copy(fitted)
+    rows = fit.unknowns.rows
+    kept = {name: value.detach().clone() for name, value in rows.params.items()}
+    frames = np.flatnonzero(fit.objective.clip.train | fit.objective.clip.heldout)
+    known = fit.unknowns.body, fit.unknowns.betas.detach(), fit.unknowns.gaussians
+    found = []
+    for stand_off in (0.0, 0.006):
+        clip = filmed(fit, stand_off)
+        refit_poses(fit.unknowns.artist(1), clip, *known, rows, None, frames, fit.fps, fit.settings, True)
+        joints = posed(fit, rows)[frames]
+        found.append(joints - joints[:, :1])
+        with torch.no_grad():
+            for name, value in kept.items():
+                rows.params[name].copy_(value)
+    limbs = [JOINT_NAMES.index(f"{side}_{end}") for side in ("left", "right") for end in ("wrist", "ankle")]
+    along = (found[1] - found[0])[:, limbs, 2].mean(0).abs()
+    assert along.max() < 0.01
+
+
 def test_points_lie_where_the_clothes_are(fitted) -> None:
     """Loose ones: the outline that the avatar is drawn with is far from the body's surface."""
     fit = fitted
     gaussians, rows, betas = fit.unknowns.gaussians, fit.unknowns.rows, fit.unknowns.betas.detach()
-    loose = copy.copy(gaussians)
-    loose.params = gaussians.params | {"offsets": gaussians.params["offsets"].detach() + torch.tensor([0, 0, 0.05])}
+    loose = loosened(gaussians, 0.05)
     align = fit.settings.align
     refit = Refit(fit.objective.clip, fit.unknowns.body, betas, rows, None, None, align, fit.fps, 0, False)
     refit.begin(fit.unknowns.artist(1), loose, fit.fps)

@@ -34,12 +34,13 @@ def of_part(name: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def judge(results, body, studio_clip):
     """Judge a motion that corrects the disturbed initial pose nine tenths of the way to the truth, after `worsen` has
-    changed the corrections [T, 75]; returns the verdict and the poses: initial, before the judgement, kept, true."""
+    changed the corrections [T, 75]; returns the verdict and the poses: initial, before the judgement, kept, true.
+    Each landmark lies `apart` metres from where it lies on people."""
     truth, initial = Pose.load(studio_clip.truth / "pose.npz"), Pose.load(results.pose_init)
     betas = torch.as_tensor(initial.betas, dtype=torch.float32)
     rest = body.rest_joints(betas)
 
-    def judge_(worsen=lambda rows: None, detected=True, fps=initial.fps, **overrides):
+    def judge_(worsen=lambda rows: None, detected=True, fps=initial.fps, apart=0.0, **overrides):
         settings = short_settings(**overrides)
         clip = load_clip(results, initial, settings, CPU)
         frames = np.flatnonzero(clip.train)
@@ -53,7 +54,8 @@ def judge(results, body, studio_clip):
         if detected:
             where = landmark_map(body)
             world = body.world_joints(goal.initial_rotmats, betas, goal.initial_pelvis - rest[0])
-            points = where.posed(world, rest, where.rest(betas, torch.zeros_like(where.template)))
+            own = apart * torch.nn.functional.normalize(torch.arange(3.0 * len(where.names)).view(-1, 3).sin(), dim=1)
+            points = where.posed(world, rest, where.rest(betas, torch.zeros_like(where.template)) + own)
             K = torch.as_tensor(initial.K, dtype=torch.float32)
             seen = Sighted(where.names, (points @ K.T)[..., :2] / points[..., 2:], torch.ones(points.shape[:2]), K)
             clip = dataclasses.replace(clip, landmarks=seen)
@@ -73,6 +75,11 @@ def test_a_better_motion_is_kept(judge, overrides, detected):
     np.testing.assert_array_equal(kept.transl, before.transl)
     assert verdict.outline[1] < 0.7 * verdict.outline[0] and verdict.colours[1] < verdict.colours[0]
     assert (verdict.landmarks[1] < verdict.landmarks[0]) if detected else verdict.landmarks == (None, None)
+
+
+def test_landmarks_that_lie_elsewhere_on_this_person_speak_for_no_motion(judge):
+    verdict = judge(apart=0.02)[0]
+    assert verdict.better and verdict.landmarks[1] < 0.26 * verdict.landmarks[0]
 
 
 @pytest.mark.parametrize("detected", [True, False])

@@ -135,7 +135,6 @@ class Alignment:
         self.planes = betas.new_zeros(len(self.frames), PLANE)
         self._known = Known.nothing(self.surface)
         self._bend: Bend | None = None
-        self._start: Parts = (0.0, 0.0, 0.0)  # frames, habit and thickness that the priors pull to
         self._outlines: dict[tuple[int, str], Outline] = {}
         self._columns = rows.params["rows"].shape[1]
         gaps = torch.as_tensor(np.diff(self.frames), dtype=betas.dtype, device=betas.device) / fps
@@ -273,7 +272,6 @@ class Alignment:
             return tuple(a + b for a, b in zip(evidence, prior(parts)))
 
         state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness
-        state = tuple(a - b for a, b in zip(state, self._start))
         right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
         total = hessians.sum(0)
         diagonal = chain.diagonal() + (0.0 if self._bend is None else self._bend.diagonal(state[0]))
@@ -289,9 +287,3 @@ class Alignment:
         knots[0] += part * habit
         self.planes += part * frames[:, columns:]
         self.thickness += part * thickness
-
-    def hold(self) -> None:
-        """Let the priors pull to what is found so far."""
-        rows, knots = self.rows.params["rows"].detach(), self.rows.params["knots"].detach()
-        frames = torch.cat([rows[self.rows.frames], self.planes], dim=1)
-        self._start = frames, knots[0].clone(), self.thickness.clone()
