@@ -49,6 +49,7 @@ class Align:
     sigma_focal: float
     correlation: float
     refit: int
+    early_at: float
     refit_at: float
     settle_at: float
     sigma_picture: float

@@ -38,6 +38,9 @@ PART_OF = torch.tensor([next(k for k, part in enumerate(PARTS.values()) if name 
 _HAIRY = [JOINT_NAMES.index(name) for name in PARTS["head and neck"]]
 # metres, of a landmark. The alignment trusts them less, for it starts from what they said already.
 _SIGMA_LANDMARK = 0.03
+# The same where one of the motions was fitted to them: it follows their noise, and leaves half of what the true motion
+# does (1.3 to 2.8 times, in the median of 13 studio clips 1.9; docs/trials.md).
+_SIGMA_FITTED = 0.06
 _OFTEN = 2.0  # frames in which a point must have been seen for its colour to be believed
 
 
@@ -57,10 +60,15 @@ class Explained:
     short: Tensor  # [F, M] of the outline's places that the surface falls short of; 0 after a frame's last
     owner: Tensor  # [F, M] the part whose surface is nearest to each place; -1 after a frame's last
 
-    def cost(self, settings: Align) -> Tensor:  # [F]
-        """Of each frame: sums of squares over the errors expected."""
+    def cost(self, settings: Align, fitted: bool) -> Tensor:  # [F]
+        """Of each frame: sums of squares over the errors expected.
+
+        Args:
+            fitted: whether one of the motions that are compared was fitted to the landmarks.
+        """
         outline = self.out.sum(1) + self.short.sum(1)
-        return self.marks.sum(1) / _SIGMA_LANDMARK**2 + outline / settings.sigma_mask**2
+        sigma = _SIGMA_FITTED if fitted else _SIGMA_LANDMARK
+        return self.marks.sum(1) / sigma**2 + outline / settings.sigma_mask**2
 
 
 class Witness:

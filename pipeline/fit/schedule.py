@@ -9,9 +9,9 @@ Before all of them, second-order steps bring the poses of the whole clip near at
     middle    the same                                                     middling crops
     full      + places, shapes, opacities, harmonics; growth and pruning   large crops
 
-Within the full phase second-order steps bring the poses to where the avatar fits best (pipeline/fit/refit.py). From
-there on they are held: the avatar gets sharp only in poses that stand still. Once more they are aligned before its end,
-so that the avatar learns in the poses that it is drawn in.
+Within the full phase second-order steps bring the poses to where the avatar fits best (pipeline/fit/refit.py): early,
+so that it learns what is fine in right poses, and again when it has. From there on they are held: the avatar gets
+sharp only in poses that stand still. Once more they are aligned before its end: it learns in those that it is drawn in.
 Late in the full phase the colours of what is hardly seen are taken from what is around (pipeline/fit/spread.py).
 """
 
@@ -42,7 +42,7 @@ class Plan:
     growing: bool  # the gradients count for the growth of the Gaussians
     smooths: bool  # afterwards: a phase in which poses may have moved ends
     refits: bool  # afterwards: poses are aligned with the avatar as it is, and masks are found anew
-    settles: bool  # afterwards: poses are aligned with it for the last time
+    settles: bool  # afterwards: poses are aligned with it, and no more
     grows: bool  # afterwards: Gaussians are cloned, split and pruned
     spreads: bool  # afterwards: colours of what is hardly seen are taken from what is around
 
@@ -61,7 +61,8 @@ class Schedule:
         self._settings, self._steps = settings, settings.steps
         steps = settings.steps
         self._refit = self._at(settings.align.refit_at) if settings.refits else steps.total
-        self._settle = self._at(settings.align.settle_at) if settings.refits else None
+        others = settings.align.early_at, settings.align.settle_at
+        self._settles = [self._at(share) for share in others] if settings.refits else []
         self._ends = [steps.colours + steps.coarse, steps.surface, self._refit]  # after them poses are smoothed
         self._poses_begin = max(self._steps.colours, round(settings.pose_start * self._steps.total))
 
@@ -83,7 +84,7 @@ class Schedule:
             growing=growing,
             smooths=settings.optimise_pose and done in self._ends,
             refits=settings.refits and done == self._refit,
-            settles=done == self._settle,
+            settles=done in self._settles,
             grows=growing and (done - steps.surface) % settings.densify.every == 0,
             spreads=settings.spread.strength > 0 and done == self._at(settings.spread.at),
         )

@@ -260,10 +260,11 @@ class FitSettings:
             raise UserError(
                 f"settings fit.spread.at: expected densify.stop ({self.densify.stop}) or later, found {self.spread.at}"
             )
-        if self.align.settle_at < self.align.refit_at:
+        shares = self.align.early_at, self.align.refit_at, self.align.settle_at
+        if list(shares) != sorted(shares):
             raise UserError(
-                f"settings fit.align.settle_at: expected refit_at ({self.align.refit_at}) or later, "
-                f"found {self.align.settle_at}"
+                "settings fit.align.early_at, refit_at and settle_at: expected three shares, none smaller than the one "
+                f"before it, found {shares[0]}, {shares[1]} and {shares[2]}"
             )
         if self.train_views < 0:
             raise UserError(

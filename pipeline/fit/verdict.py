@@ -31,6 +31,10 @@ _TOLERANCE = 0.5
 # 45% and more.
 _CLEARLY = 0.95
 _SAME_COLOURS = 1.01  # a factor on the colours' error; what a fit mends, mends 2 to 15% of it
+# Or colours say so, and the rest hardly speaks against it: an initial motion that was fitted to outline and landmarks
+# leaves little of them.
+_HARDLY = 1.1
+_CLEARER_COLOURS = 0.97
 
 Pair = tuple[float | None, float | None]  # before and after
 
@@ -104,6 +108,7 @@ def keep_better(
     marks: Marks | None,
     fps: float,
     settings: FitSettings,
+    fitted: bool,
 ) -> Verdict:
     """Compare the motion of `rows` with the initial one, and give back to it what was better there.
 
@@ -113,6 +118,7 @@ def keep_better(
         clip: as the fit corrected it.
         rows: every frame's row is written where the initial motion was better.
         marks: as the fit used them; None: they are made where the clip has landmarks.
+        fitted: whether the initial motion was fitted to the landmarks.
     """
     device = betas.device
     count, seen = len(clip), clip.train | clip.heldout
@@ -133,13 +139,16 @@ def keep_better(
     def explained(kept: Tensor) -> Explained:
         return witness.explained(rows, motion(kept))
 
+    def cost(found: Explained) -> Tensor:  # [F]
+        return found.cost(settings.align, fitted)
+
     initial, refined = explained(torch.zeros_like(shares)), explained(shares)
     present, parts = refined, {}
     for part, name in enumerate(PARTS):
         without = shares.clone()
         without[:, part] = 0
         put_back = explained(without)
-        worse = (present.cost(settings.align) - put_back.cost(settings.align)).cpu().numpy()
+        worse = (cost(present) - cost(put_back)).cpu().numpy()
         landmarks = witness.landmarks_mm(put_back, part), witness.landmarks_mm(present, part)
         outline = witness.outline_mm(put_back, present, part), witness.outline_mm(present, put_back, part)
         stays = _blended(_stays(worse, frames, stretches), fps)
@@ -151,8 +160,8 @@ def keep_better(
     held_out = bool(clip.heldout.any())
     judged = torch.as_tensor(clip.heldout[frames] if held_out else np.arange(len(frames)) % 2 == 1, device=device)
     colours = tuple(witness.colour_error(rows, motion(kept), judged) for kept in (torch.zeros_like(shares), shares))
-    costs = [float(each.cost(settings.align).mean()) for each in (initial, present)]
-    better = costs[1] < _CLEARLY * costs[0] and colours[1] <= _SAME_COLOURS * colours[0]
+    costs = float(cost(initial).mean()), float(cost(present).mean())
+    better = _better(costs, colours)
     if not better:
         shares[:] = 0
         parts = {name: PartVerdict(part.landmarks, part.outline, 0.0) for name, part in parts.items()}
@@ -167,6 +176,13 @@ def keep_better(
         count / fps,
         parts,
     )
+
+
+def _better(costs: Pair, colours: Pair) -> bool:
+    """Whether a motion is better as a whole, by its cost and the colours' error, before and after."""
+    (cost, cost_after), (error, error_after) = costs, colours
+    told = cost_after < _CLEARLY * cost and error_after <= _SAME_COLOURS * error
+    return told or (cost_after < _HARDLY * cost and error_after <= _CLEARER_COLOURS * error)
 
 
 def _stays(worse: np.ndarray, frames: np.ndarray, stretches: list[np.ndarray]) -> np.ndarray:

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     if settings.optimise_pose and settings.keep_better:
         found = result.clip, body, result.betas, result.thickness, result.rows, result.marks
-        verdict = keep_better(*found, pose.fps, settings)
+        verdict = keep_better(*found, pose.fps, settings, pose.fitted_in_3d)
         log.info("fit: %s", verdict.words())
         provenance.facts["verdict"] = verdict.facts()
 

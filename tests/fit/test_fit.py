@@ -334,7 +334,8 @@ def test_a_clip_without_person_is_refused(tmp_path, results):
 def test_the_schedule_of_a_short_fit():
     """5 steps of colours, 10 coarse, 5 middle, 20 full; Gaussians grow from a fifth of the last to nine tenths.
 
-    Poses are aligned with the avatar after three fifths of the last, held from there on, and aligned once more.
+    Poses are aligned with the avatar early in the last, and after three fifths of it; held from there on, and aligned
+    once more.
     """
     plans = [Schedule(short_settings()).plan(step) for step in range(40)]
     assert [step for step in range(1, 40) if plans[step].level != plans[step - 1].level] == [15, 20]
@@ -345,7 +346,7 @@ def test_the_schedule_of_a_short_fit():
     assert [step + 1 for step, plan in enumerate(plans) if plan.spreads] == [38]
     assert [step + 1 for step, plan in enumerate(plans) if plan.smooths] == [15, 20, 32]
     assert [step + 1 for step, plan in enumerate(plans) if plan.refits] == [32]
-    assert [step + 1 for step, plan in enumerate(plans) if plan.settles] == [37]
+    assert [step + 1 for step, plan in enumerate(plans) if plan.settles] == [23, 37]
     alone = Schedule(short_settings(align={"coarse": 3, "refit": 0}))
     assert all(plan.poses_move and not plan.refits and not plan.settles for plan in map(alone.plan, range(5, 40)))
     assert alone.plan(39).smooths
@@ -367,7 +368,8 @@ def test_the_schedule_of_a_short_fit():
         ("corrections", "knots"),
         ("silhouette", "dice"),
         ("spread.at", {"at": 0.1}),  # Gaussians still grow then
-        ("align.settle_at", {"settle_at": 0.1}),  # before refit_at
+        ("align.early_at, refit_at and settle_at", {"settle_at": 0.4}),  # before refit_at
+        ("align.early_at, refit_at and settle_at", {"early_at": 0.7}),  # after it
     ],
 )
 def test_settings_out_of_range_are_refused(key, value):

@@ -11,10 +11,10 @@ from helpers_fit import mpjpe, short_settings
 
 from pipeline.body import JOINT_NAMES
 from pipeline.fit.data import load_clip
-from pipeline.fit.explained import PARTS, part_columns
+from pipeline.fit.explained import PARTS, Explained, part_columns
 from pipeline.fit.marks import Sighted
 from pipeline.fit.motion_field import corrections
-from pipeline.fit.verdict import _blended, _stays, keep_better
+from pipeline.fit.verdict import _better, _blended, _stays, keep_better
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import matrix_to_axis_angle
 from pipeline.landmarks.on_body import landmark_map
@@ -60,7 +60,7 @@ def judge(results, body, studio_clip):
             seen = Sighted(where.names, (points @ K.T)[..., :2] / points[..., 2:], torch.ones(points.shape[:2]), K)
             clip = dataclasses.replace(clip, landmarks=seen)
         before = rows.pose(initial, rest[0], betas, "before")
-        verdict = keep_better(clip, body, betas, None, rows, None, fps, settings)
+        verdict = keep_better(clip, body, betas, None, rows, None, fps, settings, False)
         return verdict, initial, before, rows.pose(initial, rest[0], betas, "kept"), truth
 
     return judge_
@@ -80,6 +80,34 @@ def test_a_better_motion_is_kept(judge, overrides, detected):
 def test_landmarks_that_lie_elsewhere_on_this_person_speak_for_no_motion(judge):
     verdict = judge(apart=0.02)[0]
     assert verdict.better and verdict.landmarks[1] < 0.26 * verdict.landmarks[0]
+
+
+@pytest.mark.parametrize(("fitted", "better"), [(True, True), (False, False)])
+def test_noise_that_the_initial_motion_was_fitted_to_does_not_speak_for_it(fitted, better):
+    """What a fitted motion leaves and what the true one does, as on a studio clip of a person who sits: landmarks 5.3
+    and 15 mm, outline 6 and 5 mm."""
+
+    def left(mark: float, outline: float) -> float:
+        found = Explained(
+            *(torch.full((1, n), (mm / 1000) ** 2) for n, mm in ((20, mark), (0, 0.0), (250, outline))), None
+        )
+        return float(found.cost(short_settings().align, fitted))
+
+    assert (left(15.0, 5.0) < 0.95 * left(5.3, 6.0)) == better
+
+
+@pytest.mark.parametrize(
+    ("costs", "colours", "better"),
+    [
+        ((10.0, 9.0), (0.05, 0.05), True),
+        ((10.0, 9.8), (0.05, 0.05), False),
+        ((10.0, 9.0), (0.05, 0.052), False),
+        ((10.0, 10.5), (0.05, 0.045), True),  # what neither was fitted to speaks for it
+        ((10.0, 12.0), (0.05, 0.045), False),
+    ],
+)
+def test_a_fit_as_a_whole_is_better_by_outline_and_landmarks_or_by_colours(costs, colours, better):
+    assert _better(costs, colours) == better
 
 
 @pytest.mark.parametrize("detected", [True, False])
