@@ -84,7 +84,7 @@ class Schedule:
             growing=growing,
             smooths=settings.optimise_pose and done in self._ends,
             refits=settings.refits and done == self._refit,
-            settles=done in self._settles,
+            settles=done in self._settles and step >= self._poses_begin,
             grows=growing and (done - steps.surface) % settings.densify.every == 0,
             spreads=settings.spread.strength > 0 and done == self._at(settings.spread.at),
         )
