@@ -219,7 +219,7 @@ class FitSettings:
 
     @property
     def refits(self) -> bool:
-        """Whether second-order steps against the avatar follow, during the joint optimisation and after it."""
+        """Whether second-order steps against the avatar come during the joint optimisation."""
         return self.aligns and self.refiner == "joint" and self.align.refit > 0
 
     def for_frames(self, frames: int) -> "FitSettings":
