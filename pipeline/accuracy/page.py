@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy import paper
-from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, gains, orderings, worse_sequences
+from pipeline.accuracy.gains import BINDINGS, FULL, gains, orderings, worse_sequences
 from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, MOTION, NOVEL_PICTURES, SIDE_PICTURES, TIME, mean_of
 from pipeline.accuracy.settings import CONFIGURED, SIMULATED, Benchmark
 from pipeline.accuracy.tables import (
@@ -80,7 +80,6 @@ def write_page(
         goals=_goals(table, split),
         worse=worse_sequences(table, split),
         orderings=orderings(table, split, BINDINGS),
-        orderings_by_adam=orderings(table, split, BINDINGS_BY_ADAM),
         table_1=_table_1(table, split, sources),
         table_2=by_sequence_table(table, SIMULATED, split, names, with_initial, POSE),
         table_3=_rendering(table, benchmark, names),

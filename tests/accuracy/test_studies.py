@@ -47,14 +47,12 @@ def test_the_studies_hold_every_row_that_they_claim_to_compare(shipped: Benchmar
     assert len(runs) == len(shipped.study_runs()), "each fit once"
     bindings = shipped.studies["bindings"]
     assert {*BINDINGS, *BINDINGS_BY_ADAM, "lsw_camel", "field"} < set(bindings.rows)
-    assert {"simulated", "twice"} == set(bindings.estimators)
+    assert shipped.studies["bindings_twice"].rows == bindings.rows
     for row in COMPARED:
         assert Run("simulated", "uniform", row, bindings.sequences[0]) in runs
     assert {"neuhmr_no_rgb", "neuhmr_no_geo", "neuhmr_no_joint", "neuhmr_unregistered"} < {run.row for run in runs}
-    alone = runs - set(shipped.all_runs())
-    assert len(alone) < 110, (
-        "half a minute each on one thread, two at a time: the whole benchmark stays below two hours"
-    )
+    every = runs | set(shipped.all_runs())
+    assert len(every) < 160, "80 seconds each on a slow core, two at a time: the whole benchmark stays below two hours"
 
 
 def test_starts_are_as_wrong_as_they_say(shipped: Benchmark, studio_clip) -> None:
