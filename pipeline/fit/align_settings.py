@@ -46,6 +46,7 @@ class Align:
     sigma_sideways: float
     sigma_distance: float
     sigma_thickness: float
+    sigma_length: float
     sigma_focal: float
     correlation: float
     refit: int

@@ -6,9 +6,10 @@ change is the mean of both pictures' slopes: second-order convergence by first d
 2004). The avatar stands still, so that what drifts with its texture, as two that learn from each other do, is not
 followed. Priors pull to the initial poses, as in the alignment.
 
-How broad a limb is drawn is never quite as it was filmed: clothes, edges of masks and of Gaussians. By a millimetre
-too broad, and it would be turned 5 cm away, alike in all frames. So what the clothes of each joint stand off is an
-unknown of every step, which then is dropped: the avatar's clothes stay where they are.
+How broad and how long a limb is drawn is never quite as it was filmed: clothes, edges of masks and of Gaussians, the
+body's bones. By a millimetre too broad, and it would be turned 5 cm away, alike in all frames; by 5 mm too long, and it
+would be turned out of the image plane by a fifth of a radian. So what the clothes of each joint stand off and what the
+bones are longer are unknowns of every step, which then are dropped: the avatar stays as it is.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def refit_poses(
 
 class Refit(Alignment):
     """The alignment with an avatar in the place of coloured points."""
+
+    lengths_known = False
 
     def begin(self, draw: Draw, gaussians: Gaussians, fps: float) -> None:
         self._draw = draw

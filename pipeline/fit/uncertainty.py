@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pipeline.body import JOINT_NAMES, BodyModel
 from pipeline.fit.alignment.alignment import PLANE, Alignment
+from pipeline.fit.alignment.normal_kernels import AT_LENGTH
 from pipeline.fit.alignment.solve import Chain
 from pipeline.fit.alignment.surface import Skeleton, by_turns
 from pipeline.fit.loop import FitResult
@@ -76,7 +77,7 @@ def model_sigma(result: FitResult, body: BodyModel, fps: float, settings: FitSet
     if clip.planes is not None:
         alignment.planes = clip.planes[rows.frames]
     alignment.equations(_LEVEL)  # what colours the points have
-    seen, _ = alignment.equations(_LEVEL)
+    seen = alignment.equations(_LEVEL)[0][:, :AT_LENGTH, :AT_LENGTH]
     evidence = seen.new_zeros(len(clip), *seen.shape[1:], dtype=torch.float64)
     evidence[rows.frames] = seen.double()
 

@@ -31,9 +31,8 @@ _TOLERANCE = 0.5
 # 45% and more.
 _CLEARLY = 0.95
 _SAME_COLOURS = 1.01  # a factor on the colours' error; what a fit mends, mends 2 to 15% of it
-# Or colours say so, and the rest hardly speaks against it: an initial motion that was fitted to outline and landmarks
-# leaves little of them.
-_HARDLY = 1.1
+# Or colours say so, and by more than the rest speaks against it: an initial motion that was fitted to outline and
+# landmarks leaves little of them.
 _CLEARER_COLOURS = 0.97
 
 Pair = tuple[float | None, float | None]  # before and after
@@ -182,7 +181,9 @@ def _better(costs: Pair, colours: Pair) -> bool:
     """Whether a motion is better as a whole, by its cost and the colours' error, before and after."""
     (cost, cost_after), (error, error_after) = costs, colours
     told = cost_after < _CLEARLY * cost and error_after <= _SAME_COLOURS * error
-    return told or (cost_after < _HARDLY * cost and error_after <= _CLEARER_COLOURS * error)
+    return told or (
+        cost_after * error + error_after * cost < 2 * cost * error and error_after <= _CLEARER_COLOURS * error
+    )
 
 
 def _stays(worse: np.ndarray, frames: np.ndarray, stretches: list[np.ndarray]) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from helpers_fit import mpjpe, short_settings
 from scipy.spatial import cKDTree
 
+from pipeline.body import JOINT_NAMES
 from pipeline.body.model import skin
 from pipeline.fit.alignment import Alignment
 from pipeline.fit.alignment.alignment import counts
@@ -66,7 +67,7 @@ def test_points_move_as_their_jacobian_says(alignment):
     start = torch.as_tensor(rng.normal(scale=0.1, size=75), dtype=torch.float32)
     with torch.no_grad():
         alignment.rows.params["rows"][frame] = start
-        by_correction, by_thickness = alignment.surface.jacobians(posed_at(alignment, frame))
+        by_correction, by_thickness, by_length = alignment.surface.jacobians(posed_at(alignment, frame))
         for column in [0, 1, 2, 4, 15, 40, 55, 71, 72, 73, 74]:
             moved = []
             for sign in (1, -1):
@@ -84,6 +85,13 @@ def test_points_move_as_their_jacobian_says(alignment):
                 moved.append(posed_at(alignment, frame).means.T)
             numeric = (moved[0] - moved[1]) / 2e-2
             assert (by_thickness[:, :, joint] - numeric).norm() / numeric.norm() < 1e-2
+    joints = posed_at(alignment, frame).skeleton.joints
+    elbow, shoulder, hand = (JOINT_NAMES.index(f"left_{name}") for name in ("elbow", "shoulder", "hand"))
+    hanging = alignment.surface.points.weights[:, hand] > 0.99
+    longer_arm = torch.nn.functional.normalize(joints[elbow] - joints[shoulder], dim=0)
+    torch.testing.assert_close(by_length[hanging][:, :, elbow], longer_arm.expand(int(hanging.sum()), 3))
+    elsewhere = alignment.surface.points.weights[:, JOINT_NAMES.index("right_knee")] > 0.5
+    assert hanging.any() and elsewhere.any() and not by_length[elsewhere][:, :, elbow].any()
 
 
 @torch.no_grad()

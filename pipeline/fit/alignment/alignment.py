@@ -99,8 +99,12 @@ class Alignment:
 
     Attributes:
         thickness: of clothes at each joint, metres. [24]
+        lengths_known: whether limbs are taken to be as long as the body's. While the points learn their colours nothing
+            is gained by doubt.
         planes: of each trained frame's depth map: true depth is the map's times 1 + plane . (1, x / z, y / z). [F, 3]
     """
+
+    lengths_known = True
 
     def __init__(
         self,
@@ -240,7 +244,7 @@ class Alignment:
         """Minimise the frames' evidence and the priors.
 
         Unknowns: the frames' own corrections and planes [F, 75 + 3], the habit, which is common to all corrections
-        [75], and the thickness [24].
+        [75], and the thickness and what the bones' lengths are off by [48]. The lengths are forgotten.
         """
         columns, chain = self._columns, self._chain
         own = columns + PLANE
@@ -250,40 +254,43 @@ class Alignment:
         hold = 0.0 if self.clip.has_depth else _HELD
         habit_inverse = chain.inverse[:columns].clone()
         habit_inverse[-1] += hold
-        thickness_inverse = 1 / self.settings.sigma_thickness**2
+        lengths_inverse = _HELD if self.lengths_known else 1 / self.settings.sigma_length**2
+        steady_inverse = gradients.new_tensor([1 / self.settings.sigma_thickness**2, lengths_inverse])
+        steady_inverse = steady_inverse.repeat_interleave(24)
 
         def prior(parts: Parts) -> Parts:
-            frames, habit, thickness = parts
+            frames, habit, steady = parts
             pulled = chain(frames)
             if self._bend is not None:
                 pulled += self._bend(frames)
             pulled[:, columns - 1] += hold * frames[:, columns - 1].mean()
-            return pulled, habit_inverse * habit, thickness_inverse * thickness
+            return pulled, habit_inverse * habit, steady_inverse * steady
 
         def gathered(pushed: Tensor) -> Parts:  # [F, U]
             return pushed[:, :own], pushed[:, :columns].sum(0), pushed[:, own:].sum(0)
 
         def apply(parts: Parts) -> Parts:
-            frames, habit, thickness = parts
-            full = torch.cat([frames, thickness.expand(len(frames), -1)], dim=1)
+            frames, habit, steady = parts
+            full = torch.cat([frames, steady.expand(len(frames), -1)], dim=1)
             full[:, :columns] += habit
             # A row times a symmetric matrix: as a column, torch takes seven times as long over many small ones.
             evidence = gathered((full[:, None] @ hessians).squeeze(1))
             return tuple(a + b for a, b in zip(evidence, prior(parts)))
 
-        state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], self.thickness
+        steady = torch.cat([self.thickness, torch.zeros_like(self.thickness)])
+        state = torch.cat([rows[self.rows.frames], self.planes], dim=1), knots[0], steady
         right = tuple(-a - b for a, b in zip(gathered(gradients), prior(state)))
         total = hessians.sum(0)
         diagonal = chain.diagonal() + (0.0 if self._bend is None else self._bend.diagonal(state[0]))
         precondition = Preconditioner(
             hessians[:, :own, :own] + torch.diag_embed(diagonal),
             total[:columns, :columns] + torch.diag(habit_inverse),
-            total[own:, own:] + thickness_inverse * torch.eye(24, device=total.device),
+            total[own:, own:] + torch.diag(steady_inverse),
         )
-        frames, habit, thickness = conjugate_gradients(apply, right, precondition)
+        frames, habit, steady = conjugate_gradients(apply, right, precondition)
         longest = (frames[:, : columns - 3] + habit[:-3]).abs().amax()
         part = float(_LONGEST / longest.clamp(min=_LONGEST))
         rows[self.rows.frames] += part * frames[:, :columns]
         knots[0] += part * habit
         self.planes += part * frames[:, columns:]
-        self.thickness += part * thickness
+        self.thickness += part * steady[:24]

@@ -7,25 +7,26 @@ from torch import Tensor
 
 from pipeline.fit.alignment import normal_kernels
 from pipeline.fit.alignment.evidence import Evidence
-from pipeline.fit.alignment.normal_kernels import AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
+from pipeline.fit.alignment.normal_kernels import AT_LENGTH, AT_PLANE, AT_THICKNESS, COLUMNS, UNKNOWNS
 from pipeline.fit.alignment.surface import Posed, Skeleton, Surface, by_turns
 from pipeline.runtime.jit import has_kernels
 
 
 def normal_equations(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Hessian [U, U] and gradient [U] of a frame's cost by correction (75), depth plane (3) and thickness (24)."""
+    """Hessian [U, U] and gradient [U] of a frame's cost: correction (75), plane (3), thickness, lengths (24 each)."""
     by = by_kernels if has_kernels(posed.means) else by_torch
     return by(surface, posed, evidence)
 
 
 def by_torch(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """`normal_equations` with the whole Jacobian written out, on any device and in any precision."""
-    by_correction, by_thickness = surface.jacobians(posed)
+    by_correction, by_thickness, by_length = surface.jacobians(posed)
     project, weight, pull = (value.movedim(-1, 0) for value in (evidence.project, evidence.weight, evidence.pull))
     jacobian = pull.new_zeros(len(pull), 4, UNKNOWNS)
     jacobian[:, :3, :AT_PLANE] = project @ by_correction
     jacobian[:, 3, AT_PLANE:AT_THICKNESS] = evidence.by_plane.T
-    jacobian[:, :3, AT_THICKNESS:] = project @ by_thickness
+    jacobian[:, :3, AT_THICKNESS:AT_LENGTH] = project @ by_thickness
+    jacobian[:, :3, AT_LENGTH:] = project @ by_length
     flat = jacobian.flatten(0, 1)
     return flat.T @ (weight @ jacobian).flatten(0, 1), flat.T @ pull.flatten()
 
@@ -50,7 +51,8 @@ def by_kernels(surface: Surface, posed: Posed, evidence: Evidence) -> tuple[Tens
         sums.numpy(),
     )
     motions = torch.zeros(COLUMNS, UNKNOWNS)
-    normal_kernels.motions(axes, joints, place, surface.subtree.numpy(), motions.numpy())
+    stretch = surface.stretch(posed.skeleton.joints).numpy()
+    normal_kernels.motions(axes, joints, place, surface.subtree.numpy(), stretch, motions.numpy())
     return motions.T @ (products @ motions), motions.T @ sums
 
 

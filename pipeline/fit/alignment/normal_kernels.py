@@ -1,12 +1,13 @@
 """Kernels of the normal equations on the CPU: a frame's evidence summed by joints. float32.
 
 A point hangs on two or three joints of the 24, and a joint moves it by no more than the joint's own turn and place and
-the clothes' thickness there. Its Jacobian by these, LANES a joint, is a handful of columns, where that by the pose has
-102: a turn of the hip moves all that hangs on it. So the sums run over pairs of joints that share a point, and what the
-pose does to the joints (`motions`) comes in once, after them.
+the clothes' thickness there. Its Jacobian by these, LANES a joint, is a handful of columns, where that by all unknowns
+has 126: a turn of the hip moves all that hangs on it. So the sums run over pairs of joints that share a point, and
+what the unknowns do to the joints (`motions`) comes in once, after them.
 
 Columns of a joint: turn about its place along the camera's axes (0 to 2), its place (3 to 5), thickness (6). Those of
-the depth plane come after the last joint's. One column a group is empty: eight values fill a vector register.
+the depth plane come after the last joint's. A longer bone moves joints' places alone. One column a group is empty:
+eight values fill a vector register.
 """
 
 import numpy as np
@@ -22,15 +23,16 @@ COLUMNS = GROUPS * LANES
 AT_PLACE = 3 * JOINTS  # first unknowns of their kinds
 AT_PLANE = AT_PLACE + 3
 AT_THICKNESS = AT_PLANE + 3
-UNKNOWNS = AT_THICKNESS + JOINTS
+AT_LENGTH = AT_THICKNESS + JOINTS
+UNKNOWNS = AT_LENGTH + JOINTS
 
 
 @kernel()
-def motions(axes, joints, place, subtree, result):
+def motions(axes, joints, place, subtree, stretch, result):
     """Write the Jacobian of each joint's turn, place and thickness, and of the plane, by the unknowns.
 
-    axes [24, 3, 3] and place [3, 3] as in `surface.Skeleton`; joints [24, 3] metres; subtree [24, 24] as in `Surface`;
-    result [COLUMNS, UNKNOWNS], zeros.
+    axes [24, 3, 3] and place [3, 3] as in `surface.Skeleton`; joints [24, 3] metres; subtree [24, 24] as in `Surface`,
+    stretch [24, 24, 3] as `Surface.stretch` has it; result [COLUMNS, UNKNOWNS], zeros.
     """
     for j in range(JOINTS):
         row = j * LANES
@@ -50,6 +52,8 @@ def motions(axes, joints, place, subtree, result):
         for r in range(3):
             for c in range(3):
                 result[row + 3 + r, AT_PLACE + c] = place[r, c]
+            for k in range(JOINTS):
+                result[row + 3 + r, AT_LENGTH + k] = stretch[j, k, r]
         result[row + 6, AT_THICKNESS + j] = f4(1)
     for c in range(3):
         result[JOINTS * LANES + c, AT_PLANE + c] = f4(1)

@@ -15,6 +15,7 @@ from pipeline.losses.search import Searchable
 
 _POINTS = 2500
 _HAIRY = [12, 15]  # neck, head
+_BONES = [4, 5, 7, 8, 16, 17, 18, 19, 20, 21]  # that end at knees, ankles, shoulders, elbows and wrists
 SPACING = 0.025  # metres between them, about
 
 
@@ -59,6 +60,7 @@ class Surface:
         self._body, self._betas = body, betas
         self.rest_joints = body.rest_joints(betas)
         self.subtree = _subtrees().to(betas)
+        self._stretched = _stretched().to(betas)
         self.hairy = self.points.weights[:, _HAIRY].sum(1)
         self.influences = _influences(self.points.weights)
 
@@ -102,8 +104,17 @@ class Surface:
         turn, shift = (turns.flatten(1).T @ self._weights).unflatten(0, (3, 3)), shifts.T @ self._weights
         return Posed(skeleton, rest, (turn * rest).sum(1) + shift, (turn * self._normals).sum(1))
 
-    def jacobians(self, posed: Posed) -> tuple[Tensor, Tensor]:
-        """Of the means by `PoseRows.correction` [N, 3, 75], and by the clothes' thickness at each joint [N, 3, 24]."""
+    def stretch(
+        self,
+        joints: Tensor,  # [24, 3] in the camera frame
+    ) -> Tensor:  # [24, 24, 3]
+        """How what hangs on joint j moves where the limb that ends at joint k is longer; the limb itself: by half."""
+        parents = [max(parent, 0) for parent in PARENTS]
+        along = torch.nn.functional.normalize(joints - joints[parents], dim=-1)
+        return self._stretched[..., None] * along
+
+    def jacobians(self, posed: Posed) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the means by `PoseRows.correction` [N, 3, 75], and by clothes' thickness and bones' lengths [N, 3, 24]."""
         turns, joints, axes, place = posed.skeleton
         weights = self.points.weights
         by_joint = torch.einsum("jab,njb->nja", turns, posed.rest.T[:, None] - self.rest_joints) + joints
@@ -113,7 +124,8 @@ class Surface:
         by_rotation = torch.linalg.cross(axes.transpose(1, 2)[None], lever[:, :, None], dim=-1)  # [N, 24, 3 axes, 3]
         by_rotation = by_rotation.flatten(1, 2).transpose(1, 2)  # [N, 3, 72]
         by_correction = torch.cat([by_rotation, place.expand(len(weights), 3, 3)], dim=2)
-        return by_correction, posed.outward.T[..., None] * weights[:, None]
+        by_length = torch.einsum("nj,jka->nak", weights, self.stretch(joints))
+        return by_correction, posed.outward.T[..., None] * weights[:, None], by_length
 
 
 def by_turns(
@@ -144,6 +156,15 @@ def _subtrees() -> Tensor:  # [24, 24]
     result = torch.eye(24)
     for joint in range(23, 0, -1):
         result[PARENTS[joint]] += result[joint]
+    return result
+
+
+def _stretched() -> Tensor:  # [24, 24]
+    """How far what hangs on joint j moves, for each metre that the bone that ends at joint k gets longer."""
+    result = torch.zeros(24, 24)
+    result[:, _BONES] = _subtrees()[_BONES].T
+    for joint in _BONES:
+        result[PARENTS[joint], joint] = 0.5
     return result
 
 
