@@ -7,6 +7,7 @@
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
 #   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studies
+from pipeline.accuracy.measured_pictures import pictured
 from pipeline.accuracy.settings import load_benchmark
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]

@@ -70,7 +70,9 @@ use rule evaluate as benchmark_dataset_evaluate with:
         directory=folder_of,
         settings=settings("evaluate"),
         body=body_model,
-        truth=lambda wildcards, input: ["--truth", str(Path(input.truth[0]).parent)],
+        truth=lambda wildcards, input: (
+            ["--truth", str(Path(input.truth[0]).parent)] if input.truth else []
+        ),
 
 
 rule benchmark_datasets:

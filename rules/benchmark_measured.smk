@@ -1,6 +1,6 @@
 # The benchmark over real videos whose joints were measured: config key `measured`. Their fits are those of
 # benchmark_datasets.smk. Path scheme:
-#   results/benchmark/runs/measured/<split>/<row>/<video>/               fit, score
+#   results/benchmark/runs/measured/<split>/<row>/<video>/               fit, score, evaluate
 #   results/benchmark/real/figures.csv, results.md                       benchmark_measured
 
 
@@ -33,6 +33,7 @@ rule benchmark_measured_score:
 rule benchmark_measured:
     input:
         scores=[f"{run.folder(BENCHMARKS)}/joints.csv" for run in DATASET_RUNS],
+        metrics=[f"{run.folder(BENCHMARKS)}/metrics.csv" for run in pictured(DATASET_RUNS)],
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(f"{BENCHMARKS}/real/", "figures.csv", "results.md"),

@@ -83,13 +83,14 @@ def describe_measured(root: Path, runs: Iterable[Run], table: pd.DataFrame) -> l
     return found
 
 
-def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[ClipRun]) -> str:
+def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[ClipRun], pictures: str) -> str:
     """The section as Markdown, between BEGIN and END.
 
     Args:
         table: of `gather_measured`.
         benchmark: what was run.
         clips: of `describe_measured`.
+        pictures: of `pictures_table`.
     """
     split = table["split"].iloc[0]
     rows = list(dict.fromkeys(table[table["split"] == split]["row"]))
@@ -121,6 +122,7 @@ def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[Cl
         clips=clips,
         means=markdown(header, _unique(means)),
         each=markdown(header, lines),
+        pictures=pictures,
         ablations=markdown(["Row", *header[2:]], ablations) if ablations else "",
         gained={name: _gain(values, name) for name in ("mpjpe", "pa_mpjpe")},
         worse=[

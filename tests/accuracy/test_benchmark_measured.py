@@ -16,11 +16,14 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.accuracy.measured import OWN
 from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, write_measured
+from pipeline.accuracy.measured_pictures import pictures_table
 from pipeline.accuracy.sections import section_of, with_section
 from pipeline.accuracy.settings import Run, load_benchmark
+from pipeline.evaluation.table import read_metrics
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.records import read_json, write_json
+from pipeline.runtime.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAKEN = 0.03  # metres a coordinate that another method is off
@@ -145,11 +148,26 @@ def test_the_section_stands_first_and_the_rest_of_the_page_stays(made: Made, fig
     assert "| lab_known | 10 | 10 | mediapipe" in section
 
 
+def test_the_section_has_the_figures_of_the_pictures(made: Made) -> None:
+    section = (made.root / "results" / "benchmark" / "real" / "results.md").read_text().split("### Pictures")[1]
+    tables = [read_metrics(made.run(clip) / "metrics.csv") for clip in CLIPS]
+    held_out = [
+        table[(table["metric"] == "psnr_crop") & (table["split"] == "held-out") & (table["scope"] == "all")]["value"]
+        for table in tables
+    ]
+    (first,), (second,) = held_out
+    assert f"| {CLIPS[0]} | {first:.1f} |" in section and f"| {CLIPS[1]} | {second:.1f} |" in section
+    assert f"| mean | {(first + second) / 2:.1f} |" in section
+    assert pictures_table(made.root, [Run("measured", "uniform", "no_pose", CLIPS[0])]) == ""
+    with pytest.raises(UserError, match=r"metrics\.csv: not found; run the stage evaluate first"):
+        pictures_table(made.root, [Run("measured", "uniform", "full", "none")])
+
+
 def test_only_what_the_rows_need_was_run(made: Made) -> None:
     jobs = re.search(r"jobs to run: (.*)", made.said)[1]
     assert set(re.findall(r"\d+ (\w+)", jobs)) == {
         *("decode", "masks", "landmarks", "camera", "camera_track", "pose", "benchmark_dataset_fit"),
-        *("benchmark_measured_score", "benchmark_measured", "benchmark"),
+        *("benchmark_dataset_evaluate", "benchmark_measured_score", "benchmark_measured", "benchmark"),
     }
 
 
@@ -175,7 +193,7 @@ def test_means_are_over_the_clips_that_a_method_has() -> None:
         for metric in ("mpjpe", "pa_mpjpe", "knee")
     ]
     table = pd.DataFrame(rows, columns=["split", "row", "clip", "method", "metric", "frames", "value"])
-    section = write_measured(table, load_benchmark(SHIPPED), [])
+    section = write_measured(table, load_benchmark(SHIPPED), [], "")
     assert "| all | **after the fit** | 75.0 | 75.0 |" in section and "| all | before the fit | 80.0 |" in section
     assert "| a | **after the fit** | 80.0 |" in section and "| a | wham | 40.0 |" in section
     assert "gains 6% of MPJPE" in section and "Worse after the fit than before, in MPJPE: b." in section
