@@ -42,7 +42,7 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
     Raises:
         UserError: a file is missing, or no frame was measured.
     """
-    times = _times(paths)
+    times = frame_times(paths)
     known, paired = truth.at(times)
     if not paired.ok.any():
         raise UserError(
@@ -52,7 +52,7 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
     motions, sigmas = {}, {}
     for name, path in ((BEFORE, paths.pose_init), (AFTER, paths.pose_refined)):
         pose = Pose.load(path)
-        anatomical, own = _joints(pose, body_model, len(times), path)
+        anatomical, own = limb_joints(pose, body_model, len(times), path)
         motions |= {name: anatomical[known], OWN[name]: own[known]}
         if pose.sigma is not None:
             sigmas |= dict.fromkeys((name, OWN[name]), pose.sigma[:, _OWN_JOINTS][known])
@@ -65,7 +65,7 @@ def score_measured(paths: VideoDir, truth: JointTruth, body_model: str) -> pd.Da
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _times(paths: VideoDir) -> np.ndarray:
+def frame_times(paths: VideoDir) -> np.ndarray:
     """When each decoded frame is shown in the file, (T,) seconds; of an older result, at the rate that it was made."""
     video = VideoInfo.load(paths.video)
     if video.seconds is not None:
@@ -74,7 +74,7 @@ def _times(paths: VideoDir) -> np.ndarray:
     return video.source_frames(decode["settings"]) / float(Fraction(decode["facts"]["plays at"]))
 
 
-def _joints(pose: Pose, body_model: str, frames: int, path: object) -> tuple[np.ndarray, np.ndarray]:
+def limb_joints(pose: Pose, body_model: str, frames: int, path: object) -> tuple[np.ndarray, np.ndarray]:
     """The joints of a motion in the camera's axes, (T, 12, 3) metres: anatomical, and the body's own."""
     if len(pose) != frames:
         raise UserError(f"{path}: is of {len(pose)} frames, the video of {frames}; run the stages again")

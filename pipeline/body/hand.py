@@ -56,30 +56,28 @@ class Hand:
         Returns:
             Places in metres about the wrist, (T, 21, 3), and their derivatives, (T, 21, 3, 20).
         """
-        count = len(angles)
-        places, slopes = np.zeros((count, 21, 3)), np.zeros((count, 21, 3, 20))
-        for finger in range(5):
-            turn, place = np.tile(np.eye(3), (count, 1, 1)), np.tile(self.roots[finger], (count, 1))
-            pivots = []  # freedom, its axis and a point on it
-            for k in range(4):
-                freedom = 4 * finger + k
-                pivots.append((freedom, turn @ self.axes[finger, k], place))
-                turn = turn @ _about(self.axes[finger, k], angles[:, freedom])
-                if k == 0:  # spreading and the first bending are of one joint
-                    places[:, 1 + 4 * finger] = place
-                    continue
-                place = place + turn @ (self.directions[finger] * self.bones[finger, k - 1])
-                point = 1 + 4 * finger + k
-                places[:, point] = place
-                for moved, axis, pivot in pivots:
-                    slopes[:, point, :, moved] = np.cross(axis, place - pivot)
+        angles = angles.reshape(-1, 5, 4)  # all fingers at once: single ones are small work for numpy
+        places, slopes = np.zeros((len(angles), 21, 3)), np.zeros((len(angles), 21, 3, 20))
+        of_fingers = places[:, 1:].reshape(-1, 5, 4, 3)  # views
+        by_freedoms = slopes[:, 1:].reshape(-1, 5, 4, 3, 5, 4)
+        turn, place = np.eye(3), np.broadcast_to(self.roots, (len(angles), 5, 3))
+        own = np.arange(5)
+        pivots = []  # axis of each freedom and a point on it
+        for k in range(4):
+            pivots.append(((turn @ self.axes[:, k, :, None])[..., 0], place))
+            turn = turn @ _about(self.axes[:, k], angles[..., k])
+            if k > 0:  # spreading and the first bending are of one joint
+                place = place + (turn @ (self.directions * self.bones[:, k - 1, None])[..., None])[..., 0]
+                for moved, (axis, pivot) in enumerate(pivots):
+                    by_freedoms[:, own, k, :, own, moved] = np.cross(axis, place - pivot).swapaxes(0, 1)
+            of_fingers[:, :, k] = place
         return places, slopes
 
     def rotations(self, angles: np.ndarray) -> np.ndarray:
         """(T, 15, 3, 3) of SMPL-H's joints, relative to the flat hand, of the freedoms (T, 20)."""
         joints = []
         for finger in range(5):
-            spread, *bends = (_about(self.axes[finger, k], angles[:, 4 * finger + k]) for k in range(4))
+            spread, *bends = _about(self.axes[finger], angles[:, 4 * finger : 4 * finger + 4]).swapaxes(0, 1)
             joints += [spread @ bends[0], *bends[1:]]
         return np.stack(joints, axis=1)
 
@@ -125,8 +123,8 @@ def _in_palm(degrees: float) -> np.ndarray:
     return np.array([np.cos(np.deg2rad(degrees)), 0.0, np.sin(np.deg2rad(degrees))])
 
 
-def _about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """(T, 3, 3) turns by angles (T,) about a unit axis (3,)."""
-    cross = np.cross(np.eye(3), axis)
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+def _about(axes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """(T, K, 3, 3) turns by angles (T, K) about unit axes (K, 3)."""
+    cross = np.cross(np.eye(3), axes[:, None])
+    sine, cosine = np.sin(angles)[..., None, None], np.cos(angles)[..., None, None]
     return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.__main__ import main
+from pipeline.accuracy import starts
 from pipeline.accuracy.measured import OWN
 from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, write_measured
 from pipeline.accuracy.measured_pictures import pictures_table
@@ -22,6 +23,7 @@ from pipeline.accuracy.settings import Run, load_benchmark
 from pipeline.evaluation.table import read_metrics
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import read_provenance
 from pipeline.formats.records import read_json, write_json
 from pipeline.runtime.errors import UserError
 
@@ -199,6 +201,21 @@ def test_means_are_over_the_clips_that_a_method_has() -> None:
     assert "gains 6% of MPJPE" in section and "Worse after the fit than before, in MPJPE: b." in section
     ablations = section.split("### Without a part")[1]
     assert "| w/o second-order steps | 82.5 |" in ablations and "| Full (CAMEL) | 75.0 |" in ablations
+
+
+def test_starts_are_scored_without_a_fit(made: Made, monkeypatch, capsys) -> None:
+    folder, truth = made.run("lab_known"), made.root / "lab" / "known.npz"
+    settings = read_provenance(VideoDir(made.root / "results" / "lab_known").provenance("pose"))["settings"]
+    shipped = " ".join(starts.variants())
+    plain = settings | {"smplify": settings["smplify"] | {"corrector": "none"}}
+    monkeypatch.setattr(starts, "variants", lambda: {starts.AS_IT_IS: settings, "uncorrected": plain})
+    starts.main([str(folder), str(truth)])
+    first, second = capsys.readouterr().out.strip().splitlines()
+    before = pd.read_csv(folder / "joints.csv").set_index(["method", "metric"])["value"]["before"]
+    figures = f"{before['mpjpe']:.1f} / {before['pa_mpjpe']:.1f}"
+    assert first == f"as it is: mean {figures}; lab_known {figures}"
+    assert second.startswith("uncorrected: mean ") and figures not in second
+    assert "mediapipe, uncorrected" in shipped and "simulated" not in shipped
 
 
 # -- what stops the score ---------------------------------------------------------------------------------------------
