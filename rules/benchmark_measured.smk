@@ -33,7 +33,9 @@ rule benchmark_measured_score:
 rule benchmark_measured:
     input:
         scores=[f"{run.folder(BENCHMARKS)}/joints.csv" for run in DATASET_RUNS],
-        metrics=[f"{run.folder(BENCHMARKS)}/metrics.csv" for run in pictured(DATASET_RUNS)],
+        metrics=[
+            f"{run.folder(BENCHMARKS)}/metrics.csv" for run in pictured(DATASET_RUNS)
+        ],
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(f"{BENCHMARKS}/real/", "figures.csv", "results.md"),
