@@ -36,6 +36,7 @@ rule benchmark_measured:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in pictured(DATASET_RUNS)
         ],
+        made=made_for(DATASET_RUNS, rules.benchmark_dataset_fit.input.prepared),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(f"{BENCHMARKS}/real/", "figures.csv", "results.md"),

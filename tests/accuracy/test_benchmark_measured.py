@@ -40,8 +40,20 @@ class Made:
     root: Path
     said: str
 
+    def again(self, *more: str) -> str:
+        """What `snakemake benchmark` says once more."""
+        return make(self.root, *more)
+
     def run(self, clip: str, row: str = "full") -> Path:
         return self.root / "results" / "benchmark" / "runs" / "measured" / "uniform" / row / clip
+
+
+def make(root: Path, *more: str) -> str:
+    arguments = ("benchmark", *more, "--configfile", str(REPOSITORY / "tests" / "tiny.yaml"), "real.yaml")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
+    done = subprocess.run([*command, *arguments], cwd=root, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, studio_clip) -> Made:
     (root / "real.yaml").write_text(yaml.safe_dump(config))
     (root / "docs").mkdir()
     (root / "docs" / "results.md").write_text("# Results\n\n## Studio clips\n\nwhat was there\n")
-    arguments = ("benchmark", "--configfile", str(REPOSITORY / "tests" / "tiny.yaml"), "real.yaml")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
-    done = subprocess.run([*command, *arguments], cwd=root, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Made(root, done.stdout + done.stderr)
+    return Made(root, make(root))
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +179,18 @@ def test_only_what_the_rows_need_was_run(made: Made) -> None:
         *("decode", "masks", "landmarks", "camera", "camera_track", "pose", "benchmark_dataset_fit"),
         *("benchmark_dataset_evaluate", "benchmark_measured_score", "benchmark_measured", "benchmark"),
     }
+
+
+def test_a_fit_that_was_taken_away_is_made_again(made: Made, tmp_path: Path) -> None:
+    """As one that was killed in a rerun leaves it: its scores, of the fit before, are there."""
+    there = made.run("lab_known") / "fit" / "pose_refined.npz"
+    there.rename(tmp_path / "pose_refined.npz")
+    try:
+        planned = made.again("--dry-run")
+    finally:
+        (tmp_path / "pose_refined.npz").rename(there)
+    jobs = dict(re.findall(r"(\w+) +(\d+)\n", planned.split("Job stats:")[1]))
+    assert jobs["benchmark_dataset_fit"] == "1" and jobs["benchmark_measured_score"] == "1"
 
 
 def test_a_section_takes_the_place_of_the_old_one() -> None:
