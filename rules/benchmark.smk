@@ -47,26 +47,6 @@ if (SEQUENCES or MEASURED) and "benchmark_quick" in sys.argv:
         "benchmark_quick: is of studio clips alone; ask for benchmark, or leave out the config key "
         f"'{'datasets' if SEQUENCES else 'measured'}'"
     )
-FITTED = [
-    "fit/avatar.npz",
-    "fit/pose_refined.npz",
-    "fit/history.csv",
-    "masks_refined",
-    "provenance/fit.json",
-]
-
-
-def made_for(runs, prepared=PREPARED_FILES):
-    """What lies between the clips and the tables of these runs: what a failed job or the user took away is made again."""
-    before = [
-        str(path).format(
-            estimators=run.estimators, sequence=run.sequence, video=run.sequence
-        )
-        for run in runs
-        for path in prepared
-    ]
-    fits = [f"{run.folder(BENCHMARKS)}/{name}" for run in runs for name in FITTED]
-    return list(dict.fromkeys(before + fits))
 
 
 wildcard_constraints:
@@ -364,7 +344,7 @@ rule benchmark_studio:
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.all_runs()
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.all_runs()],
-        made=made_for(BENCHMARK.all_runs()),
+        made=made_for(BENCHMARK.all_runs(), PREPARED_FILES),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
@@ -399,7 +379,7 @@ rule benchmark_quick:
             f"{run.folder(BENCHMARKS)}/score.csv"
             for run in BENCHMARK.all_runs(quick=True)
         ],
-        made=made_for(BENCHMARK.all_runs(quick=True)),
+        made=made_for(BENCHMARK.all_runs(quick=True), PREPARED_FILES),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
@@ -430,7 +410,7 @@ rule benchmark_studies:
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.study_runs()
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.study_runs()],
-        made=made_for(BENCHMARK.study_runs()),
+        made=made_for(BENCHMARK.study_runs(), PREPARED_FILES),
         truths=[
             CLIP.format(sequence=name) + ".truth"
             for name in dict.fromkeys(run.sequence for run in BENCHMARK.study_runs())

@@ -118,3 +118,26 @@ def imported_file(wildcards):
     if chosen["backend"] != "import":
         return []
     return chosen["path"].replace("{video}", wildcards.sequence)
+
+
+# What a fit of the benchmark writes.
+FITTED = [
+    "fit/avatar.npz",
+    "fit/pose_refined.npz",
+    "fit/history.csv",
+    "masks_refined",
+    "provenance/fit.json",
+]
+
+
+def made_for(runs, prepared):
+    """What lies between the clips and the tables of these runs: what a failed job or the user took away is made again."""
+    before = [
+        str(path).format(
+            estimators=run.estimators, sequence=run.sequence, video=run.sequence
+        )
+        for run in runs
+        for path in prepared
+    ]
+    fits = [f"{run.folder(BENCHMARKS)}/{name}" for run in runs for name in FITTED]
+    return list(dict.fromkeys(before + fits))
