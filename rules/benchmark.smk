@@ -344,7 +344,6 @@ rule benchmark_studio:
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.all_runs()
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.all_runs()],
-        made=made_for(BENCHMARK.all_runs(), PREPARED_FILES),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
@@ -379,7 +378,6 @@ rule benchmark_quick:
             f"{run.folder(BENCHMARKS)}/score.csv"
             for run in BENCHMARK.all_runs(quick=True)
         ],
-        made=made_for(BENCHMARK.all_runs(quick=True), PREPARED_FILES),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(
@@ -410,7 +408,6 @@ rule benchmark_studies:
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.study_runs()
         ],
         scores=[f"{run.folder(BENCHMARKS)}/score.csv" for run in BENCHMARK.study_runs()],
-        made=made_for(BENCHMARK.study_runs(), PREPARED_FILES),
         truths=[
             CLIP.format(sequence=name) + ".truth"
             for name in dict.fromkeys(run.sequence for run in BENCHMARK.study_runs())

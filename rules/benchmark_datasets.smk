@@ -78,7 +78,6 @@ use rule evaluate as benchmark_dataset_evaluate with:
 rule benchmark_datasets:
     input:
         metrics=[f"{run.folder(BENCHMARKS)}/metrics.csv" for run in DATASET_RUNS],
-        made=made_for(DATASET_RUNS, rules.benchmark_dataset_fit.input.prepared),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(

@@ -36,7 +36,6 @@ rule benchmark_measured:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in pictured(DATASET_RUNS)
         ],
-        made=made_for(DATASET_RUNS, rules.benchmark_dataset_fit.input.prepared),
         benchmark=left_in_place([BENCHMARK_FILE]),
     output:
         multiext(f"{BENCHMARKS}/real/", "figures.csv", "results.md"),
@@ -60,6 +59,13 @@ localrules:
 
 rule benchmark:
     input:
+        (
+            made_for(DATASET_RUNS, rules.benchmark_dataset_fit.input.prepared)
+            if SEQUENCES or MEASURED
+            else made_for(
+                BENCHMARK.all_runs() + BENCHMARK.study_runs(), PREPARED_FILES
+            )
+        ),
         (
             rules.benchmark_datasets.output
             if SEQUENCES
