@@ -60,11 +60,32 @@ localrules:
 rule benchmark:
     input:
         (
-            made_for(DATASET_RUNS, rules.benchmark_dataset_fit.input.prepared)
+            made_for(
+                DATASET_RUNS,
+                [
+                    *rules.benchmark_dataset_fit.input.prepared,
+                    *rules.benchmark_dataset_fit.output,
+                    *(
+                        rules.benchmark_dataset_evaluate.output
+                        if SEQUENCES
+                        else rules.benchmark_measured_score.output
+                    ),
+                ],
+            )
             if SEQUENCES or MEASURED
             else made_for(
-                BENCHMARK.all_runs() + BENCHMARK.study_runs(), PREPARED_FILES
+                BENCHMARK.all_runs() + BENCHMARK.study_runs(),
+                [
+                    *PREPARED_FILES,
+                    *rules.benchmark_fit.output,
+                    *rules.benchmark_evaluate.output,
+                    *rules.benchmark_score.output,
+                ],
             )
+        ),
+        made_for(
+            pictured(DATASET_RUNS) if MEASURED else [],
+            rules.benchmark_dataset_evaluate.output,
         ),
         (
             rules.benchmark_datasets.output

@@ -120,24 +120,18 @@ def imported_file(wildcards):
     return chosen["path"].replace("{video}", wildcards.sequence)
 
 
-# What a fit of the benchmark writes.
-FITTED = [
-    "fit/avatar.npz",
-    "fit/pose_refined.npz",
-    "fit/history.csv",
-    "masks_refined",
-    "provenance/fit.json",
-]
-
-
-def made_for(runs, prepared):
-    """What lies between the clips and the tables of these runs: what a failed job or the user took away is made again."""
-    before = [
-        str(path).format(
-            estimators=run.estimators, sequence=run.sequence, video=run.sequence
+def made_for(runs, patterns):
+    """The files of these runs of the benchmark: what a failed job or the user took away is made again."""
+    paths = [
+        str(pattern).format(
+            estimators=run.estimators,
+            dataset=run.estimators,
+            split=run.split,
+            row=run.row,
+            sequence=run.sequence,
+            video=run.sequence,
         )
         for run in runs
-        for path in prepared
+        for pattern in patterns
     ]
-    fits = [f"{run.folder(BENCHMARKS)}/{name}" for run in runs for name in FITTED]
-    return list(dict.fromkeys(before + fits))
+    return list(dict.fromkeys(paths))

@@ -181,16 +181,24 @@ def test_only_what_the_rows_need_was_run(made: Made) -> None:
     }
 
 
-def test_a_fit_that_was_taken_away_is_made_again(made: Made, tmp_path: Path) -> None:
-    """As one that was killed in a rerun leaves it: its scores, of the fit before, are there."""
-    there = made.run("lab_known") / "fit" / "pose_refined.npz"
-    there.rename(tmp_path / "pose_refined.npz")
+TAKEN = {
+    "fit/pose_refined.npz": ["benchmark_dataset_fit", "benchmark_measured_score"],
+    "joints.csv": ["benchmark_measured_score"],
+    "metrics.csv": ["benchmark_dataset_evaluate"],
+}
+
+
+@pytest.mark.parametrize(("name", "again"), TAKEN.items(), ids=TAKEN)
+def test_what_was_taken_away_is_made_again(made: Made, tmp_path: Path, name: str, again: list[str]) -> None:
+    """As a stage that was killed in a rerun leaves it: what is made of it, of the run before, is there."""
+    there, away = made.run("lab_known") / name, tmp_path / "away"
+    there.rename(away)
     try:
         planned = made.again("--dry-run")
     finally:
-        (tmp_path / "pose_refined.npz").rename(there)
+        away.rename(there)
     jobs = dict(re.findall(r"(\w+) +(\d+)\n", planned.split("Job stats:")[1]))
-    assert jobs["benchmark_dataset_fit"] == "1" and jobs["benchmark_measured_score"] == "1"
+    assert [jobs.get(job) for job in again] == ["1"] * len(again)
 
 
 def test_a_section_takes_the_place_of_the_old_one() -> None:
