@@ -54,6 +54,7 @@ include: "rules/weights.smk"
 include: "rules/benchmark.smk"
 include: "rules/benchmark_datasets.smk"
 include: "rules/benchmark_measured.smk"
+include: "rules/benchmark_targets.smk"
 
 
 report: "pipeline/report/captions/workflow.rst"

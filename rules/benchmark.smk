@@ -5,8 +5,9 @@
 #   results/benchmark/prepared/<estimators>/<sequence>/                  decode, then simulate, or masks, landmarks, depth, camera_track and pose
 #   results/benchmark/handed_over/<estimators>/<sequence>.npz            benchmark_hand_over: of simulated ones, for starts that import it
 #   results/benchmark/runs/<estimators>/<split>/<row>/<sequence>/        fit, evaluate, score
-#   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_quick
-#   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studies
+#   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_studio_quick
+#   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studio_studies
+# The targets themselves are in benchmark_targets.smk.
 from pipeline.accuracy.measured_pictures import pictured
 from pipeline.accuracy.settings import load_benchmark
 
@@ -368,7 +369,7 @@ rule benchmark_studio:
         "--log {log:q}"
 
 
-rule benchmark_quick:
+rule benchmark_studio_quick:
     input:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv"
@@ -402,7 +403,7 @@ rule benchmark_quick:
 
 # Further tables, each of some sequences. The page that they are put into may be the benchmark's own: of both at once it is
 # written first.
-rule benchmark_studies:
+rule benchmark_studio_studies:
     input:
         metrics=[
             f"{run.folder(BENCHMARKS)}/metrics.csv" for run in BENCHMARK.study_runs()

@@ -466,3 +466,39 @@ def test_the_quick_benchmark_needs_no_videos(tmp_path: Path) -> None:
     jobs = dict(re.findall(r"^(benchmark_\w+) +(\d+)$", said, re.MULTILINE))
     assert (jobs["benchmark_fit"], jobs["benchmark_score"], jobs["benchmark_clip"]) == ("10", "10", "2")
     assert not re.search(r"^(fit|decode|aggregate) +\d+$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", ["benchmark_quick", "benchmark_studies"])
+def test_what_was_taken_away_is_made_again(tmp_path: Path, target: str) -> None:
+    """As a fit that was killed in a rerun leaves it: its scores and the tables, of the run before, are there."""
+    plan = yaml.safe_load(SHIPPED.read_text())
+    plan["quick"] = {"sequences": ["walk"], "rows": ["full"]}
+    study = plan["studies"]["parts"] | {"sequences": ["walk"], "rows": ["full"]}
+    plan["studies"] = {"parts": study}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    keys = [
+        f"{key}={tmp_path / name}"
+        for key, name in (("videos", "none"), ("results", "results"), ("benchmark", "plan.yaml"))
+    ]
+
+    def asked(*options: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", target, *options, "--config", *keys]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned() -> dict[str, str]:
+        said = asked("--dry-run", "--rerun-triggers", "mtime")
+        return dict(re.findall(r"^(benchmark_\w+) +(\d+)$", said, re.MULTILINE))
+
+    files = [line.split("\t")[0] for line in asked("--summary").splitlines()]
+    paths = [Path(file) for file in files if file.startswith(str(tmp_path))]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if path.suffix in (".csv", ".json", ".md", ".mp4", ".npz", ".png") else path.mkdir()
+    for path in [*paths, tmp_path / "plan.yaml"]:
+        os.utime(path, (1.7e9, 1.7e9))
+    assert not planned()
+    next(path for path in paths if path.name == "pose_refined.npz").unlink()
+    jobs = planned()
+    assert (jobs["benchmark_fit"], jobs["benchmark_evaluate"], jobs["benchmark_score"]) == ("1", "1", "1")
