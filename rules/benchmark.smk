@@ -308,7 +308,9 @@ rule benchmark_evaluate:
     threads: 1
     params:
         code=code("evaluate"),
-        files=fingerprints.stamp([config["evaluate"]["lpips_weights"]]),
+        files=fingerprints.stamp(
+            [config["evaluate"]["lpips_weights"], *package_files()]
+        ),
         directory=folder_of,
         settings=settings("evaluate"),
     shell:
@@ -330,7 +332,9 @@ rule benchmark_score:
     threads: 1
     params:
         code=code("score"),
-        files=fingerprints.stamp([config["evaluate"]["lpips_weights"]]),
+        files=fingerprints.stamp(
+            [config["evaluate"]["lpips_weights"], *package_files()]
+        ),
         directory=folder_of,
         settings=settings("evaluate"),
         view_frames=BENCHMARK.studio.view_frames,

@@ -10,6 +10,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 from pipeline.runtime.errors import UserError
+from pipeline.setup.lpips_weights import package_files
 from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
 from pipeline.setup.weights import needed

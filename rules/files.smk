@@ -86,7 +86,7 @@ def evaluate_files(wildcards):
     """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
     lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
     own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
-    return [*body_file(wildcards), *own_truth, lpips]
+    return [*body_file(wildcards), *own_truth, lpips, *package_files()]
 
 
 def render_files(wildcards):

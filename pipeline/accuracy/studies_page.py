@@ -72,7 +72,7 @@ def _study(table: pd.DataFrame, benchmark: Benchmark, split: str, study: Study) 
                 ("simulated starts, of which nothing but the errors differs", alike),
                 ("all starts, whose masks, depth and focal length differ, too", study.estimators),
             )
-            if FULL in study.rows and len(kinds) > 1
+            if FULL in study.rows and alike and len(kinds) > 1
         ]
         return shown
     shown["tables"] = [

