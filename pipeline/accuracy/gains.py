@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy.gather import INITIAL_ROW, by_sequence, mean_of
-from pipeline.accuracy.settings import SIMULATED
+from pipeline.accuracy.settings import CONFIGURED, SIMULATED
 
 FULL = "full"
 # Rows that differ in the binding alone: CAMEL, Gaussians on mesh, learnable skinning weights
@@ -60,16 +60,15 @@ def gains(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def worse_sequences(table: pd.DataFrame, split: str) -> list[str]:
-    """Sequences that end worse than they began, in MPJPE or V2V: "walk: MPJPE 70.1, was 69.2"."""
-    found = []
-    for metric, label in (("mpjpe", "MPJPE"), ("v2v_surface", "V2V")):
-        before, after = (by_sequence(table, SIMULATED, split, row, metric) for row in (INITIAL_ROW, FULL))
-        found += [
-            f"{name}: {label} {value:.1f} mm, was {before[name]:.1f}"
-            for name, value in after.items()
-            if value > before[name]
-        ]
-    return found
+    """Sequences that end worse than they began, in MPJPE or V2V: "walk, simulated: MPJPE 70.1, was 69.2"."""
+    return [
+        f"{name}, {title}: {label} {after:.1f} mm, was {before[name]:.1f}"
+        for kind, title in ((SIMULATED, "simulated"), (CONFIGURED, "real"))
+        for metric, label in (("mpjpe", "MPJPE"), ("v2v_surface", "V2V"))
+        for before in [by_sequence(table, kind, split, INITIAL_ROW, metric)]
+        for name, after in by_sequence(table, kind, split, FULL, metric).items()
+        if after > before[name]
+    ]
 
 
 def orderings(

@@ -18,6 +18,7 @@ from pipeline.accuracy.tables import markdown
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
 from pipeline.runtime.errors import UserError
 
 KEYS = ("split", "row", "clip")
@@ -28,6 +29,7 @@ METRICS = {
     "along": ("along the ray", ".1f"),
     "across": ("across", ".1f"),
     "place": ("place, m", ".2f"),
+    "turned": ("turned round, % of frames", ".0f"),
     "knee": ("knee, deg", ".1f"),
     "hip": ("hip, deg", ".1f"),
     "elbow": ("elbow, deg", ".1f"),
@@ -44,6 +46,7 @@ class ClipRun:
 
     name: str
     frames: int
+    step: int  # every so many frames of the file one was taken
     measured: int  # frames of them in which joints were measured
     initial: str  # what made the initial motion
     camera: str  # where our camera is from
@@ -79,18 +82,21 @@ def describe_measured(root: Path, runs: Iterable[Run], table: pd.DataFrame) -> l
         directory = VideoDir(first[clip].folder(root))
         initial = Pose.load(directory.pose_init)
         measured = int(table[table["clip"] == clip]["frames"].iloc[0])
-        found.append(ClipRun(clip, len(initial), measured, initial.source, clip_camera(directory).source))
+        step = read_provenance(directory.provenance("decode"))["settings"]["step"]
+        found.append(ClipRun(clip, len(initial), step, measured, initial.source, clip_camera(directory).source))
     return found
 
 
-def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[ClipRun], pictures: str) -> str:
+def write_measured(
+    table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[ClipRun], pictures: str, landmarks: str
+) -> str:
     """The section as Markdown, between BEGIN and END.
 
     Args:
         table: of `gather_measured`.
         benchmark: what was run.
         clips: of `describe_measured`.
-        pictures: of `pictures_table`.
+        pictures, landmarks: of `pictures_table` and `landmarks_table`.
     """
     split = table["split"].iloc[0]
     rows = list(dict.fromkeys(table[table["split"] == split]["row"]))
@@ -123,6 +129,7 @@ def write_measured(table: pd.DataFrame, benchmark: Benchmark, clips: Sequence[Cl
         means=markdown(header, _unique(means)),
         each=markdown(header, lines),
         pictures=pictures,
+        landmarks=landmarks,
         ablations=markdown(["Row", *header[2:]], ablations) if ablations else "",
         gained={name: _gain(values, name) for name in ("mpjpe", "pa_mpjpe")},
         worse=[

@@ -19,6 +19,8 @@ _ANGLES = {
     "elbow": ("shoulder", "elbow", "wrist"),
     "shoulder": ("hip", "shoulder", "elbow"),
 }
+# Lines across the body, that tell where it faces.
+_ACROSS = [[NAMES.index(f"{side}_{part}") for side in "rl"] for part in ("hip", "shoulder")]
 _LEAST_JOINTS = 6  # of a frame, for a similarity to say anything
 _MM = 1000.0
 
@@ -34,8 +36,8 @@ def joint_errors(found: np.ndarray, truth: np.ndarray, ok: np.ndarray, in_camera
             to where the joints about the hips' middle fit best, and nothing is said of rays and place.
 
     Returns:
-        mpjpe, pa_mpjpe, along, across (mm), place (m), knee, hip, elbow, shoulder (degrees); NaN where nothing was
-        measured that it needs.
+        mpjpe, pa_mpjpe, along, across (mm), place (m), turned (% of the frames), knee, hip, elbow, shoulder (degrees);
+        NaN where nothing was measured that it needs.
     """
     hips = ok[:, _HIPS].all(1)
     found_middle, middle = (joints[:, _HIPS].mean(1, keepdims=True) for joints in (found, truth))
@@ -53,6 +55,7 @@ def joint_errors(found: np.ndarray, truth: np.ndarray, ok: np.ndarray, in_camera
         figures["across"] = _mean(np.linalg.norm(error - along * rays, axis=2), seen)
         figures["place"] = _mean(distances(found_middle, middle), hips[:, None])
     figures |= {name: figures[name] * _MM for name in ("mpjpe", "pa_mpjpe", "along", "across")}
+    figures["turned"] = 100 * _turned_round(about, true_about, seen)
     return figures | angle_errors(found, truth, ok)
 
 
@@ -103,6 +106,13 @@ def angle_errors(found: np.ndarray, truth: np.ndarray, ok: np.ndarray) -> dict[s
         seen = np.stack([ok[:, [NAMES.index(f"{side}_{part}") for part in parts]].all(1) for side in "rl"], axis=1)
         figures[name] = _mean(np.abs(mine[name] - theirs[name]), seen)
     return figures
+
+
+def _turned_round(about: np.ndarray, true_about: np.ndarray, seen: np.ndarray) -> float:
+    """Share of the frames in which hips or shoulders lie more than 90 degrees from where they should: left is right."""
+    line, true_line = (np.diff(joints[:, _ACROSS], axis=2)[:, :, 0] for joints in (about, true_about))
+    away = ((line * true_line).sum(2) < 0) & seen[:, _ACROSS].all(2)
+    return _mean(away.any(1).astype(float), seen[:, _HIPS].all(1))
 
 
 def _aligned(found: np.ndarray, truth: np.ndarray, ok: np.ndarray) -> float:

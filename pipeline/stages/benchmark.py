@@ -16,7 +16,7 @@ from pipeline.accuracy.gallery import COMPARED, draw_gallery
 from pipeline.accuracy.gather import MOTION, PICTURES, SIDE_PICTURES, TIME, gather, has_lpips, sources, wide
 from pipeline.accuracy.matching import draw_matching, find_matches
 from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, gather_measured, write_measured
-from pipeline.accuracy.measured_pictures import pictures_table
+from pipeline.accuracy.measured_pictures import landmarks_table, pictures_table
 from pipeline.accuracy.page import write_page
 from pipeline.accuracy.sections import Marks, section_of, with_section
 from pipeline.accuracy.settings import SIMULATED, Benchmark, Run, load_benchmark
@@ -121,8 +121,8 @@ def _of_measured(args: argparse.Namespace, benchmark: Benchmark, videos: list[st
     table = gather_measured(args.folder, runs)
     out = args.folder / "real"
     _write_tables(out, {"figures.csv": table})
-    pictures = pictures_table(args.folder, runs)
-    section = write_measured(table, benchmark, describe_measured(args.folder, runs, table), pictures)
+    pictures, landmarks = pictures_table(args.folder, runs), landmarks_table(args.folder, runs)
+    section = write_measured(table, benchmark, describe_measured(args.folder, runs, table), pictures, landmarks)
     _write(out / "results.md", f"# Results on real video\n\n{section}\n")
     if args.page:
         _put_section(args.page, section, MEASURED)

@@ -24,7 +24,7 @@ from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, GOALS, gains, or
 from pipeline.accuracy.gather import MEAN, mean_of, wide
 from pipeline.accuracy.measured_page import BEGIN, END
 from pipeline.accuracy.score import HELD_OUT, NOVEL, SIDE, in_body_of
-from pipeline.accuracy.settings import Benchmark, Run, load_benchmark
+from pipeline.accuracy.settings import CONFIGURED, Benchmark, Run, load_benchmark
 from pipeline.accuracy.simulate_depth import simulate_camera, simulate_depth
 from pipeline.accuracy.simulate_masks import simulate_masks
 from pipeline.accuracy.simulate_pose import simulate_pose, smooth_noise
@@ -428,7 +428,11 @@ def test_gains_are_of_means_and_count_from_the_least() -> None:
     assert found.loc["MPJPE lower than the initial estimate", "reached"] == "least"
     assert found.loc["PSNR over GART", "reached"] == "least"
     assert len(found) == 2  # the other rows were not run
-    assert worse_sequences(table, "uniform") == ["b: MPJPE 62.0 mm, was 60.0"]
+    real = _table({("initial", "a", "mpjpe"): 40, ("full", "a", "mpjpe"): 41.5}).assign(estimators=CONFIGURED)
+    assert worse_sequences(pd.concat([table, real]), "uniform") == [
+        "b, simulated: MPJPE 62.0 mm, was 60.0",
+        "a, real: MPJPE 41.5 mm, was 40.0",
+    ]
 
 
 def test_orderings_say_what_does_not_hold() -> None:

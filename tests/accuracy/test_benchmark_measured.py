@@ -16,7 +16,7 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.accuracy import starts
 from pipeline.accuracy.measured import OWN
-from pipeline.accuracy.measured_page import BEGIN, END, describe_measured, write_measured
+from pipeline.accuracy.measured_page import ClipRun, BEGIN, END, describe_measured, write_measured
 from pipeline.accuracy.measured_pictures import pictures_table
 from pipeline.accuracy.sections import section_of, with_section
 from pipeline.accuracy.settings import Run, load_benchmark
@@ -173,6 +173,15 @@ def test_the_section_has_the_figures_of_the_pictures(made: Made) -> None:
         pictures_table(made.root, [Run("measured", "uniform", "full", "none")])
 
 
+def test_the_section_tells_how_far_from_the_landmarks_joints_end(made: Made) -> None:
+    section = (made.root / "results" / "benchmark" / "real" / "results.md").read_text().split("### Landmarks")[1]
+    table = read_metrics(made.run(CLIPS[0]) / "metrics.csv")
+    table = table[(table["metric"] == "reprojection") & (table["split"] == "all")].set_index(["key", "when"])["value"]
+    wrists = [table[["left_wrist", "right_wrist"], when].mean() for when in ("initial", "refined")]
+    line = [f"{value:.1f}" for value in (table["", "initial"], table["", "refined"], *wrists)]
+    assert f"| {CLIPS[0]} | {' | '.join(line)} |" in section
+
+
 def test_only_what_the_rows_need_was_run(made: Made) -> None:
     jobs = re.search(r"jobs to run: (.*)", made.said)[1]
     assert set(re.findall(r"\d+ (\w+)", jobs)) == {
@@ -223,7 +232,8 @@ def test_means_are_over_the_clips_that_a_method_has() -> None:
         for metric in ("mpjpe", "pa_mpjpe", "knee")
     ]
     table = pd.DataFrame(rows, columns=["split", "row", "clip", "method", "metric", "frames", "value"])
-    section = write_measured(table, load_benchmark(SHIPPED), [], "")
+    section = write_measured(table, load_benchmark(SHIPPED), [ClipRun("a", 25, 4, 24, "found", "told")], "", "")
+    assert "| a | 25, one of 4 | 24 | found | told |" in section
     assert "| all | **after the fit** | 75.0 | 75.0 |" in section and "| all | before the fit | 80.0 |" in section
     assert "| a | **after the fit** | 80.0 |" in section and "| a | wham | 40.0 |" in section
     assert "gains 6% of MPJPE" in section and "Worse after the fit than before, in MPJPE: b." in section

@@ -63,6 +63,19 @@ def test_a_mirrored_body_is_not_turned_into_its_picture(truth: np.ndarray) -> No
     assert np.linalg.det(turn) == pytest.approx(1)
 
 
+def test_a_body_that_is_turned_round_is_counted(truth: np.ndarray) -> None:
+    """By hips or shoulders; what of them was not measured says nothing."""
+    assert joint_errors(truth, truth, ALL, True)["turned"] == 0
+    hips, shoulders = ([NAMES.index(f"{side}_{part}") for side in "rl"] for part in ("hip", "shoulder"))
+    found, ok = truth.copy(), ALL.copy()
+    found[0, hips] = truth[0, hips[::-1]]
+    for frame in (1, 2):
+        found[frame, shoulders] = truth[frame, shoulders[::-1]]
+    ok[2, shoulders[0]] = False
+    ok[3, hips[0]] = False
+    assert joint_errors(found, truth, ok, True)["turned"] == pytest.approx(100 * 2 / 5)
+
+
 def test_angles_are_those_of_the_limbs() -> None:
     joints = np.zeros((1, 12, 3))
     place = {
