@@ -17,7 +17,7 @@ install: $(VENV)/installed
 # The last line puts the headless OpenCV over the one that mediapipe brings, whose import needs libGL.so.1.
 $(VENV)/installed: pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 found; install one, or say make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "installing into $(VENV) with $(PYTHON): a few minutes, about 2.5 GB"
+	@echo "installing into $(VENV) with $(PYTHON): a few minutes, about 2.6 GB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) 'torch==2.13.0'
 	@$(PIP) --editable .
