@@ -12,7 +12,7 @@ class ExportSettings:
     posed_frames: int  # files avatar_posed_%06d.ply, of frames evenly spread over the clip; 0 = none
     sequence: bool  # avatar_sequence.zip, a PLY a frame
     fps: float | None  # frames a second of the motion files; None: the clip's
-    bone_names: Literal["smpl", "mixamo"]  # in BVH and GLB
+    bone_names: Literal["smpl", "mixamo"]  # in BVH, GLB and VRM
     bvh_rest_frame: bool  # the rest pose goes before the motion in BVH
     author: str  # of avatar.vrm
     licence: str  # of avatar.vrm, an address

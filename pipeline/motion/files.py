@@ -40,9 +40,9 @@ def load_motion_file(
 
     Accepted as npz: `poses (T, 72)` with optional `trans (T, 3)`; wider `poses` (156 of AMASS's SMPL-H, 165 of SMPL-X),
     of which the first 66 columns are taken and the hands left straight; or `global_orient (T, 3)`, `body_pose (T, 69)`
-    or (T, 63) and `transl (T, 3)`, or SMPL-X's `root_orient`, `pose_body`, `trans`. Any other file is one that
-    `pipeline.motion.readers` knows (PHALP, WHAM, TRAM, GVHMR): of several people the one who is seen longest; a frame
-    is a frame. `betas` are not read: those of SMPL mean nothing to another body.
+    or (T, 63) and `transl (T, 3)`, or SMPL-X's `root_orient`, `pose_body`, `trans`; no other npz. What is not an npz, a
+    folder too, is what `pipeline.motion.readers` knows: of several people the one who is seen longest; a frame is a
+    frame. `betas` are not read: those of SMPL mean nothing to another body.
 
     Which way is up is found out: AMASS is z-up, camera-frame files y-down. It is the one of +y, -y, +z, -z nearest to
     where the pelvis's own up axis points on average, so a clip of someone lying down all the time is misread.
