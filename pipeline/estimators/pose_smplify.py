@@ -150,7 +150,7 @@ def _check_enough(
     if found < least:
         raise UserError(
             f"{source}: the person is found in {found} of {frames} frames, at least {least} are needed; use a "
-            "clip in which one person is seen from head to feet, or cut it to where they are (decode.start, .stop)"
+            "clip in which one person is seen from head to feet, or cut it to where they are (video.start, video.stop)"
         )
     hips = int((visibility[:, [names.index("left_hip"), names.index("right_hip")]] > VISIBLE).any(1).sum())
     if hips < least:
