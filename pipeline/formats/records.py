@@ -1,6 +1,8 @@
 """Checked reading and writing of small JSON files."""
 
 import json
+import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,19 @@ from typing import Any
 from pipeline.formats.atomic import atomic_path
 from pipeline.runtime.errors import UserError
 
+_NUMBERS = re.compile(r"\[\n[-+.\deE,\s]+\]")  # a list of numbers alone; no text holds a line break as such
+
 
 def write_json(path: str | Path, values: dict[str, Any]) -> None:
+    """Write a JSON object, whole or not at all. Lists of numbers fill their lines: json gives each number its own."""
+    text = _NUMBERS.sub(_filled, json.dumps(values, indent=2, ensure_ascii=False))
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _filled(numbers: re.Match[str]) -> str:
+    inner = " ".join(numbers[0][1:-1].split())
+    return f"[{textwrap.fill(inner, 110, subsequent_indent='    ', break_on_hyphens=False)}]"
 
 
 def read_json(path: str | Path, keys: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class VideoInfo:
     K_source: str | None = None  # the file that tells K
     focal_mm: float | None = None  # 35-mm equivalent that the camera wrote into the file
     seconds: tuple[float, ...] | None = None  # time of each frame in the file, from its first on; None: an older file
+    # Where the source's rate varies: time of each of its frames, whatever was decoded; None: constant, or an older file
+    packets: tuple[float, ...] | None = None
 
     def save(self, path: str | Path) -> None:
         write_json(path, asdict(self) | {"fps": f"{self.fps.numerator}/{self.fps.denominator}"})
@@ -40,8 +42,8 @@ class VideoInfo:
         types = {key: kind for key, kind in types.items() if isinstance(kind, type)}
         values = read_json(path, tuple(types))
         check_types(path, values, types)
-        optional = {key: values.get(key) for key in ("start", "K", "K_source", "focal_mm", "seconds")}
-        start, K, K_source, focal_mm, seconds = optional.values()
+        optional = {key: values.get(key) for key in ("start", "K", "K_source", "focal_mm", "seconds", "packets")}
+        start, K, K_source, focal_mm, seconds, packets = optional.values()
         if not (start is None or (type(start) is int and start >= 0)):
             raise UserError(f"{path}: key 'start' should be the number of a frame, found {start!r}")
         if K is not None:
@@ -51,7 +53,11 @@ class VideoInfo:
         if not (focal_mm is None or (isinstance(focal_mm, float) and 0 < focal_mm < math.inf)):
             raise UserError(f"{path}: key 'focal_mm' should be millimetres above 0, found {focal_mm!r}")
         if seconds is not None:
-            optional["seconds"] = _times(path, seconds, values["frames"])
+            optional["seconds"] = _times(path, "seconds", seconds, values["frames"])
+        if packets is not None:
+            optional["packets"] = _times(path, "packets", packets, "N")
+            if not packets or (np.diff(packets) < 0).any():
+                raise UserError(f"{path}: key 'packets' should be times in their order; decode the video again")
         try:
             fps = Fraction(values["fps"])
         except (ValueError, ZeroDivisionError) as error:
@@ -74,13 +80,13 @@ class VideoInfo:
         return start + step * np.arange(self.frames)
 
 
-def _times(path: str | Path, values: Any, frames: int) -> tuple[float, ...]:
+def _times(path: str | Path, key: str, values: Any, count: int | str) -> tuple[float, ...]:
     try:
-        seconds = np.array(values, dtype=np.float64)
+        times = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: key 'seconds' should be a list of numbers, found {values!r}") from error
-    check_arrays(path, {"seconds": seconds}, {"seconds": (frames,)})
-    return tuple(seconds.tolist())
+        raise UserError(f"{path}: key {key!r} should be a list of numbers, found {values!r}") from error
+    check_arrays(path, {key: times}, {key: (count,)})
+    return tuple(times.tolist())
 
 
 def _matrix(path: str | Path, values: Any) -> tuple[tuple[float, ...], ...]:

@@ -22,7 +22,7 @@ from pipeline.video.looks import describe
 from pipeline.video.probe import probe
 from pipeline.video.shots import choose_shot, split_shots, tell_shots
 from pipeline.video.source import VideoSource, what_is_changed
-from pipeline.video.times import frame_times
+from pipeline.video.times import frame_times, packet_times
 
 HELP = """Decode a video once, for every stage after: upright, at a constant frame rate.
 
@@ -77,7 +77,9 @@ def run(args: argparse.Namespace) -> None:
     played = source.fps if settings.capture_fps is None else Fraction(settings.capture_fps).limit_denominator(1001)
     fps = played / settings.step
     start = first + shot.start * settings.step
-    told = {"focal_mm": source.focal_mm, "seconds": tuple(np.round(frame_times(source, settings, shot), 6).tolist())}
+    times = {"seconds": frame_times(source, settings, shot), "packets": packet_times(source)}
+    told = {key: None if value is None else tuple(np.round(value, 6).tolist()) for key, value in times.items()}
+    told["focal_mm"] = source.focal_mm
     if undistort:
         told |= {"K": tuple(map(tuple, undistort.K.tolist())), "K_source": calibration.source}
     info = VideoInfo(str(args.video), _digest(source), fps, *size, len(shot), source.rotation, start, **told)

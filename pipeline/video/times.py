@@ -26,6 +26,14 @@ def frame_times(source: VideoSource, settings: DecodeSettings, chosen: range) ->
     return source.times[np.maximum(np.searchsorted(rounded, numbers, side="right") - 1, 0)]
 
 
+def packet_times(source: VideoSource) -> np.ndarray | None:
+    """Seconds of all frames of the file, from its first on, (N,); None where its rate is constant: they are `numbers`.
+
+    Tools that read the file itself see these, not those at a constant rate.
+    """
+    return None if source.constant else source.times
+
+
 def _without_gaps(source: VideoSource) -> np.ndarray:
     if source.gaps is None:
         return source.times

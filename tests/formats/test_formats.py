@@ -562,6 +562,21 @@ def test_a_video_record_comes_back_and_older_ones_are_read(tmp_path: Path) -> No
     assert VideoInfo.load(file) == VideoInfo("clip.mp4", "", Fraction(30000, 1001), 640, 480, 9, 0)
 
 
+def test_lists_of_numbers_fill_their_lines(tmp_path: Path) -> None:
+    values = {
+        "none": [],
+        "texts": ["[\n1\n]", "["],
+        "K": [[1.5, -2.0], [1e-9, 0.0]],
+        "times": [i / 7 for i in range(500)],
+    }
+    write_json(tmp_path / "record.json", values)
+    assert read_json(tmp_path / "record.json") == values
+    lines = (tmp_path / "record.json").read_text().splitlines()
+    assert len(lines) < 130
+    assert max(map(len, lines)) <= 125
+    assert "    [1.5, -2.0]," in lines
+
+
 def test_images_must_be_numbered_without_a_gap(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no \.png image found; run the stage that writes it first"):
         MaskFolder(tmp_path)

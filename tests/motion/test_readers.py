@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.body import JOINT_NAMES, load_body
 from pipeline.body.anatomy import COCO, H36M, LIMBS, anatomical_joints
 from pipeline.exports.trc import write_trc
-from pipeline.motion.readers import read_motion
+from pipeline.motion.readers import amass, read_motion
 from pipeline.motion.readers.frames import frame_numbers
 from pipeline.motion.readers.joint_names import known_name
 from pipeline.motion.readers.motion import MEAN_PELVIS, Clip, SourceMotion, Track
@@ -673,6 +674,44 @@ def test_rows_of_the_frames_before_the_rate_was_made_constant() -> None:
     numbers, note = paired(50, clip)
     np.testing.assert_array_equal(numbers, decoded)
     assert note is not None and "each of the 50 frames before the rate was made constant" in note
+
+
+def test_rows_of_all_frames_of_a_varying_rate() -> None:
+    """100 frames in 4 s, and as many at a constant rate: every second one from frame 40 on was decoded."""
+    packets = np.linspace(0, 2, 100) ** 2
+    at = np.arange(40, 100, 2)
+    shown = np.searchsorted(packets, at / 25, side="right") - 1
+    clip = Clip(64, 48, Fraction(25), at, 100, seconds=packets[shown], packets=packets)
+    for frames in (100, None, 98):
+        numbers, note = paired(frames, clip, last=80)
+        np.testing.assert_array_equal(numbers, np.where(shown < (frames or 100), shown, -1))
+        assert note is not None and note.startswith("m.pt: ")
+    np.testing.assert_array_equal(paired(30, clip)[0], np.arange(30))  # as many as were decoded: those
+    fewer = replace(clip, in_file=102)
+    np.testing.assert_array_equal(paired(102, fewer)[0], at)  # of the constant rate
+    np.testing.assert_array_equal(paired(99, fewer)[0], np.where(shown < 99, shown, -1))
+    with pytest.raises(UserError, match="T has 97 frames, but 30 frames were decoded of the 100"):
+        paired(97, clip)
+    np.testing.assert_array_equal(paired(100, replace(clip, packets=None))[0], at)  # an older file
+
+
+def test_amass_by_time_is_of_the_decoded_frames() -> None:
+    """A part of a video of a varying rate: what is resampled to the constant rate counts none of its frames."""
+    clip = Clip(
+        64, 48, Fraction(25), 10 + 2 * np.arange(30), 80, seconds=np.arange(30) / 10, packets=np.arange(90) / 30
+    )
+    place = np.stack([np.arange(200) / 100, np.zeros(200), np.ones(200)], axis=1)
+    content = {"poses": np.zeros((200, 156)), "trans": place, "mocap_framerate": 100.0}
+    motion = amass.read(content, Path("m.npz"), clip)
+    numbers, note = frame_numbers(Path("m.npz"), motion, clip)
+    assert note is None
+    moved = motion.tracks[0].transl[:, 0]
+    np.testing.assert_allclose(moved, clip.numbers[: len(moved)] / 25, atol=1e-9)
+    assert len(moved) == 20  # the motion ends at 1.99 s
+    np.testing.assert_array_equal(numbers, np.arange(30))
+    late = replace(clip, numbers=clip.numbers + 50)
+    with pytest.raises(UserError, match=r"m\.npz: holds one frame, or ends before the first decoded one"):
+        amass.read(content, Path("m.npz"), late)
 
 
 def test_by_time() -> None:

@@ -49,9 +49,9 @@ def read(content: dict[str, Any], path: Path, clip: Clip) -> SourceMotion:
         cameras = arrays_of(path, content, wanted)["world_from_camera"]
         betas = arrays_of(path, content, {"body_betas": (10,)})["body_betas"]
         body = read_text(path, content, "body_model")
-    if count not in (len(clip.numbers), clip.in_file):
+    if count not in (len(clip.numbers), clip.in_file, None if clip.packets is None else len(clip.packets)):
         rotations, transl, cameras = _by_time(path, rotations, transl, cameras, _rate(content, path), clip)
-        total = None
+        total = len(clip.numbers)
     track = Track(
         name="the person",
         frames=np.arange(len(transl)),
@@ -77,12 +77,12 @@ def _rate(content: dict[str, Any], path: Path) -> float:
 def _by_time(
     path: Path, rotations: np.ndarray, transl: np.ndarray, cameras: np.ndarray | None, rate: float, clip: Clip
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The motion at each frame of the video file, as far as it goes."""
+    """The motion at each decoded frame, as far as it goes."""
     rows = np.arange(len(transl))
-    at = np.arange(clip.in_file) * rate / float(clip.fps)
+    at = clip.numbers * rate / float(clip.fps)
     at = at[at <= rows[-1]]
     if len(rows) == 1 or len(at) == 0:
-        raise UserError(f"{path}: holds one frame; expected a motion")
+        raise UserError(f"{path}: holds one frame, or ends before the first decoded one; expected this video's motion")
     turned = [Slerp(rows, Rotation.from_rotvec(rotations[:, joint]))(at).as_rotvec() for joint in range(24)]
     moved = [np.interp(at, rows, transl[:, axis]) for axis in range(3)]
     if cameras is not None:

@@ -27,16 +27,16 @@ def decoded_clip(directory: VideoDir, video: VideoInfo) -> Clip:
         size = None if size is None else (int(size[0]), int(size[1]))
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{record}: does not tell which frames were decoded ({error!r}); decode again") from error
-    seconds = None if video.seconds is None else np.array(video.seconds)
-    return Clip(video.width, video.height, fps, numbers, in_file, size, seconds)
+    seconds, packets = (None if times is None else np.array(times) for times in (video.seconds, video.packets))
+    return Clip(video.width, video.height, fps, numbers, in_file, size, seconds, packets)
 
 
 def frame_numbers(path: Path, motion: SourceMotion, clip: Clip) -> tuple[np.ndarray, str | None]:
     """(T,) the row of the motion that each decoded frame is, -1 where it has none; and what the user should know.
 
     A motion that tells times is paired by them, others as `matching_frames` does. Where the rate varies, decoding
-    repeats frames: a motion of the frames before that is known by their number. One with a row or two too few or too
-    many is paired from the first frame on.
+    repeats and drops frames: a motion of the frames before that is known by their number, or counts them without
+    telling how many there were. One with a row or two too few or too many is paired from the first frame on.
 
     Raises:
         UserError: it is of another length.
@@ -44,16 +44,24 @@ def frame_numbers(path: Path, motion: SourceMotion, clip: Clip) -> tuple[np.ndar
     if motion.seconds is not None:
         return _by_time(motion.seconds, clip), None
     decoded = len(clip.numbers)
+    last = max(int(track.frames.max(initial=-1)) for track in motion.tracks)
+    lengths = [(np.arange(decoded), decoded), (clip.numbers, clip.in_file)]
+    if motion.frames != decoded and clip.seconds is not None:
+        # An older file tells the times of the decoded frames alone: all of them, where none was cut away or dropped.
+        packets = np.unique(clip.seconds) if clip.packets is None else clip.packets
+        nearest = np.searchsorted((packets[1:] + packets[:-1]) / 2, clip.seconds, side="right")
+        if motion.frames == len(packets):
+            return nearest, f"{path}: has a row for each of the {len(packets)} frames before the rate was made constant"
+        if clip.packets is not None:
+            if motion.frames is None and last < len(packets):
+                return nearest, f"{path}: taken to number the {len(packets)} frames before the rate was made constant"
+            seen = motion.frames or last + 1
+            lengths = sorted([(nearest, len(packets)), *lengths], key=lambda each: abs(seen - each[1]))
     if motion.frames not in (None, decoded, clip.in_file):
-        if clip.seconds is not None:
-            shown, rank = np.unique(clip.seconds, return_inverse=True)
-            if motion.frames == len(shown):
-                return rank, f"{path}: has a row for each of the {len(shown)} frames before the rate was made constant"
-        for numbers, count in ((np.arange(decoded), decoded), (clip.numbers, clip.in_file)):
+        for numbers, count in lengths:
             if abs(motion.frames - count) <= _FEW:
                 paired = np.where(numbers < motion.frames, numbers, -1)
                 return paired, f"{path}: has {motion.frames} rows for {count} frames; paired from the first frame on"
-    last = max(int(track.frames.max(initial=-1)) for track in motion.tracks)
     return matching_frames(path, motion.tool, motion.frames, last, clip), None
 
 

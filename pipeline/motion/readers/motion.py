@@ -17,6 +17,8 @@ class Clip:
     in_file: int  # frames of the video file
     file_size: tuple[int, int] | None = None  # width and height of the video file, px upright; None: not known
     seconds: np.ndarray | None = None  # (T,) when each decoded frame is shown, from the file's first; None: not known
+    # (N,) when each frame of the file is shown, where its rate varies, rising; None: constant, or not known
+    packets: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
