@@ -95,6 +95,24 @@ class BodyModel:
         height = self.shaped(betas)[:, 1]
         return height.max() - height.min()
 
+    def stature_slope(
+        self,
+        betas: Tensor,  # [10]
+    ) -> Tensor:  # [10]
+        """Metres that the stature of a shape grows by for one unit of each beta."""
+        height = self.shaped(betas)[:, 1]
+        top, bottom = self.shapedirs[torch.stack([height.argmax(), height.argmin()]), 1]
+        return top - bottom
+
+    def with_stature(
+        self,
+        betas: Tensor,  # [10]
+        stature: float | Tensor,
+    ) -> Tensor:  # [10]
+        """The shape nearest to `betas` that is this tall, in metres; nearly, where another vertex becomes the top."""
+        slope = self.stature_slope(betas)
+        return betas + (stature - self.stature(betas)) * slope / slope.square().sum()
+
     def rest_joints(
         self,
         betas: Tensor,  # [10]

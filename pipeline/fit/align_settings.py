@@ -14,6 +14,7 @@ class Shape:
     clothes: float
     sigma_clothes: float
     sigma_inside: float
+    sigma_height: float
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,7 @@ class PoseRows:
             source=source,
             hand_pose=initial.hand_pose,
             hands_seen=initial.hands_seen,
+            told_height=initial.told_height,
         )
 
 

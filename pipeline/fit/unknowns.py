@@ -50,6 +50,7 @@ class Unknowns:
     shared_adam: RowAdam  # of what all frames and Gaussians share
     planes: Tensor  # [T, 3] of the depth maps' relative errors, see `Alignment`
     focal: float = 1.0  # factor on the focal length
+    stature: Tensor | None = None  # [] metres, kept where the shape moves; None: nobody told it
     told: Tensor | None = None  # share in which the video tells each colour, once they have been spread [N]
 
     @staticmethod
@@ -85,6 +86,7 @@ class Unknowns:
             pose_adam=rows.optimiser(settings.rates),
             shared_adam=RowAdam(shared, {}),
             planes=torch.zeros(len(pose), 3, device=device),
+            stature=None if change is None or pose.told_height is None else body.stature(betas),
         )
 
     @property
@@ -143,6 +145,8 @@ class Unknowns:
             self.pose_adam.step(self.rows.touched(frame), factor=plan.pose_factor)
         self.shared_adam.step()
         with torch.no_grad():
+            if self.betas_change is not None and self.stature is not None and plan.poses_move:
+                self.betas_change.copy_(self.body.with_stature(self.betas, self.stature) - self.initial_betas)
             self.gaussians.params["log_scales"].clamp_(max=math.log(self.max_scale))
         for adam in (self.gaussian_adam, self.pose_adam, self.shared_adam):
             adam.zero_grad()

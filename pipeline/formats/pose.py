@@ -29,6 +29,7 @@ _OPTIONAL = {
     "hand_pose": ("T", 30, 3),
     "hands_seen": ("T", 2),
     "fitted_in_3d": (),
+    "told_height": (),
 }
 BODY_MODELS = ("free", "smpl")
 
@@ -69,6 +70,8 @@ class Pose:
     hands_seen: np.ndarray | None = None  # (T, 2) in [0, 1]: left, right; below 1 the fingers are partly those at rest
     # Whether it was fitted to landmarks that have a depth: it errs in other ways than a network's
     fitted_in_3d: bool = False
+    # The person's height as the user told it (setting pose.height), metres; the betas may give another. None: not told.
+    told_height: float | None = None
 
     def __post_init__(self) -> None:
         _check(f"pose from {self.source}", vars(self))
@@ -91,6 +94,8 @@ class Pose:
         _check(path, arrays | texts)
         found = {key: arrays[key] for key in (*_SHAPES, *_OPTIONAL) if key in arrays}
         numbers = {"fps": float(arrays["fps"]), "fitted_in_3d": bool(arrays.get("fitted_in_3d", False))}
+        if "told_height" in arrays:
+            numbers["told_height"] = float(arrays["told_height"])
         return Pose(**found | texts | numbers)
 
 
@@ -119,5 +124,7 @@ def _check(where: str | Path, values: Mapping[str, Any]) -> None:
         raise UserError(f"{where}: key 'hands_seen' should be in [0, 1], found {np.max(np.abs(values['hands_seen']))}")
     if "sigma" in known and (values["sigma"] <= 0).any():
         raise UserError(f"{where}: key 'sigma' should be above 0, found {np.min(values['sigma'])}")
+    if "told_height" in known and values["told_height"] <= 0:
+        raise UserError(f"{where}: key 'told_height' should be above 0, found {values['told_height']}")
     if values["fps"] <= 0:
         raise UserError(f"{where}: fps should be above 0, found {values['fps']}")

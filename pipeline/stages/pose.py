@@ -1,6 +1,7 @@
 """The pose stage: the initial motion, before refinement."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.body import load_body
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose, body = backend.estimate(directory, settings, args.body_model, provenance), load_body(args.body_model)
+    pose = replace(pose, told_height=settings.height)  # which the fit has to know
     if directory.landmarks.is_file():
         landmarks = Landmarks.load(directory.landmarks)
     else:  # a motion of the user's own, by hand

@@ -115,6 +115,13 @@ def test_a_known_height_decides_size_and_distance(posed, height):
     assert farther == pytest.approx(sizes[1] / sizes[0], rel=0.03)
 
 
+def test_the_pose_file_hands_a_told_height_on(posed, tmp_path):
+    directory = copied(posed, tmp_path)
+    assert main(["pose", str(directory.root), "--settings", "{height: 1.9, smplify: {iterations: 5}}"]) == 0
+    assert Pose.load(directory.pose_init).told_height == 1.9
+    assert Pose.load(posed.pose_init).told_height is None
+
+
 def test_a_height_is_refused_where_the_body_comes_with_its_size():
     settings = load_settings("pose", {"backend": "import", "path": "x.npz", "height": 1.8}, PoseSettings)
     with pytest.raises(UserError, match=r"pose\.height: 1\.8 m is set, and backend import"):

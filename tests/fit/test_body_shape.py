@@ -10,6 +10,7 @@ from helpers_fit import short_settings
 from pipeline.fit.alignment.shape import by_betas, with_shape
 from pipeline.fit.alignment.surface import Surface
 from pipeline.fit.data import load_clip
+from pipeline.fit.loop import JointFit
 from pipeline.fit.pose_rows import PoseRows
 from pipeline.formats.pose import Pose
 
@@ -60,6 +61,39 @@ def test_a_shape_that_is_wrong_is_found_again(results, studio_clip, body):
         left = girth(with_shape(clip, body, start, settings)) - girth(clothed)
         assert abs(off) > 0.005
         assert abs(left) < 0.4 * abs(off)
+
+
+def stature(body, pose: Pose) -> float:
+    return float(body.stature(torch.as_tensor(pose.betas, dtype=torch.float32)))
+
+
+@pytest.mark.parametrize("distance", [0.95, 1.05])
+def test_a_told_height_holds_where_outlines_pull(results, studio_clip, body, distance):
+    """A person put 5% too near or too far looks smaller or larger than they are."""
+    truth = Pose.load(studio_clip.truth / "pose.npz")
+    settings, height = short_settings(), stature(body, truth)
+    start = dataclasses.replace(truth, transl=truth.transl * distance)
+    clip = load_clip(results, start, settings, CPU)
+    free, told = (
+        with_shape(clip, body, dataclasses.replace(start, told_height=each), settings) for each in (None, height)
+    )
+    assert abs(stature(body, free) - height) > 0.03
+    assert abs(stature(body, told) - height) < 0.01
+    pelvis = [each.transl + body.rest_joints(torch.as_tensor(each.betas).float())[0].numpy() for each in (start, told)]
+    np.testing.assert_allclose(*pelvis, atol=1e-5)
+
+
+def test_a_told_height_holds_where_the_loop_changes_betas(results, body):
+    """The shape moves, and the stature does not."""
+    settings = short_settings(refine_betas=True, rates={"betas": 0.1}, align={"coarse": 0}, holdout_every=0)
+    start = dataclasses.replace(Pose.load(results.pose_init), told_height=1.8)
+    clip = load_clip(results, start, settings, CPU)
+    fit = JointFit(clip, body, start, settings, CPU)
+    for _ in range(settings.steps.colours + 8):
+        fit.step()
+    found = dataclasses.replace(start, betas=fit.unknowns.betas.detach().numpy())
+    assert np.abs(found.betas - start.betas).max() > 0.05
+    assert stature(body, found) == pytest.approx(stature(body, start), abs=1e-3)
 
 
 def wide_direction(body, trunk) -> np.ndarray:

@@ -212,12 +212,12 @@ def test_the_fit_hands_fingers_on(rows, results, body):
     """Fingers are relative to the wrist, which the fit may turn; how sure it is of joints is another fit's."""
     initial = Pose.load(results.pose_init)
     hands = {"hand_pose": np.full((len(initial), 30, 3), 0.1), "hands_seen": np.full((len(initial), 2), 0.8)}
-    handy = replace(initial, **hands, sigma=np.ones((len(initial), 24, 2)))
+    handy = replace(initial, **hands, sigma=np.ones((len(initial), 24, 2)), told_height=1.8)
     betas = torch.as_tensor(initial.betas, dtype=torch.float32)
     refined = rows.pose(handy, body.rest_joints(betas)[0], betas, "test")
     for name, values in hands.items():
         np.testing.assert_array_equal(getattr(refined, name), values)
-    assert refined.sigma is None
+    assert refined.sigma is None and refined.told_height == 1.8
 
 
 def test_another_process_knows_the_checkpoint_as_its_own(results):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def on_gpu(monkeypatch):
 
 @pytest.fixture
 def standing(results, body, studio_clip, tmp_path) -> VideoDir:
-    """A clip with landmarks and with contact, as the pose stage leaves it."""
+    """A clip with landmarks, contact and a told height, as the pose stage leaves it."""
     folder = VideoDir(tmp_path / "tiny")
     shutil.copytree(results.root, folder.root)
     truth = Pose.load(studio_clip.truth / "pose.npz")
@@ -64,7 +65,7 @@ def standing(results, body, studio_clip, tmp_path) -> VideoDir:
     shutil.copy(studio_clip.truth / "camera_track.npz", folder.camera_track)
     pose = stand_in_clip(Pose.load(folder.pose_init), body, folder, pytest.fail).pose
     assert pose.has_world and pose.contact.any()
-    pose.save(folder.pose_init)
+    replace(pose, told_height=1.8).save(folder.pose_init)
     return folder
 
 

@@ -63,6 +63,7 @@ def poses(draw: st.DrawFn) -> Pose:
         hand_pose=draw(floats(count, 30, 3)) if hands else None,
         hands_seen=draw(floats(count, 2, low=0, high=1)) if hands else None,
         fitted_in_3d=draw(st.booleans()),
+        told_height=draw(st.none() | st.floats(0.5, 2.6)),
     )
 
 
@@ -347,6 +348,9 @@ def test_a_pose_without_a_key_names_it(tmp_path: Path, pose: Pose, key: str) -> 
         ("K", np.full((3, 3), "x"), "key 'K' should hold numbers, found <U1"),
         ("valid", np.ones(2), "key 'valid' should be bool, found float64"),
         ("fitted_in_3d", np.array(1.0), "key 'fitted_in_3d' should be bool, found float64"),
+        ("told_height", np.array([1.8]), "key 'told_height' should have shape (), found (1,)"),
+        ("told_height", np.array(np.nan), "key 'told_height' holds nan"),
+        ("told_height", np.array(-1.8), "key 'told_height' should be above 0, found -1.8"),
         ("fps", np.array(0.0), "fps should be above 0, found 0.0"),
         ("fps", np.array(-np.inf), "key 'fps' holds -inf"),
         ("body_model", np.array("smplx"), "body_model should be one of ('free', 'smpl'), found 'smplx'"),
@@ -367,10 +371,11 @@ def test_a_wrong_pose_is_told(tmp_path: Path, pose: Pose, key: str, value: np.nd
     assert told in str(raised.value)
 
 
-def test_a_pose_of_an_older_version_says_nothing_of_how_sure_it_is(tmp_path: Path, pose: Pose) -> None:
+def test_a_pose_of_an_older_version_lacks_what_came_later(tmp_path: Path, pose: Pose) -> None:
     pose.save(tmp_path / "pose.npz")
-    assert "sigma" not in read_npz(tmp_path / "pose.npz")
+    assert not {"sigma", "told_height"} & set(read_npz(tmp_path / "pose.npz"))
     read = Pose.load(tmp_path / "pose.npz")
+    assert read.told_height is None
     assert read.sigma is None and read.hand_pose is None and read.hands_seen is None
 
 

@@ -175,7 +175,9 @@ class _Problem:
         self.world_from_camera = seen.world_from_camera
 
     def start(self) -> _Variables:
-        betas = torch.zeros(10) if self.height is None else _shape_of_height(self.body, self.height)
+        betas = torch.zeros(10)
+        if self.height is not None:
+            betas = self.body.with_stature(betas, self.height)
         frames = len(self.xy)
         rotmats = self._rotmats(torch.zeros(frames, 3), self.limbs)
         points = self._landmarks(rotmats, betas, torch.zeros(frames, 3), torch.zeros(len(self.marks.names), 3))[0]
@@ -304,14 +306,6 @@ def _first_world(seen: Observations) -> Tensor:  # [B, 33, 3]
     if seen.world is not None:
         return ordered(seen.world)
     return picture_world(ordered(seen.xy), ordered(seen.visibility))
-
-
-def _shape_of_height(body: BodyModel, height: float) -> Tensor:  # [10]
-    """The least betas that give a body about this height, in metres."""
-    betas = torch.zeros(10, requires_grad=True)
-    stature = body.stature(betas)
-    (slope,) = torch.autograd.grad(stature, betas)
-    return (height - stature.detach()) * slope / slope.square().sum()
 
 
 def _geman_mcclure(squared: Tensor, sigma: float, scale: float) -> Tensor:

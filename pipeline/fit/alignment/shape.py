@@ -4,6 +4,8 @@ Landmarks tell how long a body's bones are, and little of how broad it is. Outli
 betas are sought together with how far clothes stand off at each joint. Both explain an outline, and what is expected of
 them divides it: bones stay as long as they are, and clothes only add. Poses are held: a limb that lies beside where it
 should moves both its outlines the same way, which says nothing of its breadth.
+
+Outlines take hair, shoes and a wrong distance for stature. Where the user told the person's height, it is held.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _WORTH = 2.0  # frames that all outlines together count as: what clothes do in o
 
 @torch.no_grad()
 def with_shape(clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings) -> Pose:
-    """The same motion of the shape that the outlines tell, the pelvis where it was.
+    """The same motion of the shape that the outlines tell, as tall as the user told it, the pelvis where it was.
 
     Args:
         clip: its frames to train on are looked at.
@@ -55,7 +57,13 @@ def with_shape(clip: Clip, body: BodyModel, pose: Pose, settings: FitSettings) -
         within = torch.diag_embed((state < 0) / settings.shape.sigma_inside**2)
         within[:_BETAS] = 0
         pull = share * gradient + prior @ (state - expected) + within @ state
-        state = state - torch.linalg.solve((share * hessian + prior + within).double(), pull.double()).float()
+        precision = share * hessian + prior + within
+        if pose.told_height is not None:
+            slope = torch.nn.functional.pad(body.stature_slope(state[:_BETAS]), (0, _JOINTS))
+            away = body.stature(state[:_BETAS]) - pose.told_height
+            pull = pull + away * slope / settings.shape.sigma_height**2
+            precision = precision + torch.outer(slope, slope) / settings.shape.sigma_height**2
+        state = state - torch.linalg.solve(precision.double(), pull.double()).float()
     betas = state[:_BETAS]
     moved = (pelvis - body.rest_joints(betas)[0]).cpu().numpy()
     return replace(pose, betas=betas.cpu().numpy(), transl=pose.transl + moved)
