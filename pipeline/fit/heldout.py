@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
-from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE
+from pipeline.fit.data import COARSE, FULL, LEVELS, MIDDLE, Clip
 from pipeline.fit.loop import FitResult
 from pipeline.fit.rendering import render
 from pipeline.fit.settings import FitSettings
@@ -18,11 +18,18 @@ from pipeline.fit.terms import ImageTerms, PoseTerms, landmark_term
 from pipeline.runtime.progress import track
 from pipeline.runtime.threads import map_parallel
 
+_FAR = 0.15  # seconds from all trained frames, beyond which a frame's pose does not follow from theirs
 _COARSE_PART = 0.5  # of the steps, with middling crops
 
 
-def fit_frozen(result: FitResult, body: BodyModel, fps: float, settings: FitSettings) -> None:
-    """Fit the rows of the held-out frames, which start from what they hold; several frames at a time, one a thread.
+def far_from_trained(clip: Clip, fps: float) -> np.ndarray:
+    """Indices of the held-out frames that no trained frame is near to: second-order steps are too short for them."""
+    trained, held_out = np.flatnonzero(clip.train), np.flatnonzero(clip.heldout)
+    return held_out[np.abs(held_out[:, None] - trained).min(1) > _FAR * fps]
+
+
+def fit_frozen(result: FitResult, body: BodyModel, fps: float, settings: FitSettings, frames: np.ndarray) -> None:
+    """Fit the rows of some frames, which start from what they hold; several frames at a time, one a thread.
 
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
     frame, the frozen avatar and its trained neighbours alone.
@@ -35,9 +42,8 @@ def fit_frozen(result: FitResult, body: BodyModel, fps: float, settings: FitSett
     def fit(frame: int) -> Tensor:
         return _fit_frame(frame, replace(result, rows=rows.with_own_rows()), body, fps, settings)
 
-    frames = np.flatnonzero(result.clip.heldout).tolist()
-    found = track(map_parallel(fit, frames), "held-out poses", len(frames), unit="frame")
-    for frame, row in zip(frames, list(found)):
+    found = track(map_parallel(fit, frames.tolist()), "held-out poses", len(frames), unit="frame")
+    for frame, row in zip(frames.tolist(), list(found)):
         rows.params["rows"][frame] = row
 
 

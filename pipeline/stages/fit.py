@@ -17,7 +17,7 @@ from pipeline.fit.alignment import with_shape
 from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.cloth import with_cloth
 from pipeline.fit.data import FULL, load_clip
-from pipeline.fit.heldout import fit_frozen
+from pipeline.fit.heldout import far_from_trained, fit_frozen
 from pipeline.fit.loop import JointFit
 from pipeline.fit.masks import write_refined
 from pipeline.fit.matte import Matte
@@ -75,9 +75,11 @@ def run(args: argparse.Namespace) -> None:
         mark = fingerprint(settings, pose, clip.digest)
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
         result = with_cloth(result, body, settings)
-    if settings.optimise_pose and not settings.refits:
-        fit_frozen(result, body, pose.fps, settings)
-        result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
+    if settings.optimise_pose:
+        held_out = far_from_trained(clip, pose.fps) if settings.refits else np.flatnonzero(clip.heldout)
+        fit_frozen(result, body, pose.fps, settings, held_out)
+        if not settings.refits:
+            result.rows.smooth(np.flatnonzero(clip.train | clip.heldout), settings.smooth_seconds * pose.fps)
     if settings.optimise_pose and settings.keep_better:
         found = result.clip, body, result.betas, result.thickness, result.rows, result.marks
         verdict = keep_better(*found, pose.fps, settings, pose.fitted_in_3d)

@@ -301,6 +301,18 @@ def test_what_is_put_on_a_shelf_comes_back(tmp_path):
     assert not list((tmp_path / "fit").iterdir())
 
 
+def test_held_out_frames_far_from_trained_ones_are_fitted_by_themselves(results, monkeypatch):
+    """The second-order steps would leave them about where the last trained frame's error puts them."""
+    asked = []
+    monkeypatch.setattr("pipeline.stages.fit.fit_frozen", lambda *known: asked.append(known[-1].tolist()))
+    for split in ({"holdout_every": 5}, {"holdout_every": 0, "holdout_last": 0.3}):
+        clip = load_clip(results, Pose.load(results.pose_init), short_settings(**split), CPU)
+        settings = json.dumps(SHORT | split | {"align": {"coarse": 1, "middle": 1}, "keep_better": False})
+        assert main(["fit", str(results.root), "--settings", settings, "--threads", "1"]) == 0
+        assert asked.pop() == np.flatnonzero(clip.heldout)[1:].tolist() * ("holdout_last" in split)
+    assert len(clip) == 14 and clip.heldout.sum() == 4
+
+
 def test_every_fifth_frame_is_held_out_and_lost_frames_are_left_out(results):
     pose = Pose.load(results.pose_init)
     pose.valid[[2, 4]] = False

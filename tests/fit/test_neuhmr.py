@@ -301,7 +301,7 @@ def test_fitting_frames_held_out_leaves_the_field_alone(results, body, studio_cl
     fit, result, *_ = fit_with(results, body, settings, truth)
     before = result.rows.field(slice(None)).detach()
     heldout = np.flatnonzero(fit.clip.heldout)
-    fit_frozen(result, body, 10.0, settings)
+    fit_frozen(result, body, 10.0, settings, heldout)
     assert torch.equal(result.rows.field(slice(None)), before)
     assert torch.nonzero(result.rows.params["rows"].abs().sum(1)).flatten().tolist() == heldout.tolist()
 
