@@ -16,7 +16,7 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.accuracy import starts
 from pipeline.accuracy.measured import OWN
-from pipeline.accuracy.measured_page import ClipRun, BEGIN, END, describe_measured, write_measured
+from pipeline.accuracy.measured_page import BEGIN, END, ClipRun, describe_measured, write_measured
 from pipeline.accuracy.measured_pictures import pictures_table
 from pipeline.accuracy.sections import section_of, with_section
 from pipeline.accuracy.settings import Run, load_benchmark
