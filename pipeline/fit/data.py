@@ -51,6 +51,11 @@ class View:
         """Width and height, px."""
         return self.image.shape[1], self.image.shape[0]
 
+    @property
+    def known(self) -> Tensor:  # [h, w] uint8
+        """The mask without what is unknown."""
+        return self.mask if self.sure is None else torch.minimum(self.mask, self.sure)
+
     def zoomed(self, factor: float) -> View:
         """The same view by a camera whose focal length is `factor` times as long."""
         return replace(self, K=self.K * self.K.new_tensor([[factor], [factor], [1.0]]) + self._centre(1 - factor))

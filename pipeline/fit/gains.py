@@ -59,7 +59,7 @@ def _answer(weight: Tensor | float, both: Tensor, squares: Tensor) -> Tensor:  #
 
 def _found_by_kernel(view: View, rendered: Rendered, before: Tensor) -> Tensor:  # [3]
     """`gain_of` the pixels that `Gains.find` looks at."""
-    arrays = [array_of(part) for part in (view.image, view.mask, rendered.pixels, rendered.alpha, before)]
+    arrays = [array_of(part) for part in (view.image, view.known, rendered.pixels, rendered.alpha, before)]
     sums = np.zeros((2, 3))
     weight = gain_sums(*arrays, _EVERY, 255 * _SURE, np.float32(_SURE), np.float32(_FAR), *sums)
     return _answer(weight, *torch.from_numpy(sums)).to(before)
@@ -99,7 +99,7 @@ class Gains:
             found = _found_by_kernel(view, rendered, before)
         else:
             some = slice(None, None, _EVERY), slice(None, None, _EVERY)
-            sure = (view.mask[some] > 255 * _SURE) & (rendered.alpha[some] > _SURE)
+            sure = (view.known[some] > 255 * _SURE) & (rendered.alpha[some] > _SURE)
             filmed = view.image[some].reshape(-1, 3) * (before / 255)
             found = gain_of(rendered.image[some].reshape(-1, 3), filmed, sure.flatten().to(filmed), before)
         self.log[frame] = torch.lerp(self.log[frame], found.clamp(min=1e-3).log(), _NEW).clamp(-_MOST, _MOST)

@@ -53,7 +53,8 @@ def spread_unseen(unknowns: Unknowns, clip: Clip, strength: float, seed: int) ->
             rotmats, pelvis = rows.apply(frame, rows.correction(frame))
         view = clip.view(frame, FULL)
         own = values._replace(sh=sh)
-        return render(own, body, betas, rotmats, pelvis, view, black, False, 0, unknowns.gaussians.field).image
+        image = render(own, body, betas, rotmats, pelvis, view, black, False, 0, unknowns.gaussians.field).image
+        return image if view.sure is None else image * (view.sure / 255)[..., None]
 
     frames = np.flatnonzero(clip.train)
     looked_at = frames[evenly(len(frames), min(len(frames), _LOOKS))].tolist()
@@ -79,7 +80,8 @@ def colour_evidence(
     pixels with random signs, of which the gradient's square has it as its expectation (Hutchinson 1990).
 
     Args:
-        draw: (frame, colours [N, 1, 3] as harmonics of degree 0) -> image [h, w, 3], over black.
+        draw: (frame, colours [N, 1, 3] as harmonics of degree 0) -> image [h, w, 3], over black; where nothing is
+            known of the frame, black.
         frames: those to look at.
         count: N.
         seed: of the signs.

@@ -52,7 +52,7 @@ class ImageTerms:
         )
         terms = {"colour": colour, "mask": (weights.mask_full if full else weights.mask) * outline}
         if flat is not None:
-            on_person = coarse_view.depth * (coarse_view.mask > 127)
+            on_person = coarse_view.depth * (coarse_view.known > 127)
             cloud = depth_3d(rendered.means, _visible(rendered), on_person, coarse_view.K, self._margins.depth_epsilon)
             terms["depth"] = weights.depth * (weights.depth_2d * flat + weights.depth_3d * cloud)
         return terms

@@ -18,7 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.launches import as_on_gpu
 from pipeline.__main__ import main
 from pipeline.avatar.binding import BINDINGS
+from pipeline.fit import spread
 from pipeline.fit.adam import RowAdam
+from pipeline.fit.alignment import evidence
 from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
 from pipeline.fit.loop import JointFit
@@ -299,6 +301,36 @@ def test_what_is_put_on_a_shelf_comes_back(tmp_path):
     shelf.get(places[1])[:] = 2  # stays in memory
     del shelf
     assert not list((tmp_path / "fit").iterdir())
+
+
+def test_no_term_counts_what_is_unknown(results, body, monkeypatch):
+    """Depth there is no matter of the loss, nor of second-order steps; colours there tell nothing of a Gaussian's."""
+    pose, settings = Pose.load(results.pose_init), short_settings()
+    clip = load_clip(results, pose, settings, CPU)
+    terms, drawn = [], []
+    monkeypatch.setattr(spread, "colour_evidence", lambda draw, *rest: drawn.append(draw) or torch.ones(rest[1]))
+    for away in (0.0, 0.3):
+        views = []
+        for levels in clip.views:
+            hidden = {}
+            for level, view in levels.items():
+                sure, depth = torch.full_like(view.mask, 255), view.depth.clone()
+                rows = slice(len(sure) // 3, 2 * len(sure) // 3)
+                sure[rows], depth[rows] = 0, depth[rows] + away * (depth[rows] > 0)
+                hidden[level] = replace(view, sure=sure, depth=depth)
+            views.append(hidden)
+        fit = JointFit(replace(clip, views=tuple(views)), body, pose, settings, CPU)
+        fit.objective.follow(fit.unknowns)
+        plan = fit.schedule.plan(settings.steps.total - 1)
+        found = fit.objective(fit.unknowns, int(fit.frames[0]), plan, torch.zeros(3))
+        terms.append(dict(zip(found.names, found.terms)))
+        trusted = evidence._layers(views[0]["full"], torch.full(views[0]["full"].mask.shape, -10.0))[evidence._TRUSTED]
+        assert trusted.any() and not trusted[views[0]["full"].sure == 0].any()
+    assert torch.equal(terms[0]["depth"], terms[1]["depth"])
+    spread.spread_unseen(fit.unknowns, fit.objective.clip, 0.3, 0)
+    view = fit.objective.clip.view(int(fit.frames[0]), "full")
+    picture = drawn[0](int(fit.frames[0]), torch.ones(len(fit.unknowns.gaussians), 1, 3))
+    assert picture.any() and not picture[view.sure == 0].any()
 
 
 def test_held_out_frames_far_from_trained_ones_are_fitted_by_themselves(results, monkeypatch):

@@ -98,6 +98,22 @@ def test_a_frame_without_the_person_has_no_gain_of_its_own():
     assert (gains.log == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["kernel", "torch"])
+def test_what_is_unknown_says_nothing_of_the_light(dtype):
+    view, rendered = picture(TRUE)
+    rendered = replace(rendered, pixels=rendered.pixels.to(dtype), alpha=rendered.alpha.to(dtype))
+    image, sure, mask = view.image.clone(), torch.full_like(view.mask, 255), view.mask.clone()
+    image[: len(image) // 2] //= 2
+    sure[: len(image) // 2] = mask[: len(image) // 2] = 0
+    logs = []
+    for seen in (replace(view, image=image, sure=sure), replace(view, mask=mask), replace(view, image=image)):
+        gains = Gains(np.array([0]), 1, CPU)
+        gains.log = gains.log.to(dtype)
+        gains.find(0, seen, rendered)
+        logs.append(gains.log)
+    assert torch.equal(logs[0], logs[1]) and (logs[0] - logs[2]).abs().max() > 0.03
+
+
 def test_the_gauge_is_fixed_and_frames_held_out_lie_between():
     gains = Gains(np.array([0, 2, 4]), 6, CPU)
     gains.log[[0, 2, 4]] = torch.tensor([[0.3], [0.1], [0.2]]).expand(3, 3)

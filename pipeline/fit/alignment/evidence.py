@@ -210,7 +210,8 @@ def _layers(view: View, distance: Tensor) -> Tensor:
     image = view.image.permute(2, 0, 1).float() / 255 * mask + 0.5 * (1 - mask)
     layers = [blurred(image), mask[None], distance[None]]
     if view.depth is not None:
-        layers += [((distance < -_EDGE) & (view.depth > 0)).float()[None], view.depth[None]]
+        trusted = (distance < -_EDGE) & (view.depth > 0) & (view.known > 127)
+        layers += [trusted.float()[None], view.depth[None]]
     return torch.cat(layers)
 
 
