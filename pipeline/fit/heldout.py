@@ -34,6 +34,8 @@ def fit_frozen(result: FitResult, body: BodyModel, fps: float, settings: FitSett
     Everything shared (Gaussians, shape, knots or motion field) stays as it is, so that a frame's result depends on that
     frame, the frozen avatar and its trained neighbours alone.
     """
+    if len(frames) == 0:
+        return
     body, rows = body.to(device=result.avatar.means.device), result.rows
     for value in rows.params.values():
         value.requires_grad_(False)
