@@ -313,12 +313,14 @@ def test_hybrik(tmp_path: Path, quaternions: bool) -> None:
         read(pickled(result | {"pred_thetas": np.zeros((6, 495))}, tmp_path / "res.pk"))
 
 
-def romp(truth: Truth, frame: int) -> dict[str, np.ndarray]:
-    """Scale 1 / z of a distant camera; pixels in [-1, 1] of the square."""
+def romp(truth: Truth, frame: int, joints: bool) -> dict[str, np.ndarray]:
+    """Scale 1 / z of a distant camera; pixels in [-1, 1] of the square. With joints: a body with a lower pelvis."""
+    pelvis = MEAN_PELVIS["smpl"] - [0, 0.018 * joints, 0]
     scale = 2 * FOCAL / truth.roots[frame, 2] / WIDTH
     pixel = (project(truth.roots[frame]) - CENTER) / (WIDTH / 2)
-    at = pixel - scale * MEAN_PELVIS["smpl"][:2]
-    return {
+    at = pixel - scale * pelvis[:2]
+    told = {"joints": np.tile(pelvis, (1, 71, 1)).astype(np.float32)} if joints else {}
+    return told | {
         "smpl_thetas": truth.rotations[frame].reshape(1, 72).astype(np.float32),
         "smpl_betas": np.zeros((1, 10), np.float32),
         "cam": np.array([[scale, *at]], np.float32),
@@ -328,7 +330,7 @@ def romp(truth: Truth, frame: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("folder", [False, True])
 def test_romp(tmp_path: Path, folder: bool) -> None:
     truth = Truth()
-    frames = {f"{k:08d}.jpg": romp(truth, k) if k != 3 else None for k in range(FRAMES)}
+    frames = {f"{k:08d}.jpg": romp(truth, k, folder) if k != 3 else None for k in range(FRAMES)}
     np.savez(tmp_path / "video_results.npz", results=frames, sequence_results={})
     for name, frame in frames.items():
         if folder and frame is not None:
@@ -525,8 +527,9 @@ def test_motionbert(tmp_path: Path) -> None:
     assert track.residual < 0.02
 
 
+@pytest.mark.parametrize("saved", [False, True], ids=["output_data", "saved_data"])
 @pytest.mark.parametrize("table", [False, True])
-def test_freemocap(tmp_path: Path, table: bool) -> None:
+def test_freemocap(tmp_path: Path, table: bool, saved: bool) -> None:
     truth = Truth()
     names = {
         0: "nose", 2: "left_eye", 5: "right_eye", 7: "left_ear", 8: "right_ear", 11: "left_shoulder",
@@ -536,8 +539,13 @@ def test_freemocap(tmp_path: Path, table: bool) -> None:
     }  # fmt: skip
     points = np.full((FRAMES, 33, 3), np.nan)
     for number, name in names.items():
-        points[:, number] = 1000 * truth.places[known_name(name)]
-    if table:
+        points[:, number] = truth.places[known_name(name)] * (1 if saved else 1000)
+    if table and saved:  # by the Blender add-on: a hash, spaces within a point, a comma at the end
+        header = ",".join(", ".join(f"{names.get(k, f'mouth_{k}')}_{axis}" for axis in "xyz") for k in range(33))
+        rows = "".join(",".join(map(str, row)) + "\n" for row in points.reshape(FRAMES, 99))
+        (tmp_path / "body_trajectories.csv").write_text(f"# {header},\n{rows}")
+        motion = read(tmp_path / "body_trajectories.csv")
+    elif table:
         header = ",".join(f"{names.get(k, f'mouth_{k}')}_{axis}" for k in range(33) for axis in "xyz")
         np.savetxt(tmp_path / "body.csv", points.reshape(FRAMES, 99), header=header, delimiter=",", comments="")
         motion = read(tmp_path / "body.csv")

@@ -10,7 +10,7 @@ from pipeline.motion.fit_points import MID_HIPS
 from pipeline.motion.readers.content import arrays_of, as_array
 from pipeline.motion.readers.joint_names import known_name
 from pipeline.motion.readers.motion import Clip, PointTrack, SourceMotion, mean_up
-from pipeline.motion.readers.tables import Table
+from pipeline.motion.readers.tables import Table, freemocap_metres
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "joints (npz with joints and names; MotionBERT's X3D.npy; FreeMoCap's npy or csv; TRC)"
@@ -53,7 +53,8 @@ def read(content: Any, path: Path, clip: Clip) -> SourceMotion:
             f"{path}: expected 17 joints (H36M's order, MotionBERT) or 33 and more (mediapipe's order, FreeMoCap), "
             f"found {count}; put joints and names into an npz, see docs/import.md"
         )
-    return _named("FreeMoCap", path, content[:, list(_MEDIAPIPE)] / 1000, tuple(_MEDIAPIPE.values()), None)
+    points = freemocap_metres(content[:, list(_MEDIAPIPE)])
+    return _named("FreeMoCap", path, points, tuple(_MEDIAPIPE.values()), None)
 
 
 def _npz(content: dict[str, Any], path: Path) -> SourceMotion:

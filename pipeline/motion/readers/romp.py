@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.motion.readers.content import arrays_of
 from pipeline.motion.readers.folders import Entry
 from pipeline.motion.readers.linking import Seen, linked
-from pipeline.motion.readers.motion import Clip, SourceMotion, Track, weak_perspective
+from pipeline.motion.readers.motion import MEAN_PELVIS, Clip, SourceMotion, Track, weak_perspective
 from pipeline.runtime.errors import UserError
 
 LAYOUT = "ROMP's npz (results: smpl_thetas, smpl_betas, cam)"
@@ -48,8 +48,13 @@ def _people(images: Iterator[tuple[int, str, Any]], count: int | None, clip: Cli
             raise UserError(f"{where}: results of BEV are not read; run ROMP")
         found = len(image.get("smpl_thetas", ()))
         arrays = arrays_of(where, image, {"smpl_thetas": (found, 72), "smpl_betas": (found, 10), "cam": (found, 3)})
-        for thetas, betas, (scale, x, y) in zip(*arrays.values()):
-            seen.append(Seen(number, np.array([x, y, 1]) / scale, (thetas, betas, scale, (x / scale, y / scale))))
+        pelvis = np.broadcast_to(MEAN_PELVIS["smpl"], (found, 3))
+        if "joints" in image:  # of the body that ROMP was given, whose pelvis need not be where ours has it
+            pelvis = arrays_of(where, image, {"joints": (found, "J", 3)})["joints"][:, 0]
+        beside = (pelvis - MEAN_PELVIS["smpl"])[:, :2]
+        for thetas, betas, (scale, x, y), off in zip(*arrays.values(), beside):
+            shift = np.array([x, y]) / scale + off
+            seen.append(Seen(number, np.array([*shift, 1 / scale]), (thetas, betas, scale, shift)))
     if not seen:
         raise UserError(f"{where}: nobody is found in any frame; run the tool on a clearer clip")
     tracks = []

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.runtime.errors import UserError
 
 _UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_TALLEST = 10.0  # metres: a person who spans more is told in millimetres
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ def _trc(path: Path) -> Table:
 
 
 def _csv(path: Path) -> Table:
-    """FreeMoCap's millimetres."""
+    """FreeMoCap's output_data, and what it saves from Blender: a header with a hash, spaces and a last comma."""
     try:
-        data = pd.read_csv(path)
+        data = pd.read_csv(path, index_col=False).rename(columns=lambda name: name.strip("# "))
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: expected a csv of numbers ({error})") from error
     names = tuple(
@@ -78,4 +79,13 @@ def _csv(path: Path) -> Table:
         values = data[columns].to_numpy(dtype=float)
     except ValueError as error:
         raise UserError(f"{path}: expected numbers in {columns[0]} and the like ({error})") from error
-    return Table(values.reshape(len(data), len(names), 3) / 1000, names, None)
+    return Table(freemocap_metres(values.reshape(len(data), len(names), 3)), names, None)
+
+
+def freemocap_metres(points: np.ndarray) -> np.ndarray:
+    """Points (N, P, 3) of FreeMoCap in metres: output_data is in millimetres, saved_data in metres."""
+    seen = points[np.isfinite(points).all(axis=2).any(axis=1)]
+    if not len(seen):
+        return points
+    spans = np.linalg.norm(np.nanmax(seen, axis=1) - np.nanmin(seen, axis=1), axis=1)
+    return points / 1000 if np.median(spans) > _TALLEST else points
