@@ -8,8 +8,7 @@
 #   results/benchmark/*.csv, figure.png, results.md; quick/ the same     benchmark_studio, benchmark_studio_quick
 #   results/benchmark/studies/figures.csv, *.png, results.md             benchmark_studio_studies
 # The targets themselves are in benchmark_targets.smk.
-from pipeline.accuracy.measured_pictures import pictured
-from pipeline.accuracy.settings import load_benchmark
+from pipeline.accuracy.settings import load_benchmark, pictured
 
 BENCHMARK_FILE = Path(workflow.basedir) / config["benchmark"]
 try:
@@ -308,9 +307,7 @@ rule benchmark_evaluate:
     threads: 1
     params:
         code=code("evaluate"),
-        files=fingerprints.stamp(
-            [config["evaluate"]["lpips_weights"], *package_files()]
-        ),
+        files=fingerprints.stamp(lpips_files(config["evaluate"])),
         directory=folder_of,
         settings=settings("evaluate"),
     shell:
@@ -332,9 +329,7 @@ rule benchmark_score:
     threads: 1
     params:
         code=code("score"),
-        files=fingerprints.stamp(
-            [config["evaluate"]["lpips_weights"], *package_files()]
-        ),
+        files=fingerprints.stamp(lpips_files(config["evaluate"])),
         directory=folder_of,
         settings=settings("evaluate"),
         view_frames=BENCHMARK.studio.view_frames,

@@ -82,11 +82,19 @@ def fit_files(wildcards):
     return body_file(wildcards) + neuhmr_features(config_of(wildcards)["fit"])
 
 
+def lpips_files(evaluate):
+    """Where the weights of LPIPS may be: the folder, and the package's file if it is installed."""
+    return [evaluate["lpips_weights"], *package_files()]
+
+
 def evaluate_files(wildcards):
     """What the evaluation reads of the user's files; a truth that the workflow makes itself is an input."""
-    lpips = config_of(wildcards)["evaluate"]["lpips_weights"]
     own_truth = [] if wildcards.video in SEQUENCES else truth(wildcards)
-    return [*body_file(wildcards), *own_truth, lpips, *package_files()]
+    return [
+        *body_file(wildcards),
+        *own_truth,
+        *lpips_files(config_of(wildcards)["evaluate"]),
+    ]
 
 
 def render_files(wildcards):

@@ -10,9 +10,8 @@ import jinja2
 import pandas as pd
 
 from pipeline.accuracy import paper
-from pipeline.accuracy.gains import FULL
 from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, KEYS, MOTION, TIME, mean_of
-from pipeline.accuracy.settings import Benchmark, Run
+from pipeline.accuracy.settings import FULL, Benchmark, Run
 from pipeline.accuracy.tables import (
     INITIAL_LABEL,
     PAPER,

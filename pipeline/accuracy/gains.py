@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy.gather import INITIAL_ROW, by_sequence, mean_of
-from pipeline.accuracy.settings import CONFIGURED, SIMULATED
+from pipeline.accuracy.settings import CONFIGURED, FULL, SIMULATED
 
-FULL = "full"
 # Rows that differ in the binding alone: CAMEL, Gaussians on mesh, learnable skinning weights
 BINDINGS = (FULL, "gom", "lsw")
 BINDINGS_BY_ADAM = ("no_align", "gom_adam", "lsw_adam")

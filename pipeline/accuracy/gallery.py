@@ -15,8 +15,8 @@ import matplotlib
 import numpy as np
 import torch
 
-from pipeline.accuracy.gains import FULL
 from pipeline.accuracy.score import draw_in_frame, in_body_of
+from pipeline.accuracy.settings import FULL
 from pipeline.avatar import Avatar
 from pipeline.body import BodyModel, load_body
 from pipeline.evaluation.clip import joints_of

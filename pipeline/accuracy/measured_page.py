@@ -10,10 +10,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from pipeline.accuracy.gains import FULL
 from pipeline.accuracy.measured import AFTER, BEFORE, OWN
 from pipeline.accuracy.measured import COLUMNS as SCORED
-from pipeline.accuracy.settings import Benchmark, Run
+from pipeline.accuracy.settings import FULL, Benchmark, Run
 from pipeline.accuracy.tables import markdown
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.formats.paths import VideoDir

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.accuracy.gains import FULL
 from pipeline.accuracy.score import INITIAL, REFINED
-from pipeline.accuracy.settings import Run
+from pipeline.accuracy.settings import Run, pictured
 from pipeline.accuracy.tables import markdown
 from pipeline.evaluation.table import ALL, HELD_OUT, TRAIN, read_metrics
 
@@ -26,12 +25,6 @@ _COLUMNS = (
     ("iou_avatar_refined", ALL, "outline, IoU", ".3f"),
 )
 _LANDMARKS = {"all": [""], "wrists": ["left_wrist", "right_wrist"], "ankles": ["left_ankle", "right_ankle"]}
-
-
-def pictured(runs: Iterable[Run]) -> list[Run]:
-    """Those of the full method, by the first split."""
-    full = [run for run in runs if run.row == FULL]
-    return [run for run in full if run.split == full[0].split]
 
 
 def pictures_table(root: Path, runs: Iterable[Run]) -> str:

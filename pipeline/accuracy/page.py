@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy import paper
-from pipeline.accuracy.gains import BINDINGS, FULL, gains, orderings, worse_sequences
+from pipeline.accuracy.gains import BINDINGS, gains, orderings, worse_sequences
 from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, MOTION, NOVEL_PICTURES, SIDE_PICTURES, TIME, mean_of
-from pipeline.accuracy.settings import CONFIGURED, SIMULATED, Benchmark
+from pipeline.accuracy.settings import CONFIGURED, FULL, SIMULATED, Benchmark
 from pipeline.accuracy.tables import (
     INITIAL_LABEL,
     PICTURE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import build, merged
 
 SIMULATED, CONFIGURED = ("simulated", "configured")
+FULL = "full"  # the row of the full method
 BY_METHOD, BY_START = LAYOUTS = ("method", "start")
 
 
@@ -91,6 +92,12 @@ class Run:
     def folder(self, root: str | Path) -> Path:
         """Where it lies under results/benchmark."""
         return Path(root) / "runs" / self.estimators / self.split / self.row / self.sequence
+
+
+def pictured(runs: Iterable[Run]) -> list[Run]:
+    """Those of the full method, by the first split: of real clips the pictures of these are looked at."""
+    full = [run for run in runs if run.row == FULL]
+    return [run for run in full if run.split == full[0].split]
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.accuracy import paper
-from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, FULL, orderings
+from pipeline.accuracy.gains import BINDINGS, BINDINGS_BY_ADAM, orderings
 from pipeline.accuracy.gather import COLUMNS, INITIAL_ROW, mean_of
-from pipeline.accuracy.settings import BY_START, Benchmark, Study
+from pipeline.accuracy.settings import BY_START, FULL, Benchmark, Study
 from pipeline.accuracy.tables import INITIAL_LABEL, POSE, Rows, markdown, means_table, number
 
 MARKS = "<!-- studies -->", "<!-- end of the studies -->"  # of the section, in a page

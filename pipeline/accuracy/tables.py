@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.accuracy.gains import FULL
 from pipeline.accuracy.gather import COLUMNS, by_sequence, mean_of
-from pipeline.accuracy.settings import Benchmark
+from pipeline.accuracy.settings import FULL, Benchmark
 
 POSE = ("mpjpe", "pa_mpjpe", "v2v_surface")
 PICTURE = ("psnr", "ssim", "lpips")

