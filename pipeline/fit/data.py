@@ -14,8 +14,9 @@ from torch import Tensor
 from pipeline.camera.intrinsics import clip_camera
 from pipeline.fit.gain_kernels import expose
 from pipeline.fit.marks import Sighted
-from pipeline.fit.masks import Crop, MaskRefiner, crop_box, cut
+from pipeline.fit.masks import MaskRefiner, crop_box, cut
 from pipeline.fit.matte import Matte
+from pipeline.fit.plate import Crop
 from pipeline.fit.settings import CropSides, FitSettings
 from pipeline.fit.shelf import Place, Shelf
 from pipeline.formats.images import DepthFolder, FrameFolder, MaskFolder
@@ -122,7 +123,7 @@ class Clip:
             return self
         sure = [float((levels[COARSE].sure / 255.0).mean()) for levels in self.views if levels]
         unknown = {"unknown": f"{100 * (1 - np.mean(sure)):.1f}% of the crops"}
-        return replace(self, facts=self.facts | {"masks": self.refiner.facts() | unknown})
+        return replace(self, facts=self.facts | {"masks": self.refiner.plate.facts() | unknown})
 
     def view(self, frame: int, level: str) -> View:
         """One frame at one level, its depth map corrected where its error is known, its colours freed of its gain."""
@@ -149,11 +150,9 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
             )
 
     shelf = Shelf(directory.fit)
-    refiner = MaskRefiner.of(directory, frames, masks) if settings.refine_masks else None
+    refiner = MaskRefiner.of(directory, frames, masks, camera.K, pose.fps) if settings.refine_masks else None
     shelved: list[dict[str, tuple[np.ndarray, dict[str, Place]]] | None] = []
     digest = hashlib.sha256(np.ascontiguousarray(camera.K).tobytes())
-    if refiner is not None:
-        digest.update(np.ascontiguousarray(refiner.plate.layer.colour))
 
     boxes: list[Crop | None] = [None] * len(frames)
 
@@ -172,7 +171,9 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         levels = _pyramid(crops, camera.K, box[:2], settings.crop_sides)
         if refiner is not None:
             layers = levels[FULL][1]
-            _put_matte(levels, refiner(index, box, layers["image"], layers["mask"]))
+            found = refiner(index, box, layers["image"], layers["mask"])
+            own.update(np.stack([found.alpha, found.sure]))
+            _put_matte(levels, found)
         return own.digest(), levels
 
     for found in track(map_parallel(read, range(len(frames))), "reading frames", len(frames), unit="frame"):
@@ -212,7 +213,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
     facts = {}
     if settings.refine_masks and refiner is None:
         facts["masks"] = {
-            "background plate": "none, for the camera is not known to stand still; the masks are as found"
+            "background plate": "none, for there is no camera_track.npz; the masks are as found"
         }
     clip = Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
     return replace(clip, boxes=tuple(boxes), refiner=refiner).with_facts()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from pipeline.fit.matte import Drawn, Guide, Matte, matte
-from pipeline.fit.plate import MOST_FRAMES, Plate, find_plate
+from pipeline.fit.moving_plate import MovingPlate, Shot
+from pipeline.fit.plate import MOST_FRAMES, Crop, Plate, Size, find_plate
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
 from pipeline.formats.paths import VideoDir
 from pipeline.runtime.threads import map_parallel
 
-Crop = tuple[int, int, int, int]  # x0, y0, x1, y1 px of a frame
 _LONGEST = 960  # px of the plate
 _NEAR = 0.012  # of the person's height: what lies as near to the mask may be the person
 _EDGE_NOISE = 0.02  # of 1: contrast of the picture that is no edge for an enlarged mask
@@ -28,22 +28,42 @@ _FAINT = 32  # of 255: so may what the mask only guesses
 class MaskRefiner:
     """Makes the masks of one clip better."""
 
-    plate: Plate
-    full: tuple[int, int]  # width and height of a frame, px
+    plate: Plate | MovingPlate
+    full: Size  # of a frame
 
     @staticmethod
-    def of(directory: VideoDir, frames: FrameFolder, masks: MaskFolder) -> MaskRefiner | None:
-        """Find the background plate; None where the camera is not known to stand still, and so has none."""
+    def of(
+        directory: VideoDir,
+        frames: FrameFolder,
+        masks: MaskFolder,
+        K: np.ndarray,
+        fps: float,
+    ) -> MaskRefiner | None:
+        """Find the background plate; None without camera_track.npz.
+
+        Args:
+            K: (3, 3) px of the frames.
+            fps: frames a second.
+        """
         path = directory.camera_track
-        if not path.is_file() or CameraTrack.load(path).kind != "static":
+        if not path.is_file():
             return None
-        chosen = np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).round().astype(int))
+        track, count = CameraTrack.load(path), len(frames)
         height, width = frames[0].shape[:2]
         factor = min(1.0, _LONGEST / max(width, height))
         size = round(width * factor), round(height * factor)
-        pictures = [_shrunk(frames[index], size) for index in chosen]
-        people = [hidden(_shrunk(masks[index], size)) for index in chosen]
-        return MaskRefiner(find_plate(pictures, people, chosen, len(frames)), (width, height))
+
+        def shot(index: int) -> Shot:
+            image = _shrunk(frames[index], size)
+            return Shot(image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), hidden(_shrunk(masks[index], size)))
+
+        if track.kind != "static":
+            turns, scaled = track.world_from_camera[:, :3, :3], np.diag([factor, factor, 1.0]) @ K
+            return MaskRefiner(MovingPlate(shot, turns, scaled, fps), (width, height))
+        chosen = np.unique(np.linspace(0, count - 1, MOST_FRAMES).round().astype(int))
+        shots = [shot(index) for index in chosen]
+        plate = find_plate([each.image for each in shots], [each.hidden for each in shots], chosen, count)
+        return MaskRefiner(plate, (width, height))
 
     def __call__(
         self,
@@ -56,19 +76,9 @@ class MaskRefiner:
         """The person in a frame's crop, of any resolution; `drawn` is the avatar there, once there is one."""
         return matte(image, mask, self.plate.crop(frame, box, self.full, (image.shape[1], image.shape[0])), drawn)
 
-    def facts(self) -> dict[str, Any]:
-        """What the provenance tells of it."""
-        gains = self.plate.gains.mean(1)
-        return {
-            "background plate": f"{100 * self.plate.known.mean():.0f}% of the picture was seen",
-            "exposure against the plate": f"{gains.min():.2f} to {gains.max():.2f}",
-        }
-
 
 def hidden(mask: np.ndarray) -> np.ndarray:
     """(h, w) bool: where the person may hide the background, given the detector's mask (h, w) uint8."""
-    import cv2
-
     rows = np.flatnonzero((mask > 127).any(1))
     reach = max(2, round(_NEAR * (rows[-1] - rows[0]))) if len(rows) else 2
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
@@ -130,8 +140,6 @@ def write_refined(
 
 def enlarged(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     """A mask (h, w) uint8 at the size of an image (H, W, 3), with its edges where the image's are."""
-    import cv2
-
     height, width = image.shape[:2]
     if mask.shape == (height, width):
         return mask

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.fit.plate import Layer
+from pipeline.fit.plate import SHADE, Layer
 
 f4 = np.float32
 # Lengths are in px of a person of 400 px.
@@ -31,7 +31,6 @@ _CORE = 4.0  # inside of the outline from which on a pixel shows the person for 
 _AROUND = 14.0  # over which the person's colours are like each other
 _ANY = 0.5  # share of the person's colours that may be any
 _PERSON_NOISE = 10.0  # of 255: no colour of the person is known better
-_SHADE = 0.7  # a shadow leaves so much of the background's light, or more
 _SHADED = 0.03  # how likely a shadow is
 _ELSE = 0.15  # and that something stands before the background
 # With the avatar: what place and colour count, its outline's error, and its colours around a pixel.
@@ -127,7 +126,7 @@ def _size(rows: np.ndarray) -> float:
 def _behind(pixels: np.ndarray, plate: Layer) -> np.ndarray:
     """(h, w) density of colours (h, w, 3) of 255 if the background is seen. A shadow leaves less light of it."""
     sigma = plate.sigma
-    light = np.clip(_dot(pixels, plate.colour) / np.maximum(_dot(plate.colour, plate.colour), 1), _SHADE, 1)
+    light = np.clip(_dot(pixels, plate.colour) / np.maximum(_dot(plate.colour, plate.colour), 1), SHADE, 1)
     return np.maximum(
         _density(_apart(pixels, plate.colour), sigma),
         _SHADED * _density(_apart(pixels, light[..., None] * plate.colour), sigma),

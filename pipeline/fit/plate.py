@@ -25,9 +25,12 @@ HIDDEN = 255  # value of what shows no background; brightest of what does is 254
 _DARK, _BRIGHT = 16, 235  # of 255: darker and brighter pixels tell no exposure
 _ROUNDS, _SAME_GAIN = 2, 0.002  # of the search for them, which ends where they change by less
 _EACH = 4  # px between those that tell the exposure
+SHADE = 0.7  # a shadow leaves so much of the background's light, or more
 _GAIN = 1.5  # a frame is no more than so many times as bright as the median one
 _RADII = (4, 16, 64)  # px from which colours are filled in, the nearest first
 _ENOUGH = 0.1  # share of a window that must be known
+Crop = tuple[int, int, int, int]  # x0, y0, x1, y1 px of a frame
+Size = tuple[int, int]  # width and height, px
 
 
 @dataclass(frozen=True)
@@ -46,29 +49,40 @@ class Plate:
     gains: np.ndarray  # (T, 3) of each frame's colours against the plate's
     known: np.ndarray  # (h, w) bool: shown by FEWEST frames or more; the rest is filled in
 
-    def crop(self, frame: int, box: tuple[int, int, int, int], full: tuple[int, int], size: tuple[int, int]) -> Layer:
+    def crop(self, frame: int, box: Crop, full: Size, size: Size) -> Layer:
         """A part of it as a frame sees it.
 
         Args:
             frame: index, for its exposure.
-            box: x0, y0, x1, y1 px of the full frame.
-            full: width and height of the full frame, px.
-            size: width and height that come back, px.
+            box: of the full frame.
+            full: of the full frame.
+            size: of what comes back.
         """
         import cv2
 
-        height, width = self.known.shape
-        across, down = width / full[0], height / full[1]
-        # Pixel centres of the crop, in the plate.
-        step = np.array([(box[2] - box[0]) / size[0] * across, (box[3] - box[1]) / size[1] * down])
-        first = np.array([box[0] * across, box[1] * down]) + step / 2 - 0.5
-        grid = np.float32([[step[0], 0, first[0]], [0, step[1], first[1]]])
+        grid = in_plate(box, full, self.known.shape[::-1], size)[:2]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         colour, sigma = (
             cv2.warpAffine(each, grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
             for each in (self.layer.colour, self.layer.sigma)
         )
         return Layer(colour * self.gains[frame].astype(f4), sigma)
+
+    def facts(self) -> dict[str, str]:
+        """What the provenance tells of it."""
+        gains = self.gains.mean(1)
+        return {
+            "background plate": f"{100 * self.known.mean():.0f}% of the picture was seen",
+            "exposure against the plate": f"{gains.min():.2f} to {gains.max():.2f}",
+        }
+
+
+def in_plate(box: Crop, full: Size, plate: Size, size: Size) -> np.ndarray:
+    """(3, 3) homography from the pixels of a crop, shrunk to a size, to those of a plate of the whole frame."""
+    scale = np.array(plate) / full
+    step = (np.array(box[2:]) - box[:2]) / size * scale
+    first = box[:2] * scale + step / 2 - 0.5  # pixel centres
+    return np.array([[step[0], 0, first[0]], [0, step[1], first[1]], [0, 0, 1]])
 
 
 def find_plate(
@@ -89,7 +103,7 @@ def find_plate(
     gains = np.ones((len(stack), 3))
     colour, spread, seen = _medians(stack, hidden, gains)
     for _ in range(_ROUNDS):
-        found = np.stack([_gain(*pair, colour, seen) for pair in zip(stack, hidden)])
+        found = np.stack([frame_gain(*pair, colour, seen >= FEWEST) for pair in zip(stack, hidden)])
         if np.abs(found - gains).max() < _SAME_GAIN:
             break
         gains = found
@@ -124,15 +138,15 @@ def filled(
     return Layer(colour, sigma)
 
 
-def _gain(
+def frame_gain(
     frame: np.ndarray,  # (h, w, 3) uint8
     hidden: np.ndarray,  # (h, w) bool
     colour: np.ndarray,  # (h, w, 3) of the plate
-    seen: np.ndarray,  # (h, w)
+    known: np.ndarray,  # (h, w) bool
 ) -> np.ndarray:
     """(3,) how much brighter a frame is than the plate; 1 where nothing tells."""
-    frame, hidden, colour, seen = (each[::_EACH, ::_EACH] for each in (frame, hidden, colour, seen))
-    usable = ~hidden & (seen >= FEWEST) & (colour.min(2) > _DARK) & (frame.min(2) > _DARK)
+    frame, hidden, colour, known = (each[::_EACH, ::_EACH] for each in (frame, hidden, colour, known))
+    usable = ~hidden & known & (colour.min(2) > _DARK) & (frame.min(2) > _DARK)
     usable &= (colour.max(2) < _BRIGHT) & (frame.max(2) < _BRIGHT)
     if usable.sum() < usable.size // 50:
         return np.ones(3)

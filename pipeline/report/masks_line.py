@@ -14,8 +14,10 @@ def masks_line(paths: VideoDir, summary: pd.DataFrame) -> str | None:
     if found is None:
         return None
     line = f"background plate: {found['background plate']}"
+    if "exposure against the plate" in found:
+        line += f", exposure {found['exposure against the plate']}"
     if "unknown" in found:
-        line = f"refined by the fit; {line}, exposure {found['exposure against the plate']}; unknown {found['unknown']}"
+        line = f"refined by the fit; {line}; unknown {found['unknown']}"
     rows = summary[(summary["metric"] == "iou_mask_truth") & summary["refined"].notna()]
     if len(rows):
         line += f"; IoU with the true masks {number(rows['input'].iloc[0])} → {number(rows['refined'].iloc[0])}"

@@ -4,19 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from helpers_fit import SHORT
+from helpers_matte import PERSON, iou, refined, write_clip
 
 from pipeline.__main__ import main
 from pipeline.fit.masks import MaskRefiner, crop_box, cut, enlarged, hidden, write_refined
 from pipeline.fit.matte import Drawn, Guide, Matte, matte
 from pipeline.fit.plate import Layer, Plate, filled, find_plate
 from pipeline.formats.camera_track import CameraTrack
-from pipeline.formats.images import FrameFolder, MaskFolder, write_frame, write_mask
-from pipeline.formats.paths import VideoDir
+from pipeline.formats.images import FrameFolder, MaskFolder, write_mask
 
 HEIGHT, WIDTH, FRAMES = 120, 160, 12
-PERSON = np.array([200, 60, 40])
 
 
 def room(seed: int = 0) -> np.ndarray:
@@ -49,40 +47,8 @@ def poor(person: np.ndarray) -> np.ndarray:
     return 255 * np.roll(person, 3, axis=1).astype(np.uint8)
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return (a & b).sum() / (a | b).sum()
-
-
 def plate_of(frames: list[np.ndarray], people: list[np.ndarray]) -> Plate:
     return find_plate(frames, people, np.arange(len(frames)), len(frames))
-
-
-def write_clip(root: Path, frames: list[np.ndarray], masks: list[np.ndarray], track: CameraTrack | None) -> VideoDir:
-    directory = VideoDir(root)
-    for folder in (directory.frames, directory.masks):
-        folder.mkdir(parents=True)
-    for index, (frame, mask) in enumerate(zip(frames, masks)):
-        write_frame(directory.frames / f"{index:06d}.jpg", frame)
-        write_mask(directory.masks / f"{index:06d}.png", mask)
-    if track is not None:
-        track.save(directory.camera_track)
-    return directory
-
-
-def refined(directory: VideoDir) -> tuple[MaskRefiner, list[np.ndarray], list[np.ndarray]]:
-    """The refiner of a clip, and for each frame its mask and how sure it is, in the whole frame."""
-    frames, masks = FrameFolder(directory.frames), MaskFolder(directory.masks)
-    refiner = MaskRefiner.of(directory, frames, masks)
-    alphas, sures = [], []
-    for index in range(len(frames)):
-        box = crop_box(masks[index], 0.1)
-        x0, y0, x1, y1 = box
-        found = refiner(index, box, cut(frames[index], box), cut(masks[index], box))
-        alpha, sure = np.zeros((HEIGHT, WIDTH), np.uint8), np.full((HEIGHT, WIDTH), 255, np.uint8)
-        alpha[y0:y1, x0:x1], sure[y0:y1, x0:x1] = found.alpha, found.sure
-        alphas.append(alpha > 127)
-        sures.append(sure > 0)
-    return refiner, alphas, sures
 
 
 def test_the_plate_is_the_background_freed_of_exposure() -> None:
@@ -150,7 +116,7 @@ def test_outlines_come_nearer_to_the_truth(tmp_path: Path) -> None:
     before = np.mean([iou(mask > 127, person) for mask, person in zip(masks, truth)])
     after = np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)])
     assert before < 0.87 and after > 0.95
-    assert "seen" in refiner.facts()["background plate"]
+    assert "seen" in refiner.plate.facts()["background plate"]
 
 
 def test_true_masks_stay(tmp_path: Path) -> None:
@@ -168,14 +134,11 @@ def test_a_wall_like_the_person_does_no_harm(tmp_path: Path) -> None:
     assert np.mean([iou(alpha, person) for alpha, person in zip(alphas, truth)]) > 0.9
 
 
-@pytest.mark.parametrize("kind", ["turning", "travelling", None])
-def test_a_camera_that_may_move_has_no_plate(tmp_path: Path, kind: str | None) -> None:
+def test_without_a_camera_track_there_is_no_plate(tmp_path: Path) -> None:
     frames, truth = film(np.ones((FRAMES, 3)), room())
-    masks = [255 * person.astype(np.uint8) for person in truth]
-    world = np.tile(np.eye(4), (FRAMES, 1, 1))
-    track = kind and CameraTrack(world, kind, np.zeros((FRAMES, 2)), "test")
-    directory = write_clip(tmp_path, frames, masks, track)
-    assert MaskRefiner.of(directory, FrameFolder(directory.frames), MaskFolder(directory.masks)) is None
+    directory = write_clip(tmp_path, frames, [255 * person.astype(np.uint8) for person in truth], None)
+    folders = FrameFolder(directory.frames), MaskFolder(directory.masks)
+    assert MaskRefiner.of(directory, *folders, np.eye(3), 10.0) is None
 
 
 def test_a_plate_of_a_picture_that_changes_decides_nothing(tmp_path: Path) -> None:

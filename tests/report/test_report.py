@@ -184,6 +184,11 @@ def test_the_page_says_what_became_of_the_masks(tmp_path):
         "refined by the fit; background plate: 96% of the picture was seen, exposure 0.98 to 1.02; unknown 0.3% of the "
         "crops; IoU with the true masks 0.950 → 0.970"
     )
+    moving = {"background plate": "of each frame, from the others", "unknown": "0.1% of the crops"}
+    provenance(paths, "fit", {}, facts={"masks": moving})
+    assert masks_line(paths, summary[:0]) == (
+        "refined by the fit; background plate: of each frame, from the others; unknown 0.1% of the crops"
+    )
     provenance(paths, "fit", {}, facts={"masks": {"background plate": "none"}})
     assert masks_line(paths, summary[:0]) == "background plate: none"
 
