@@ -48,6 +48,7 @@ class Align:
     sigma_distance: float
     sigma_thickness: float
     sigma_length: float
+    sigma_ends: float
     sigma_focal: float
     correlation: float
     refit: int
