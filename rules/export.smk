@@ -4,7 +4,6 @@ rule export:
         refined=rules.fit.output.pose,
         initial=rules.pose.output.pose,
         frames=rules.decode.output.frames,
-        masks=rules.masks.output.masks,
         body=those_there(body_file),
     output:
         exports=directory(f"{OUT}/exports"),

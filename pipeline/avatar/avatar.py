@@ -176,7 +176,12 @@ class Avatar:
         return Avatar(means, quats, *look, weights, betas, field, cloth)
 
     def to_file(
-        self, body: BodyModel, binding: str, train_frames: np.ndarray, gains: np.ndarray | None = None
+        self,
+        body: BodyModel,
+        binding: str,
+        train_frames: np.ndarray,
+        gains: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
     ) -> AvatarFile:
         """The inverse of `from_file`.
 
@@ -185,6 +190,7 @@ class Avatar:
             binding: how its Gaussians were tied to the body, one of `pipeline.avatar.binding.BINDINGS`.
             train_frames: True for each frame that the Gaussians were trained on. (T,) bool
             gains: of the frames, None where nobody looked for them. (T, 3)
+            seen: how well those frames show each Gaussian, None where nobody looked. (N,)
         """
         pose = legs_apart().to(self.means)
         means, quats = pose_gaussians(
@@ -196,7 +202,7 @@ class Avatar:
         field = None if self.field is None else self.field.values.detach().cpu().numpy()
         cloth = None if self.cloth is None else self.cloth.to_file()
         about = {"train_frames": train_frames, "body_model": body.name, "binding": binding}
-        return AvatarFile(*arrays, **about, gains=gains, field=field, cloth=cloth)
+        return AvatarFile(*arrays, **about, gains=gains, seen=seen, field=field, cloth=cloth)
 
     @property
     def sh_degree(self) -> int:

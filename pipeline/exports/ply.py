@@ -28,7 +28,8 @@ def export(fitted: Fitted, folder: Path) -> None:
     look = (widened(file.scales, pixels_per_metre(pose)), file.opacities)
     *placed, sh = standing(avatar, fitted.body)
     write_ply(folder / "avatar.ply", *facing_viewer(*placed), *look, sh)
-    write_ply(folder / "avatar_canonical.ply", *facing_viewer(file.means, file.quats), *look, file.sh)
+    # Not in the others: a viewer in the manner of the original one takes each row to be the usual columns alone.
+    write_ply(folder / "avatar_canonical.ply", *facing_viewer(file.means, file.quats), *look, file.sh, file.seen)
     spread = np.linspace(0, len(pose) - 1, fitted.settings.posed_frames + 2)
     chosen = np.unique(spread.round().astype(int)[1:-1])
     for frame in track(chosen.tolist(), "posed avatars", unit="file"):
@@ -70,10 +71,11 @@ def write_ply(
     scales: np.ndarray,  # (N, 3)
     opacities: np.ndarray,  # (N,)
     sh: np.ndarray,  # (N, K, 3)
+    seen: np.ndarray | None = None,  # (N,)
 ) -> None:
     """Write `ply_bytes` of the same arguments, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(ply_bytes(means, quats, scales, opacities, sh))
+        temporary.write_bytes(ply_bytes(means, quats, scales, opacities, sh, seen))
 
 
 def ply_bytes(
@@ -82,11 +84,12 @@ def ply_bytes(
     scales: np.ndarray,  # (N, 3)
     opacities: np.ndarray,  # (N,)
     sh: np.ndarray,  # (N, K, 3)
+    seen: np.ndarray | None = None,  # (N,)
 ) -> bytes:
     """Gaussians as a file.
 
     It holds float32 x y z, nx ny nz (zero), f_dc_0..2, f_rest_0..44 (one channel after the other, missing degrees
-    zero), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (w, x, y, z, unit).
+    zero), opacity (logit), scale_0..2 (natural logarithm), rot_0..3 (w, x, y, z, unit); last, where it is given, seen.
 
     Args:
         means: centres, metres. (N, 3)
@@ -94,6 +97,7 @@ def ply_bytes(
         scales: standard deviations, metres. (N, 3)
         opacities: in [0, 1]. (N,)
         sh: spherical harmonics, K = (degree + 1)^2 up to 16. (N, K, 3)
+        seen: how well the frames show each, 0 to 1. (N,)
     """
     count, coefficients = sh.shape[:2]
     rest = np.zeros((count, 3, _REST_COEFFICIENTS))
@@ -108,6 +112,8 @@ def ply_bytes(
         _numbered("scale", 3): np.log(scales),
         _numbered("rot", 4): quats / np.linalg.norm(quats, axis=1, keepdims=True),
     }
+    if seen is not None:
+        columns[("seen",)] = seen[:, None]
     names = [name for group in columns for name in group]
     table = np.concatenate(list(columns.values()), axis=1)
     properties = "".join(f"property float {name}\n" for name in names)

@@ -21,7 +21,7 @@ _SHAPES = {
     "betas": (10,),
     "train_frames": ("T",),
 }
-_OPTIONAL = {"gains": ("T", 3), "field": ("P",)}
+_OPTIONAL = {"gains": ("T", 3), "field": ("P",), "seen": ("N",)}
 _CLOTH = {
     "mean": (207,),
     "axes": (24, "K", 207),
@@ -67,6 +67,8 @@ class AvatarFile:
     binding: str  # camel | lsw | lsw_camel | field | gom | none
     # What exposure and white balance multiply the avatar's colours by in each frame; None where nobody looked for it.
     gains: np.ndarray | None = None  # (T, 3) r g b
+    # How well the frames that it was trained on show each Gaussian: 0 = in none of them, 1 = well. None in older files.
+    seen: np.ndarray | None = None  # (N,)
     # Numbers of a `pipeline.avatar.deformation_field`, which moves the means by the pose; None for none. The
     # viewer leaves it out.
     field: np.ndarray | None = None  # (P,)
@@ -110,3 +112,5 @@ def _check(where: str | Path, arrays: Mapping[str, Any]) -> None:
     check_arrays(where, arrays, _SHAPES | known)
     if "gains" in known and (arrays["gains"] <= 0).any():
         raise UserError(f"{where}: key 'gains' should be above 0, found {np.min(arrays['gains']):g}")
+    if "seen" in known and not ((seen := np.asarray(arrays["seen"])) == seen.clip(0, 1)).all():
+        raise UserError(f"{where}: key 'seen' should be from 0 to 1, found {seen.min():g} to {seen.max():g}")

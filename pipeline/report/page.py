@@ -53,6 +53,12 @@ _STILLS = (
     ),
     ("avatar.png", "The avatar's sides", "The avatar standing, from several sides."),
     (
+        "seen.png",
+        "What was never filmed",
+        "The avatar from four sides, striped where no frame that it was trained on shows it: colours there are a guess "
+        "from the body's other side or from what is around.",
+    ),
+    (
         "sure.png",
         "How sure it is",
         "The body coloured by how far each part may be nearer or farther than shown: one standard deviation of its "

@@ -30,8 +30,8 @@ from pipeline.viewer.build import contents_of, driven, write_page
 
 HELP = """Let an avatar perform a motion that the person never did.
 
-reads   --avatar DIR: fit/avatar.npz, fit/pose_refined.npz; for the page also frames/, masks/, pose_init.npz; with
-        --camera video also video.json
+reads   --avatar DIR: fit/avatar.npz, fit/pose_refined.npz; for the page also frames/, pose_init.npz; with --camera
+        video also video.json
         --motion: a name, or a file: AMASS or SMPL-X npz, pose_refined.npz of another clip, BVH with the bones' names of
         SMPL, Mixamo or CMU, results of GVHMR, WHAM, PHALP and more (docs/exports.md)
 writes  OUT/drive.mp4; OUT/viewer.html: the motion on a page for any browser, beside those of the clip; with --ply

@@ -24,10 +24,10 @@ from pipeline.viewer import build as viewer
 FORMATS = (amass, angles, bvh, camera, glb, ply, ply_sequence, splat_glb, trc, vrm)
 HELP = """Write the motion and the avatar as files that other tools open.
 
-reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, masks/, pose_init.npz
+reads   DIRECTORY/fit/avatar.npz, fit/pose_refined.npz; for the viewer also frames/, pose_init.npz
 writes  DIRECTORY/exports/
           avatar.ply               Gaussians standing at ease, standard 3DGS attributes, facing the viewer
-          avatar_canonical.ply     the same in canonical space
+          avatar_canonical.ply     the same in canonical space, and how well each Gaussian was seen
           avatar_posed_%06d.ply    the same in the pose and camera frame of some frames
           avatar_sequence.zip      where asked for: a PLY a frame of the motion
           avatar_splats.glb        the same as avatar.ply, by KHR_gaussian_splatting, y up
@@ -66,11 +66,12 @@ def run(args: argparse.Namespace) -> None:
         fitted = Fitted(pose, body, file, Avatar.from_file(file, body), settings)
         for each in FORMATS:
             each.export(fitted, folder)
-        unseen = viewer.export(fitted, paths, folder) if settings.viewer else None
+        if settings.viewer:
+            viewer.export(fitted, paths, folder)
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     provenance.facts = {"Gaussians": len(file.means), "frames": len(pose), "bytes": sizes}
-    if unseen is not None:
-        provenance.facts["never filmed, %"] = round(100 * unseen, 1)
+    if file.seen is not None:
+        provenance.facts["never filmed, %"] = round(100 * float(1 - file.seen.mean()), 1)
     provenance.save(paths.provenance("export"))
     for name, size in sizes.items():
         log.info("export: %s %.2f MB", paths.exports / name, size / 1e6)

@@ -22,6 +22,7 @@ from pipeline.fit.loop import JointFit
 from pipeline.fit.masks import write_refined
 from pipeline.fit.matte import Matte
 from pipeline.fit.neuhmr import NeuHMRFit
+from pipeline.fit.seen import seen_share
 from pipeline.fit.settings import FitSettings
 from pipeline.fit.uncertainty import joint_sigma
 from pipeline.fit.verdict import keep_better
@@ -39,9 +40,9 @@ HELP = """Refine motion and avatar together, by rendering (the paper's joint opt
 
 Reads frames/, masks/, camera.json, pose_init.npz, landmarks.npz, and depth/ and camera_track.npz where there is one, of
 results/<video>/.
-Writes masks_refined/ (the masks that it compared with), fit/avatar.npz, fit/pose_refined.npz (with how sure each
-joint's place is, and a world), fit/history.csv and provenance/fit.json. A killed run goes on from fit/checkpoint.pt
-when it is started again with the same settings and inputs."""
+Writes masks_refined/ (the masks that it compared with), fit/avatar.npz (with how well each Gaussian was seen),
+fit/pose_refined.npz (with how sure each joint's place is, and a world), fit/history.csv and provenance/fit.json. A
+killed run goes on from fit/checkpoint.pt when it is started again with the same settings and inputs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +110,8 @@ def run(args: argparse.Namespace) -> None:
     world = stand_in_clip(refined, body.to(device="cpu"), directory, provenance.warn, tilt.pitch, tilt.roll)
     provenance.facts["world"] = world.facts()
     gains = None if result.clip.log_gains is None else result.clip.log_gains.exp().cpu().numpy()
-    result.avatar.to_file(body, settings.binding, clip.train, gains).save(directory.avatar)
+    seen = seen_share(result.avatar, body, refined, result.clip)
+    result.avatar.to_file(body, settings.binding, clip.train, gains, seen).save(directory.avatar)
     world.pose.save(directory.pose_refined)
     write_history(directory.history, result.history)
     views = [levels and levels[FULL] for levels in result.clip.views]

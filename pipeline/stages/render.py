@@ -19,6 +19,7 @@ from pipeline.render.clip import FittedClip, load_fitted_clip
 from pipeline.render.novel_pose import novel_motion, novel_pose_frames
 from pipeline.render.overlay import overlay_frames
 from pipeline.render.performer import Performer
+from pipeline.render.seen import seen_sides
 from pipeline.render.settings import RenderSettings
 from pipeline.render.sure import sure_strip
 from pipeline.render.turntable import turntable_frames
@@ -104,6 +105,8 @@ def _stills(
     if clip.masks is not None:
         cut_out = (clip.frames, clip.masks, (clip.before, clip.after), clip.body, count)
         pictures["masks"] = lambda: stills.masks_strip(*cut_out)
+    if (seen := clip.avatar.seen) is not None:
+        pictures["seen"] = lambda: seen_sides(performer, seen, round(tall * 0.75), tall)
     if clip.after.sigma is not None:
         pictures["sure"] = lambda: sure_strip(clip.frames, clip.after, clip.body, chosen)
     return pictures

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.body import BodyModel
 from pipeline.exports.fitted import Fitted
 from pipeline.formats.atomic import atomic_path
-from pipeline.formats.images import FrameFolder, MaskFolder
+from pipeline.formats.images import FrameFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
 from pipeline.motion.library import Motion
@@ -27,7 +27,6 @@ from pipeline.motion.loop import looping
 from pipeline.runtime.errors import UserError
 from pipeline.viewer.blob import pack
 from pipeline.viewer.contents import ClipCamera, Contents, Movement, tables_of
-from pipeline.viewer.seen import seen_share
 
 # Motions that the person never did, by their names in motion/library.py.
 NEVER_DONE = ("dance", "walk", "run", "squat", "wave", "sit")
@@ -42,20 +41,18 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
-def export(fitted: Fitted, paths: VideoDir, folder: Path) -> float:
-    """Write viewer.html. Returns the share of the avatar that was never filmed.
+def export(fitted: Fitted, paths: VideoDir, folder: Path) -> None:
+    """Write viewer.html.
 
     Args:
         fitted: the person after the fit.
-        paths: of the clip: frames/, masks/ and pose_init.npz are read.
+        paths: of the clip: frames/ and pose_init.npz are read.
         folder: where to write.
 
     Raises:
         UserError: one of these is missing, damaged, of another length or of another body model.
     """
-    contents = contents_of(fitted, paths)
-    write_page(folder / "viewer.html", contents)
-    return float(1 - contents.seen.mean())
+    write_page(folder / "viewer.html", contents_of(fitted, paths))
 
 
 def driven(contents: Contents, moving: Motion, fps: float) -> Contents:
@@ -76,8 +73,8 @@ def driven(contents: Contents, moving: Motion, fps: float) -> Contents:
 def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
     """What the page of a clip shows. Arguments and errors as `export`."""
     pose, avatar, body = fitted.pose, fitted.avatar, fitted.body
-    initial, frames, masks = Pose.load(paths.pose_init), FrameFolder(paths.frames), MaskFolder(paths.masks)
-    for path, count in ((paths.pose_init, len(initial)), (paths.frames, len(frames)), (paths.masks, len(masks))):
+    initial, frames = Pose.load(paths.pose_init), FrameFolder(paths.frames)
+    for path, count in ((paths.pose_init, len(initial)), (paths.frames, len(frames))):
         if count != len(pose):
             raise UserError(f"{path}: expected {len(pose)} frames as in {paths.pose_refined}, found {count}; run again")
     if initial.body_model != body.name:
@@ -105,7 +102,7 @@ def contents_of(fitted: Fitted, paths: VideoDir) -> Contents:
     return Contents(
         name=paths.name,
         avatar=avatar,
-        seen=seen_share(avatar, body, pose, masks, fitted.file.train_frames),
+        seen=fitted.file.seen,
         body=body,
         mesh_colours=fitted.surface_colors,
         movements=movements,

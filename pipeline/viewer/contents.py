@@ -47,7 +47,7 @@ class Contents:
 
     name: str
     avatar: Avatar
-    seen: np.ndarray  # (N,) how well the training frames show each Gaussian, 0 to 1
+    seen: np.ndarray | None  # (N,) how well the training frames show each Gaussian, 0 to 1; None: nobody looked
     body: BodyModel
     mesh_colours: np.ndarray  # (V, 3) of the body's vertices, sRGB in [0, 1]
     movements: Sequence[Movement]
@@ -111,8 +111,9 @@ def _gaussians(contents: Contents) -> dict[str, Table]:
         "opacities": quantised(avatar.opacities.double().numpy()[order], 256, 0, 1),
         "colours": quantised(sh[:, :3], 256),
         "weights": _whole_weights(avatar.weights.double().numpy()[order], _WEIGHTS),
-        "seen": quantised(contents.seen[order], 16, 0, 1),
     }
+    if contents.seen is not None:
+        tables["seen"] = quantised(contents.seen[order], 16, 0, 1)
     if sh.shape[1] > 3:
         tables["slopes"] = _signed(sh[:, 3:], 129)
     return tables | ({} if avatar.cloth is None else _cloth(avatar.cloth, order))

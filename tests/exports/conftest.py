@@ -58,7 +58,8 @@ def avatar_file(body: BodyModel, pose: Pose) -> AvatarFile:
         weights=body.weights[chosen],
         betas=betas,
     )
-    return avatar.to_file(body, "camel", np.ones(FRAMES, bool))
+    seen = rng.uniform(0, 1, count).astype(np.float32)
+    return avatar.to_file(body, "camel", np.ones(FRAMES, bool), seen=seen)
 
 
 @pytest.fixture(scope="module")

@@ -245,6 +245,17 @@ def test_ply_has_the_standard_properties_in_order(results: Path) -> None:
     assert {prop.val_dtype for prop in ply["vertex"].properties} == {"f4"}
 
 
+def test_canonical_ply_says_how_well_each_gaussian_was_seen(results: Path, avatar_file: AvatarFile) -> None:
+    """In a column of its own behind the standard ones; the other files have those alone."""
+    standard = [prop.name for prop in PlyData.read(str(results / "exports" / "avatar.ply"))["vertex"].properties]
+    vertex = PlyData.read(str(results / "exports" / "avatar_canonical.ply"))["vertex"]
+    assert [prop.name for prop in vertex.properties] == [*standard, "seen"]
+    np.testing.assert_array_equal(vertex["seen"], avatar_file.seen)
+    assert vertex["seen"].dtype == np.float32
+    told = json.loads((results / "provenance" / "export.json").read_text())["facts"]["never filmed, %"]
+    assert told == pytest.approx(100 * (1 - avatar_file.seen.mean()), abs=0.06)
+
+
 def test_canonical_ply_is_the_avatar_facing_the_viewer(results: Path, pose: Pose, avatar_file: AvatarFile) -> None:
     read = read_ply(results / "exports" / "avatar_canonical.ply")
     np.testing.assert_allclose(read["means"].numpy(), avatar_file.means * [1, -1, -1], atol=1e-6)

@@ -585,6 +585,8 @@ def test_the_stage_writes_its_files_and_covers_all_frames(results, capsys):
     assert (moved > 1e-4).all(), "held-out frames are fitted too"
     avatar = AvatarFile.load(results.avatar)
     assert avatar.binding == "camel" and avatar.train_frames.tolist() == [i % 5 != 4 for i in range(len(initial))]
+    assert avatar.seen.shape == (len(avatar.means),) and avatar.seen.dtype == np.float32
+    assert avatar.seen.min() == 0 and avatar.seen.max() == 1 and 0.2 < avatar.seen.mean() < 0.95
     lines = results.history.read_text().splitlines()
     assert lines[0].startswith("step,") and lines[0].endswith("total,psnr_person,n_gaussians,seconds")
     assert len(lines) == 1 + 40 // 20

@@ -370,7 +370,8 @@ def test_the_stage_writes_the_same_files_with_neuhmr(results):
     initial, refined = Pose.load(results.pose_init), Pose.load(results.pose_refined)
     assert refined.source.startswith("NeuHMR (camel) of: ")
     assert (np.abs(refined.body_pose - initial.body_pose).max(1) > 1e-5).all(), "held-out frames move, too"
-    assert AvatarFile.load(results.avatar).train_frames.tolist() == [i % 5 != 4 for i in range(len(initial))]
+    avatar = AvatarFile.load(results.avatar)
+    assert avatar.train_frames.tolist() == [i % 5 != 4 for i in range(len(initial))] and avatar.seen.max() == 1
     assert results.history.read_text().splitlines()[0].endswith("total,psnr_person,n_gaussians,seconds")
     facts = json.loads(results.provenance("fit").read_text())["facts"]
     assert "hand-made" in facts["features"] and facts["depth"] is False

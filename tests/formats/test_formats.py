@@ -83,7 +83,28 @@ def avatars(draw: st.DrawFn) -> AvatarFile:
         body_model=draw(texts),
         binding=draw(texts),
         gains=draw(st.none() | floats(frames, 3, low=0.5, high=2)),
+        seen=draw(st.none() | floats(count, low=0, high=1)),
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (np.array([0.5, 1.5]), "should be from 0 to 1, found 0.5 to 1.5"),
+        (np.array([0.5, np.nan]), "holds nan at index"),
+        (np.zeros(3), r"should have shape \(N=2\), found \(3,\)"),
+    ],
+)
+def test_how_well_gaussians_were_seen_is_checked(tmp_path: Path, seen: np.ndarray, told: str) -> None:
+    file, sizes = tmp_path / "avatar.npz", {"means": 3, "quats": 4, "scales": 3, "weights": 24}
+    arrays = {name: np.zeros((2, size)) for name, size in sizes.items()} | {"opacities": np.zeros(2)}
+    arrays |= {"sh": np.zeros((2, 1, 3)), "canonical_pose": np.zeros((24, 3)), "betas": np.zeros(10)}
+    arrays |= {"train_frames": np.ones(1, bool), "body_model": "", "binding": ""}
+    write_npz(file, arrays)
+    assert AvatarFile.load(file).seen is None  # as older files are
+    write_npz(file, arrays | {"seen": seen})
+    with pytest.raises(UserError, match=f"{file}: key 'seen' {told}"):
+        AvatarFile.load(file)
 
 
 @st.composite

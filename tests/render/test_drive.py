@@ -78,10 +78,10 @@ def test_the_page_plays_the_motion_beside_those_of_the_clip(
     assert (turns * Rotation.from_rotvec(squat.poses.reshape(-1, 3)).inv()).magnitude().max() < 1e-4
     root = body.rest_joints(torch.zeros(10))[0].double().numpy()
     np.testing.assert_allclose(tables["pelvis2"].values, squat.trans + root, atol=1e-3)
-    lost = person.masks.rename(person.root / "away")
+    lost = person.frames.rename(person.root / "away")
     assert main([*words, "--fps", "10", "--seconds", "0.4"]) == 1
-    lost.rename(person.masks)
-    assert "masks" in capsys.readouterr().err
+    lost.rename(person.frames)
+    assert "frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

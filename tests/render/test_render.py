@@ -27,6 +27,7 @@ from pipeline.render.novel_pose import novel_motion, novel_pose_scene
 from pipeline.render.overlay import GAP, mesh_layer, overlay_crop, overlay_frames
 from pipeline.render.performer import Performer
 from pipeline.render.scene import framed
+from pipeline.render.seen import seen_sides
 from pipeline.render.sure import sure_strip, vertex_colours
 from pipeline.render.turntable import standing, turntable_frames, turntable_scene
 from pipeline.render.world import world_frames, world_still
@@ -74,7 +75,8 @@ def write_clip(paths: VideoDir, body, walk: Pose) -> None:
     VideoInfo("walk.mp4", "0", Fraction(25, 2), WIDTH, HEIGHT, FRAMES, 0).save(paths.video)
     replace(walk, body_pose=walk.body_pose + 0.1).save(paths.pose_init)
     walk.save(paths.pose_refined)
-    seeded_avatar(body, 2000, FRAMES).save(paths.avatar)
+    file = seeded_avatar(body, 2000, FRAMES)
+    replace(file, seen=(file.means[:, 2] > 0).astype(np.float32)).save(paths.avatar)
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +135,29 @@ def test_avatar_videos_have_the_length_asked_for(rendered, name, seconds):
 
 def test_stills_are_there_and_the_record_is_written(rendered):
     names = {path.stem for path in (rendered.renders / "stills").glob("*.png")}
-    assert names == {"overlay", "close_up", "avatar", "held_out", "novel_pose", "world"}
+    assert names == {"overlay", "close_up", "avatar", "held_out", "novel_pose", "seen", "world"}
     for path in (rendered.renders / "stills").glob("*.png"):
         picture = np.asarray(Image.open(path))
         assert picture.std() > 5, f"{path.name} is blank"
     record = read_provenance(rendered.provenance("render"))
     assert record["facts"] == {"frames": FRAMES, "frames interpolated": 1}
+
+
+def test_what_was_never_filmed_is_striped(performer):
+    """The left half: the left side is striped, of the right side only what shows beyond it, front and back by half."""
+    seen = (performer.avatar.means[:, 0] <= 0).float().numpy()
+    tiles = []
+    for share in (seen, np.ones_like(seen)):
+        picture = seen_sides(performer, share, 90, 120).astype(int)
+        assert picture.shape[0] > 120 + 4 and picture.shape[1] == 4 * 90 + 3 * 4
+        tiles.append([picture[30:120, place : place + 90] for place in range(0, 4 * 94, 94)])
+    striped = [(np.abs(one - two).max(-1) > 40).sum() for one, two in zip(*tiles)]
+    front, right, back, left = striped
+    assert right < 0.1 * left and left > 400 and 0.3 < front / left < 3 and 0.3 < back / left < 3
+    changed = np.abs(tiles[0][0] - tiles[1][0]).max(-1) > 40
+    assert not changed[:, :42].any() and changed[:, 48:].any()  # the left is on the right of the picture
+    magenta = np.abs(tiles[0][3] - [222, 0, 140]).max(-1) < 30
+    assert 0.2 < magenta.sum() / left < 0.7
 
 
 def test_the_person_is_cut_out_by_both_masks(rendered, tmp_path, body, walk):

@@ -301,6 +301,14 @@ def test_who_is_there_is_shown_where_it_is_a_question(tmp_path, people, shown):
     assert [still.title for still in stills] == ["Who is in the clip"] * shown
 
 
+def test_what_was_never_filmed_is_shown_with_what_it_means(tmp_path):
+    paths = VideoDir(tmp_path / "a")
+    (paths.renders / "stills").mkdir(parents=True)
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(paths.renders / "stills" / "seen.png")
+    _, (still,) = _media(paths, ReportSettings(24))
+    assert still.title == "What was never filmed" and "colours there are a guess" in still.text
+
+
 @pytest.mark.parametrize("pictured", [True, False])
 def test_the_first_screen_leads_to_the_avatar(tmp_path, pictured):
     directory, _ = make_clip(tmp_path, frames=5)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_avatar import read_page, seeded_avatar
-from PIL import Image
+from helpers_avatar import read_page
 from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
@@ -17,13 +16,12 @@ from pipeline.body import BodyModel, vertex_normals
 from pipeline.exports.colors import surface_colors
 from pipeline.exports.world import CAMERA_TO_Y_UP, to_world
 from pipeline.formats.avatar import AvatarFile
-from pipeline.formats.images import MaskFolder
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.pose import Pose
+from pipeline.formats.provenance import read_provenance
 from pipeline.motion.library import MOTIONS
 from pipeline.viewer.build import NEVER_DONE
 from pipeline.viewer.contents import MOST_KEYS, kept_frames
-from pipeline.viewer.seen import seen_share
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def test_the_page_is_one_small_file_that_loads_nothing(page: Path) -> None:
     assert not re.findall(r"https?:|src=|<link|@import|url\(|fetch\(|XMLHttpRequest|import\(", code)
 
 
-def test_gaussians_come_back(read, avatar: Avatar) -> None:
+def test_gaussians_come_back(read, fitted: VideoDir, avatar: Avatar) -> None:
     tables, _ = read
     means = tables["means"].values
     distance = np.linalg.norm(means[:, None] - avatar.means.double().numpy()[None, ::40], axis=-1)
@@ -66,6 +64,10 @@ def test_gaussians_come_back(read, avatar: Avatar) -> None:
         half = float(values.abs().max()) / 64  # of a step of 65 levels
         wanted = values[every].flatten(1).double().numpy()
         assert np.abs(tables[f"cloth_{name}"].values[nearest] - wanted).max() < 1.01 * half < np.abs(wanted).mean()
+    file = AvatarFile.load(fitted.avatar)
+    assert np.abs(tables["seen"].values[nearest, 0] - file.seen[every]).max() < 1 / 30
+    told = read_provenance(fitted.provenance("export"))["facts"]["never filmed, %"]
+    assert told == pytest.approx(100 * (1 - file.seen.mean()), abs=0.06) and told > 10
     axes = avatar.cloth.features.axes.flatten(0, 1).double().numpy()
     np.testing.assert_allclose(tables["cloth_axes"].values, axes, atol=2e-5)
 
@@ -116,43 +118,23 @@ def test_long_motions_keep_frames_from_end_to_end(count: int) -> None:
     assert len(kept) == min(count, MOST_KEYS)
 
 
-def test_what_the_camera_sees_is_seen(body: BodyModel, tmp_path: Path) -> None:
-    """Somebody stands with their front to the camera; a mask ends at the hips."""
-    frames, width, height = 4, 120, 160
-    upright = Rotation.from_euler("x", 180, degrees=True).as_rotvec()
-    pose = Pose(
-        global_orient=np.tile(upright, (frames, 1)), body_pose=np.zeros((frames, 69)), betas=np.zeros(10),
-        transl=np.tile([0.0, 0.0, 3.0], (frames, 1)), valid=np.ones(frames, bool),
-        bbox=np.tile([0.0, 0, width, height], (frames, 1)), K=np.array([[200.0, 0, 60], [0, 200, 80], [0, 0, 1]]),
-        fps=10.0, body_model="free", source="test",
-    )  # fmt: skip
-    avatar = Avatar.from_file(seeded_avatar(body, 6000, frames), body)
-    hips = float(body.rest_joints(torch.zeros(10))[0, 1])
-    row = round(80 + 200 * hips / 3)
-    mask = np.zeros((height, width), np.uint8)
-    mask[: row + 1] = 255
-    (tmp_path / "masks").mkdir()
-    for index in range(frames):
-        Image.fromarray(mask).save(tmp_path / "masks" / f"{index:06d}.png")
-    seen = seen_share(avatar, body, pose, MaskFolder(tmp_path / "masks"), np.ones(frames, bool))
-    x, y, z = avatar.means.T.numpy()
-    chest = (np.abs(x) < 0.1) & (y > hips + 0.15) & (y < hips + 0.4)
-    middle = float(z[chest].mean())
-    assert seen[chest & (z > middle + 0.03)].mean() > 0.95
-    assert seen[chest & (z < middle - 0.03)].mean() < 0.05
-    assert seen[y < hips - 0.1].max() == 0
-    none = seen_share(avatar, body, pose, MaskFolder(tmp_path / "masks"), np.zeros(frames, bool))
-    assert none.max() == 0
-
-
 @pytest.fixture
 def copy(fitted: VideoDir, tmp_path: Path) -> VideoDir:
     """The same clip, without exports; its files may be changed."""
     folder = VideoDir(tmp_path / "clip")
     folder.fit.mkdir(parents=True)
-    for name in ("frames", "masks", "pose_init.npz", "fit/avatar.npz", "fit/pose_refined.npz"):
+    for name in ("frames", "pose_init.npz", "fit/avatar.npz", "fit/pose_refined.npz"):
         (folder.root / name).symlink_to(fitted.root / name)
     return folder
+
+
+def test_an_avatar_of_before_seen_has_a_page_that_does_not_tell(copy: VideoDir, fitted: VideoDir) -> None:
+    copy.avatar.unlink()
+    replace(AvatarFile.load(fitted.avatar), seen=None).save(copy.avatar)
+    assert main(["export", str(copy.root)]) == 0
+    tables, _ = read_page(copy.exports / "viewer.html")
+    assert "seen" not in tables and "cloth_seen" in tables
+    assert "never filmed, %" not in read_provenance(copy.provenance("export"))["facts"]
 
 
 def test_it_can_be_left_out(copy: VideoDir) -> None:

@@ -1,6 +1,7 @@
 """viewer.html in a browser: it loads, draws the picture that our rasterizer draws, and does what its controls say."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from benchmarks.chromium import chromium, missing, open_viewer
 from benchmarks.viewer import decoded, psnr
 from pipeline.__main__ import main
+from pipeline.formats.avatar import AvatarFile
 from pipeline.formats.paths import VideoDir
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -158,7 +160,7 @@ def _pinch(driver: Any, first: int, last: int) -> None:
     ("name", "key"), [("Mesh", "m"), ("Splats", "s"), ("Ground and path", "g"), ("Never filmed", "u")]
 )
 def test_switches_show_and_hide(driver: Any, name: str, key: str) -> None:
-    driver.execute_script("viewer.splats.seen.fill(0, 0, 3000)")  # nothing of this clip is unseen
+    driver.execute_script("viewer.splats.seen.fill(0, 0, 3000)")
     start = canvas(driver)
     chip(driver, name)
     switched = canvas(driver)
@@ -292,6 +294,22 @@ def test_a_driven_motion_plays_first(fitted: VideoDir, tmp_path: Path) -> None:
         assert "Cross, never done" in driver.find_element("id", "status").text
         press(driver, "b")
         assert state(driver, "movement.kind") in ("before", "after")
+
+
+def test_where_the_avatar_does_not_tell_what_was_filmed_the_page_says_so(fitted: VideoDir, tmp_path: Path) -> None:
+    folder = VideoDir(tmp_path / "old")
+    folder.fit.mkdir(parents=True)
+    for name in ("frames", "pose_init.npz", "fit/pose_refined.npz"):
+        (folder.root / name).symlink_to(fitted.root / name)
+    replace(AvatarFile.load(fitted.avatar), seen=None).save(folder.avatar)
+    assert main(["export", str(folder.root)]) == 0
+    with chromium(640, 480, media=STILL) as driver:
+        open_viewer(driver, folder.exports / "viewer.html")
+        start = canvas(driver)
+        press(driver, "u")
+        np.testing.assert_allclose(canvas(driver), start)
+        assert not driver.find_element("id", "unseen").is_enabled()
+        assert "is not known" in driver.find_element("id", "unseen-hint").get_attribute("textContent")
 
 
 def test_it_plays_by_itself_where_motion_is_welcome_and_is_dark_at_night(page: Path) -> None:

@@ -27,7 +27,7 @@ class App {
     this.waiting = false;
     this.choose(0);
     const {seen} = this.splats;
-    this.unseenShare = seen.reduce((sum, value) => sum + 1 - value, 0) / seen.length;
+    this.unseenShare = seen && seen.reduce((sum, value) => sum + 1 - value, 0) / seen.length;
     const eye = this.clipCamera.view(0, 1, 1).eye;
     this.orbit.front = Math.atan2(eye[0] - this.skeleton.places[0], eye[2] - this.skeleton.places[2]) + 0.3;
     this.orbit.reset();

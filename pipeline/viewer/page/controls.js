@@ -12,7 +12,10 @@ class Controls {
     this.fingers = new Map();
     this.grabbed = -1;
     for (const [j, name] of app.text.joints.entries()) byId("joint").append(new Option(words(name), j));
-    byId("unseen-hint").textContent = `${Math.round(100 * app.unseenShare)} % of the avatar was never filmed: its colours there are guessed from what is around.`;
+    byId("unseen").disabled = app.unseenShare === null;
+    byId("unseen-hint").textContent = app.unseenShare === null
+      ? "What was never filmed is not known: the avatar is of an older version."
+      : `${Math.round(100 * app.unseenShare)} % of the avatar was never filmed: its colours there are guessed from what is around.`;
     const frames = app.movements[0].frames;
     for (const frame of app.text.camera.frames) {
       const mark = document.createElement("i");
@@ -79,7 +82,11 @@ class Controls {
     app.changed();
   }
 
-  flip(name) { this.app.show[name] = !this.app.show[name]; this.app.changed(); }
+  flip(name) {
+    if (byId(name).disabled) return;
+    this.app.show[name] = !this.app.show[name];
+    this.app.changed();
+  }
   front() { this.app.orbit.reset(); this.app.changed(); }
   select(joint) { this.app.chosen = joint; this.app.show.bones = true; this.app.changed(); }
 

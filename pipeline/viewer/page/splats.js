@@ -11,7 +11,7 @@ class Splats {
     this.quats = tables.quats.values();
     this.scales = tables.scales.values().map(Math.exp);
     this.opacities = tables.opacities.values();
-    this.seen = tables.seen.values();
+    this.seen = tables.seen ? tables.seen.values() : null; // null: the avatar's file does not say
     this.reach = this.opacities.map(o => Math.sqrt(2 * Math.log(Math.max(255 * o, 1.001)))); // where alpha is 1/255
     this.colours = new Float32Array(12 * count); // degree 0, then the three of degree 1, each r g b
     const flat = tables.colours.values(), slopes = tables.slopes && tables.slopes.values();
@@ -91,7 +91,7 @@ class Splats {
       ax *= l; ay *= l;
       const o = 12 * i;
       items[o] = u; items[o + 1] = v; items[o + 2] = ax * long; items[o + 3] = ay * long; items[o + 4] = -ay * short; items[o + 5] = ax * short;
-      items[o + 6] = reach[i]; items[o + 7] = 1 - this.seen[i];
+      items[o + 6] = reach[i]; items[o + 7] = this.seen ? 1 - this.seen[i] : 0;
       // The harmonics were fitted in the frame of the camera: wherever that is, the direction is as it sees it.
       const g = 1 / Math.sqrt(vx * vx + vy * vy + vz * vz), gx = vx * g, gy = vy * g, gz = vz * g;
       items[o + 8] = Math.max(0, red + colours[o] - gy * colours[o + 3] + gz * colours[o + 6] - gx * colours[o + 9]);
