@@ -18,7 +18,8 @@ _WINDOW, _REACH = 5, 7  # px across: what the smoothing looks at, and the differ
 _WAYS = (1, 0), (0, 1)
 _INSIDE = 250  # of the mask, of 255, from which a pixel has nothing of the background
 _FEWEST = 50  # pixels: a frame that has fewer is taken for as sharp as others
-_LEAST, _MOST = 0.2, 1.5  # of what a frame of the clip's median sharpness counts
+_BLURRED = 0.65  # of the clip's median sharpness: what turning around and mild streaks leave, and a blur does not
+_LEAST = 0.2  # of what sharp frames count
 
 
 def sharpness(view: View) -> float:
@@ -38,16 +39,17 @@ def sharpness(view: View) -> float:
 
 
 def frame_weights(clip: Clip) -> np.ndarray:
-    """What each frame's colours count: as its sharpness beside the median of the trained frames, within bounds. (T,)
+    """What each frame's colours count. (T,)
 
-    The mean over the trained frames is 1. Frames that are not trained have 1.
+    Frames nearly as sharp as the median of the trained ones count alike; those that are not less, by the square of
+    what they lack. The mean over the trained frames is 1. Frames that are not trained have 1.
     """
     frames = np.flatnonzero(clip.train)
     found = np.array([sharpness(clip.view(frame, FULL)) for frame in frames.tolist()])
     known = np.isfinite(found)
-    beside = np.ones(len(frames))
+    share = np.ones(len(frames))
     if known.any():
-        beside[known] = (found[known] / np.median(found[known])).clip(_LEAST, _MOST)
+        share[known] = np.square(found[known] / (_BLURRED * np.median(found[known]))).clip(_LEAST, 1)
     weights = np.ones(len(clip))
-    weights[frames] = beside / beside.mean()
+    weights[frames] = share / share.mean()
     return weights

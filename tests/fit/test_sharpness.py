@@ -78,10 +78,11 @@ def test_nothing_outside_the_person_counts():
 def test_weights_are_of_trained_frames_and_bounded():
     picture = texture()
     flat = view(np.full((80, 80, 3), 90.0))
-    views = [view(picture)] * 4 + [view(blurred(picture, 2.0)), view(blurred(picture, 9.0)), flat, view(picture)]
+    slight = view(blurred(picture, 0.4))
+    views = [view(picture)] * 3 + [slight, view(blurred(picture, 1.2)), view(blurred(picture, 9.0)), flat, slight]
     weights = frame_weights(clip_of(views, [True] * 7 + [False]))
     assert weights[:7].mean() == pytest.approx(1) and weights[7] == 1
-    assert weights[6] == weights[0] > 1.5 * weights[4] > 1.5 * weights[5]
+    assert weights[6] == weights[3] == weights[0] > 1.2 * weights[4] > 1.5 * weights[5]
     assert weights[5] == pytest.approx(0.2 * weights[0])
     assert frame_weights(clip_of([flat] * 3, [True] * 3)).tolist() == [1, 1, 1]
 
@@ -110,7 +111,7 @@ def test_colours_of_a_blurred_frame_count_less_in_the_full_phase(results, body, 
         fit.unknowns.free(plan)
         compared = fit.objective(fit.unknowns, soft, plan, background)
         plain = fit.objective._image_terms(compared.view, compared.view, compared.rendered, background, plan.full)
-        share = compared.terms.detach()[compared.names.index("colour")] / plain["colour"]
+        share = compared.terms.detach()[compared.names.index("colour")] / plain["colour"].detach()
         assert float(share) == pytest.approx(expected[soft] if known and plan.full else 1, rel=1e-5)
         mask = compared.terms.detach()[compared.names.index("mask")]
-        assert float(mask) == pytest.approx(float(plain["mask"]))
+        assert float(mask) == pytest.approx(float(plain["mask"].detach()))
