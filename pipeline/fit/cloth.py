@@ -21,6 +21,7 @@ from pipeline.fit.loop import FitResult
 from pipeline.fit.rendering import render
 from pipeline.fit.schedule import drawn
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.sharpness import frame_weights
 from pipeline.fit.terms import ImageTerms
 from pipeline.losses.priors import Neighbours, roughness
 from pipeline.losses.search import Searchable
@@ -53,6 +54,7 @@ def with_cloth(result: FitResult, body: BodyModel, settings: FitSettings) -> Fit
     values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, avatar.sh, avatar.weights)
     around = Neighbours.of(Searchable(avatar.means).nearest(avatar.means, count=_NEIGHBOURS + 1)[:, 1:])
     terms, generator = ImageTerms(settings), torch.Generator().manual_seed(settings.seed)
+    sharp = frame_weights(clip) if settings.frame_sharpness else np.ones(len(clip))
     steps, order = chosen.steps, torch.zeros(0, dtype=torch.int64)
     for step in track(range(steps), "cloth", unit="step"):
         row, order = drawn(order, len(frames), generator)
@@ -64,7 +66,8 @@ def with_cloth(result: FitResult, body: BodyModel, settings: FitSettings) -> Fit
             values, body, avatar.betas, *poses[frame], view, background, clip.has_depth, avatar.sh_degree,
             avatar.field, cloth,
         )  # fmt: skip
-        loss = torch.stack(list(terms(view, clip.view(frame, COARSE), rendered, background, full=True).values())).sum()
+        compared = terms(view, clip.view(frame, COARSE), rendered, background, True, float(sharp[frame]))
+        loss = torch.stack(list(compared.values())).sum()
         scaled = [params["offsets"] / _OFFSET, params["colours"] / _COLOUR]
         size = sum(part.square().sum((1, 2)).mean() for part in scaled)
         smooth = roughness([(chosen.smooth, part) for part in scaled], around)

@@ -15,6 +15,7 @@ from pipeline.fit.marks import Marks
 from pipeline.fit.rendering import Rendered, draw
 from pipeline.fit.schedule import Plan
 from pipeline.fit.settings import FitSettings
+from pipeline.fit.sharpness import frame_weights
 from pipeline.fit.terms import ImageTerms, PoseTerms, landmark_term
 from pipeline.fit.unknowns import Unknowns
 
@@ -54,6 +55,7 @@ class Objective:
         replays = settings.replays and anchors.points.is_cuda
         self.part = GaussianPart(self._embedding, settings, replays)
         self._image_terms = ImageTerms(settings)
+        self._sharp = frame_weights(clip) if settings.frame_sharpness else None
         self._pose_terms = PoseTerms(unknowns.rows, fps, clip.has_depth, settings)
 
     def __call__(self, unknowns: Unknowns, frame: int, plan: Plan, background: Tensor) -> Compared:
@@ -67,7 +69,8 @@ class Objective:
             placed.values, placed.means, placed.quats, view, background, self.clip.has_depth, plan.sh_degree
         )
         coarse_view = self.clip.view(frame, COARSE) if self.clip.has_depth else None
-        terms = self._image_terms(view, coarse_view, rendered, background, plan.full)
+        sharp = 1.0 if self._sharp is None else float(self._sharp[frame])
+        terms = self._image_terms(view, coarse_view, rendered, background, plan.full, sharp)
         if plan.poses_move:
             terms |= self._pose_terms(frame, correction)
             if self.marks is not None:

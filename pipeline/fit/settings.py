@@ -166,6 +166,7 @@ class FitSettings:
     use_landmarks: bool
     use_contact: bool
     frame_gains: bool
+    frame_sharpness: bool
     gaussians: int
     opacity: float
     seed: int

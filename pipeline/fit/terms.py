@@ -28,7 +28,13 @@ class ImageTerms:
         self._silhouette = settings.silhouette
 
     def __call__(
-        self, view: View, coarse_view: View | None, rendered: Rendered, background: Tensor, full: bool
+        self,
+        view: View,
+        coarse_view: View | None,
+        rendered: Rendered,
+        background: Tensor,
+        full: bool,
+        sharp: float = 1.0,
     ) -> dict[str, Tensor]:
         """Weighted terms of a frame.
 
@@ -37,6 +43,7 @@ class ImageTerms:
                 there are no depth maps.
             background: the colour [3] that was rendered behind; put behind the person of the video, too.
             full: whether this is the full phase: SSIM counts, and the mask less.
+            sharp: what the frame's colours count then, see `pipeline.fit.sharpness`; small crops hide a blur.
         """
         weights = self._weights
         colour, outline, flat = pixel_terms(
@@ -50,7 +57,10 @@ class ImageTerms:
             self._silhouette,
             view.sure,
         )
-        terms = {"colour": colour, "mask": (weights.mask_full if full else weights.mask) * outline}
+        terms = {
+            "colour": sharp * colour if full else colour,
+            "mask": (weights.mask_full if full else weights.mask) * outline,
+        }
         if flat is not None:
             on_person = coarse_view.depth * (coarse_view.known > 127)
             cloud = depth_3d(rendered.means, _visible(rendered), on_person, coarse_view.K, self._margins.depth_epsilon)

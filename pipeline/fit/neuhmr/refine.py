@@ -95,9 +95,8 @@ class NeuHMRFit:
         steps = dataclasses.replace(
             self.settings.steps, colours=self.settings.neuhmr.candidate_steps, coarse=0, middle=0, full=full_steps
         )
-        settings = dataclasses.replace(
-            self.settings, refiner="joint", optimise_pose=False, frame_gains=False, steps=steps
-        )
+        held = {"refiner": "joint", "optimise_pose": False, "frame_gains": False, "frame_sharpness": False}
+        settings = dataclasses.replace(self.settings, **held, steps=steps)
         clip = dataclasses.replace(self.clip, train=np.isin(np.arange(len(self.clip)), frames))
         result = JointFit(clip, self.body, self.pose, settings, self.device).run()
         self.history = result.history
