@@ -212,9 +212,7 @@ def load_clip(directory: VideoDir, pose: Pose, settings: FitSettings, device: to
         landmarks = Sighted(found.names, xy, visibility, K, found.source)
     facts = {}
     if settings.refine_masks and refiner is None:
-        facts["masks"] = {
-            "background plate": "none, for there is no camera_track.npz; the masks are as found"
-        }
+        facts["masks"] = {"background plate": "none, for there is no camera_track.npz; the masks are as found"}
     clip = Clip(views, seen & ~heldout, heldout, has_depth, digest.hexdigest(), landmarks, facts=facts)
     return replace(clip, boxes=tuple(boxes), refiner=refiner).with_facts()
 
