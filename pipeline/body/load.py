@@ -12,8 +12,9 @@ from pipeline.body.model import BETAS, JOINTS, PARENTS, BodyModel
 from pipeline.body.unpickle import load_smpl_pickle
 from pipeline.formats.arrays import read_npz
 from pipeline.runtime.errors import UserError
+from pipeline.setup import shipped
 
-FREE_BODY = Path(__file__).parent / "data" / "free_body.npz"
+FREE_BODY = shipped.FREE_BODY.path
 SMPL_VERTICES = 6890
 # SMPL files carry no landmark vertices; these are the published ones of its one mesh (smplx `vertex_ids.py`).
 SMPL_VERTEX_IDS = {
@@ -35,7 +36,7 @@ def load_body(name_or_path: str | Path, dtype: torch.dtype = torch.float32) -> B
     Raises:
         UserError: naming the file, the key and the shape found, when the file is absent or is not in SMPL's layout.
     """
-    path = FREE_BODY if name_or_path == "free" else Path(name_or_path)
+    path = shipped.FREE_BODY.require() if name_or_path == "free" else Path(name_or_path)
     return body_from_arrays(_read_arrays(path), str(path), dtype)
 
 

@@ -6,6 +6,7 @@ the whole clip is found by dynamic programming (Viterbi 1967). What counts, in b
 - A change of state costs `change`, plus what it makes the landmarks jump and the body's turning break off. The body has
   momentum, so a change is worth its cost where the landmarks jump without it: where the detector changed its mind.
 - Each second in a state costs what it contradicts: shoulders against hips, the feet in the picture, the detector.
+- What is guessed has no say: a line between two landmarks counts by the less visible one.
 
 What is exchanged is mirrored in depth, too (`swapped_world`).
 """
@@ -62,8 +63,8 @@ def find_swaps(
     """
     frames = len(xy)
     changes = change + _jumps(xy, world, visibility)  # [B - 1, 3]
-    broken = _broken_turns(world, seconds)  # [B - 1]
-    rates = doubt * _STATES.sum(1) + _twisted(world) + _FEET * _against_feet(xy, world, visibility)
+    broken = _broken_turns(world, visibility, seconds)  # [B - 1]
+    rates = doubt * _STATES.sum(1) + _twisted(world, visibility) + _FEET * _against_feet(xy, world, visibility)
     unary = rates * _interval(seconds)  # [B, 8]
     differ = _STATES[:, None] != _STATES[None]  # [8, 8, 3]
     turn = differ[..., 1] & differ[..., 2]  # the torso's, with shoulders and hips
@@ -134,7 +135,7 @@ def _jumps(xy: np.ndarray, world: np.ndarray, visibility: np.ndarray) -> np.ndar
     return np.stack([more[:, list(members)].mean(1) for members in _GROUPS], axis=1)
 
 
-def _broken_turns(world: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+def _broken_turns(world: np.ndarray, visibility: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """(B - 1,): how much more the torso's turning breaks off if its sides are exchanged in the next frame, in body
     heights that it would be astray after `_MEMORY`. The shoulders show it best.
 
@@ -144,13 +145,15 @@ def _broken_turns(world: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     axis = world[:, 11] - world[:, 12]
     facing = np.arctan2(axis[:, 2], axis[:, 0])
     rate = (np.mod(np.diff(facing) + np.pi, 2 * np.pi) - np.pi) / np.diff(seconds)  # rad/s after each frame
+    seen = _seen(visibility, *_AXES[1])
     window = max(2, round(_MEMORY / max(_interval(seconds), 1e-3)))
     broken = np.zeros(len(world) - 1)
     for t in range(1, len(world) - 2):
         before, after = rate[max(0, t - window) : t], rate[t + 1 : t + 1 + window]
         if max(np.abs(before).max(), np.abs(after).max()) < _FASTEST:
             before, after = before.mean(), after.mean()
-            broken[t] = _BREADTH * _MEMORY * (abs(after + before) - abs(after - before))
+            told = seen[max(0, t - window) : t + 2 + window].min()
+            broken[t] = told * _BREADTH * _MEMORY * (abs(after + before) - abs(after - before))
     # One break is seen in many frames around it; only one change may gain from it.
     sharpest = broken == minimum_filter1d(broken, 2 * window + 1)
     return np.where(sharpest, broken, np.maximum(broken, 0))
@@ -161,12 +164,22 @@ def _interval(seconds: np.ndarray) -> float:
     return float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
 
 
-def _twisted(world: np.ndarray) -> np.ndarray:
-    """(B, 8): cost a second of shoulders turned against hips, or a head against shoulders, beyond a right angle."""
+def _twisted(world: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """(B, 8): cost a second of shoulders turned against hips, or a head against shoulders, beyond a right angle.
+
+    A group of which nothing is seen goes with the other: a guessed head is exchanged where the shoulders are.
+    """
     axes = [_axis(world, *pair)[:, None] * np.where(_STATES[:, group, None], _MIRRORED, 1.0)
             for group, pair in enumerate(_AXES)]  # fmt: skip
-    head, shoulders, hips = axes  # [B, 8, 3]
-    return _TWIST * np.maximum(-(shoulders * hips).sum(-1), 0) + _NECK * np.maximum(-(head * shoulders).sum(-1), 0)
+    seen = [_seen(visibility, *pair)[:, None] for pair in _AXES]
+    shown = [visibility[:, list(members)].max(1, keepdims=True) for members in _GROUPS]
+    cost = 0.0
+    for one, other, weight in ((1, 2, _TWIST), (0, 1, _NECK)):
+        against = np.maximum(-(axes[one] * axes[other]).sum(-1), 0)  # [B, 8]
+        apart = _STATES[:, one] != _STATES[:, other]
+        guessed = 1 - np.minimum(shown[one], shown[other])
+        cost = cost + weight * (np.minimum(seen[one], seen[other]) * against + guessed * apart)
+    return cost
 
 
 def _against_feet(xy: np.ndarray, world: np.ndarray, visibility: np.ndarray) -> np.ndarray:
@@ -182,8 +195,14 @@ def _against_feet(xy: np.ndarray, world: np.ndarray, visibility: np.ndarray) -> 
         above = (xy[:, heel, 1] - xy[:, toe, 1]) / height
         seen = np.minimum(visibility[:, toe], visibility[:, heel])
         away = away + 0.5 * np.clip((above - _ABOVE) / _CLEARLY, 0, 1) * seen
-    facing = _axis(world, *_AXES[2])[:, 0]  # the left hip is on the right of the picture: they look at the camera
+    # The left hip is on the right of the picture: they look at the camera.
+    facing = _axis(world, *_AXES[2])[:, 0] * _seen(visibility, *_AXES[2])
     return away[:, None] * np.maximum(np.where(_STATES[:, 2], -facing[:, None], facing[:, None]), 0)
+
+
+def _seen(visibility: np.ndarray, left: int, right: int) -> np.ndarray:
+    """(B,) how far the line between two landmarks is believed."""
+    return np.minimum(visibility[:, left], visibility[:, right])
 
 
 def _axis(world: np.ndarray, left: int, right: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 from pipeline.runtime.settings import default_config, merged
 from pipeline.setup.lpips_weights import BACKBONE_FILE, INSTALL, LINEAR_FILE, package_files
 from pipeline.setup.preflight import ESTIMATORS
+from pipeline.setup.shipped import SHIPPED, Shipped
 from pipeline.setup.weights import SMPL_ADDRESS, Weight, needed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,7 @@ def _embedded() -> Iterator[Part]:
     yield from _optional("InstantHMR", "pose", "instanthmr", "code Apache-2.0; weights SAM License")
     yield _ffmpeg()
     yield _fonts()
-    yield _free_body()
+    yield from map(_shipped, SHIPPED)
     yield Part(EMBEDDED, "processor cores", OK, f"{_cores()} of {os.cpu_count()} may be used")
     yield _gpu(EMBEDDED)
     yield _lpips()
@@ -225,13 +226,10 @@ def _fonts() -> Part:
     return Part(EMBEDDED, "label font", MISSING, "this Pillow has no FreeType", "OFL-1.1", mend)
 
 
-def _free_body() -> Part:
-    path = ROOT / "pipeline" / "body" / "data" / "free_body.npz"
-    if path.is_file():
-        return Part(EMBEDDED, "free body", OK, _short(path), "CC0-1.0")
-    return Part(
-        EMBEDDED, "free body", MISSING, f"{_short(path)} is not there", "CC0-1.0", f"git checkout {_short(path)}"
-    )
+def _shipped(file: Shipped) -> Part:
+    if file.path.is_file():
+        return Part(EMBEDDED, file.name, OK, _short(file.path), file.licence)
+    return Part(EMBEDDED, file.name, MISSING, f"{_short(file.path)} is not there", file.licence, file.mend)
 
 
 def _smpl(path: Path) -> Part:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.runtime.errors import UserError
+from pipeline.setup.shipped import read_by
 from pipeline.setup.weights import needed, require, require_smpl
 
 # Estimators that are not of the embedded preset: stage and backend, and the packages that its code imports.
@@ -39,6 +40,8 @@ def check_backends(config: Mapping[str, Any], packages: bool) -> None:
     """
     if packages and config["fit"]["device"] == "cuda" and importlib.util.find_spec("gsplat") is None:
         raise UserError(f"settings fit.device: cuda needs the package gsplat, which is not installed; {INSTALL}")
+    for shipped in read_by(config):
+        shipped.require()
     require(needed("landmarks", config["landmarks"]))
     for (stage, backend), imported in ESTIMATORS.items():
         if config[stage]["backend"] != backend:

@@ -21,6 +21,7 @@ from pipeline.learning.training import held_out, judged, learnt
 from pipeline.learning.windows import Windows, read_windows
 from pipeline.motion.mocap import read_mocap
 from pipeline.runtime.errors import UserError
+from pipeline.setup.shipped import LANDMARK_MAP, LANDMARK_NETWORK
 
 HELP = """Learn from the studio how to correct the detector's world landmarks.
 
@@ -106,6 +107,13 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("learn: --start names a network; set --temporal or --rotations, or leave it out")
     if args.rotations and (args.temporal or len(args.seed) > 1):
         raise UserError("learn: --rotations trains on top of a network, once; leave out --temporal, set one --seed")
+    for path, option in ((args.start, "--start"), (args.motion, "--motion")):  # filming takes hours
+        if path is not None and not path.is_file():
+            raise UserError(f"{path}: not found; expected the file that learn's {option} names")
+    if args.temporal or args.rotations:
+        LANDMARK_MAP.require()
+    if args.rotations and args.start is None:
+        LANDMARK_NETWORK.require()
     check_mediapipe()
     torch.set_num_threads(1)  # the operations are small
     mocap = None if args.motion is None else read_mocap(args.motion).without(args.without)

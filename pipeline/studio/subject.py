@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,12 +10,12 @@ import torch
 
 from pipeline.body import BodyModel
 from pipeline.formats.arrays import read_npz
+from pipeline.setup.shipped import CLOTHES
 from pipeline.studio import patterns as paint
 from pipeline.studio.outfits import Piece, Template
 from pipeline.studio.sheets import body_sheet, laplacian
 from pipeline.studio.wardrobe import OUTFITS, Wardrobe
 
-_MESHES = Path(__file__).with_name("data") / "clothes.npz"
 _LAG = 0.05  # seconds by which the freest cloth trails what it hangs from
 _LARGEST_LAG = 0.05  # metres
 _CLEAR = 0.01  # metres between legs and hanging cloth
@@ -120,7 +119,7 @@ def dress(body: BodyModel, betas: np.ndarray, outfit: str, seed: int) -> Subject
         seed: colours, patterns, hair and cut.
     """
     vertices, faces = body.v_template.numpy().astype(float), body.faces.numpy()
-    meshes = read_npz(_MESHES)
+    meshes = read_npz(CLOTHES.require())
     feet = meshes["tights_v"].astype(float), meshes["tights_f"].astype(int)
     template = Template(vertices, faces, body.weights.numpy().astype(float), body_sheet(vertices, faces), feet)
     worn = Wardrobe(template, np.random.default_rng([seed, OUTFITS.index(outfit), 2]))

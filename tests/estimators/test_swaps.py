@@ -180,6 +180,71 @@ def test_gaps_and_single_frames():
     assert not find_swaps(xy[:1], world[:1], seen[:1], kept[:1] / 60.0, 0.02, 0.02).any()
 
 
+# --- What is guessed -------------------------------------------------------------------------------------------------
+
+HEAD = range(11)
+
+
+def guessed(xy, members):
+    """Visibility of landmarks of which these are guesses."""
+    visibility = np.ones(xy.shape[:2])
+    visibility[:, list(members)] = 0.02
+    return visibility
+
+
+def test_guessed_ears_say_nothing_against_the_torso():
+    xy, world = perform("wave", 30.0, "front")
+    chosen = exchanges(xy, [(0, 2)], HEAD, 30.0)  # ears of somebody who looks away, over a torso that looks here
+    xy, world = swapped(xy, chosen), swapped_world(world, chosen)
+    assert (find(xy, world, 30.0) == chosen).all(), "ears that are seen are put right"
+    assert not find(xy, world, 30.0, guessed(xy, HEAD)).any()
+
+
+def test_a_guessed_head_goes_with_the_shoulders():
+    """It is no more right than the torso that it was guessed to."""
+    xy, world = perform("walk", 60.0, "front")
+    chosen = exchanges(xy, SPANS["34 frames of 60"], ALL, 60.0)
+    xy, world = swapped(xy, chosen), swapped_world(world, chosen)
+    found = find(xy, world, 60.0, guessed(xy, HEAD))
+    assert (limbs(found) == limbs(chosen)).mean() > 0.99
+    assert (found[:, list(HEAD)] == found[:, [11]]).all()
+
+
+def test_guessed_hips_say_nothing_against_the_shoulders():
+    """Who sits at a table: legs are guessed, and seem to look away."""
+    xy, world = perform("wave", 30.0, "front")
+    chosen = exchanges(xy, [(0, 2)], LEGS, 30.0)
+    xy, world = swapped(xy, chosen), swapped_world(world, chosen)
+    assert (find(xy, world, 30.0) == chosen).all()
+    assert not find(xy, world, 30.0, guessed(xy, LEGS)).any()
+
+
+def test_feet_tell_nothing_of_guessed_hips():
+    """As `test_feet_tell_which_of_two_halves_is_right`: there the feet that are seen stand under hips that are."""
+    xy, world = perform("wave", 60.0, "back", pitch=25.0)
+    chosen = exchanges(xy, [(0.3, 1.5)], ALL, 60.0)
+    found = find(swapped(xy, chosen), swapped_world(world, chosen), 60.0, guessed(xy, [23, 24]))
+    assert (limbs(found) == ~limbs(chosen)).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["wave", "squat"])
+def test_guessed_shoulders_do_not_turn_back_a_turning_body(name):
+    xy, world = perform(name, 60.0, "turning")
+    back = (world[:, 11] - world[:, 12])[:, 0] < 0
+    chosen = exchanges(xy, [(0, 0)], [11, 12], 60.0)
+    chosen[:, [11, 12]] = back[:, None]  # they look here all the time
+    xy, world = swapped(xy, chosen), swapped_world(world, chosen)
+    assert find(xy, world, 60.0).any()
+    assert not find(xy, world, 60.0, guessed(xy, [11, 12])).any()
+
+
+def test_limbs_that_are_seen_do_not_go_with_a_torso_that_is_guessed():
+    xy, world = perform("walk", 60.0, "front")
+    chosen = exchanges(xy, SPANS["34 frames of 60"], ARMS, 60.0)
+    found = find(swapped(xy, chosen), swapped_world(world, chosen), 60.0, guessed(xy, [11, 12]))
+    assert (limbs(found) == limbs(chosen)).mean() > 0.99
+
+
 # --- Exchanging ------------------------------------------------------------------------------------------------------
 
 

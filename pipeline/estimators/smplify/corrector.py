@@ -18,8 +18,9 @@ from pipeline.formats.arrays import check_arrays, read_npz, read_text, write_npz
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import USED_NAMES
 from pipeline.landmarks.swaps import mirror_order
+from pipeline.setup.shipped import LANDMARK_MAP
 
-SHIPPED = Path(__file__).with_name("data") / "corrector.npz"
+SHIPPED = LANDMARK_MAP.path
 USED = np.array([LANDMARK_NAMES.index(name) for name in USED_NAMES])
 HIPS = [LANDMARK_NAMES.index("left_hip"), LANDMARK_NAMES.index("right_hip")]
 _NOSE = LANDMARK_NAMES.index("nose")
@@ -57,7 +58,8 @@ class Corrector:
 
 @cache
 def shipped_corrector() -> Corrector:
-    return Corrector.load(SHIPPED)
+    """Raises a UserError where its file is gone."""
+    return Corrector.load(LANDMARK_MAP.require())
 
 
 def corrected_world(

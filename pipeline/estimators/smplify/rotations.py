@@ -33,8 +33,9 @@ from pipeline.formats.arrays import read_npz, read_text, write_npz
 from pipeline.landmarks.on_body import USED_NAMES
 from pipeline.landmarks.swaps import mirror_order
 from pipeline.motion.limbs import torso_rotation
+from pipeline.setup.shipped import ROTATION_LAYERS
 
-SHIPPED = Path(__file__).with_name("data") / "rotations.npz"
+SHIPPED = ROTATION_LAYERS.path
 TOLD = [k for k, name in enumerate(JOINT_NAMES[1:]) if name.split("_")[-1] not in ("foot", "hand")]  # of 23
 OTHER = np.array(MIRRORED_JOINTS[1:]) - 1  # of each joint but the pelvis, that of the other side
 _HIDDEN = (384, 256)
@@ -103,7 +104,8 @@ class RotationTeller:
 
 @cache
 def shipped_teller() -> RotationTeller:
-    return RotationTeller.load(SHIPPED, shipped_temporal())
+    """Raises a UserError where its file is gone."""
+    return RotationTeller.load(ROTATION_LAYERS.require(), shipped_temporal())
 
 
 def expected_pose(

@@ -30,8 +30,9 @@ from pipeline.estimators.smplify.corrector import (
 from pipeline.formats.arrays import read_npz, read_text, write_npz
 from pipeline.landmarks.swaps import mirror_order
 from pipeline.runtime.errors import UserError
+from pipeline.setup.shipped import LANDMARK_NETWORK
 
-SHIPPED = Path(__file__).with_name("data") / "temporal.npz"
+SHIPPED = LANDMARK_NETWORK.path
 HALF, RATE = 4, 10.0  # frames before and after the one that is corrected, and frames a second
 WINDOW = 2 * HALF + 1
 TOKEN = FEATURES + OUTPUTS + 3  # what it sees of a frame
@@ -124,7 +125,8 @@ def fill(module: nn.Module, path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 @cache
 def shipped_temporal() -> TemporalCorrector:
-    return TemporalCorrector.load(SHIPPED, shipped_corrector())
+    """Raises a UserError where its file is gone."""
+    return TemporalCorrector.load(LANDMARK_NETWORK.require(), shipped_corrector())
 
 
 def corrected_over_time(
