@@ -48,7 +48,6 @@ class Align:
     sigma_distance: float
     sigma_thickness: float
     sigma_length: float
-    sigma_ends: float
     sigma_focal: float
     correlation: float
     refit: int

@@ -28,7 +28,7 @@ from pipeline.fit.alignment.footing import Footing, footing_equations
 from pipeline.fit.alignment.landmarks import landmark_equations
 from pipeline.fit.alignment.normal import normal_equations
 from pipeline.fit.alignment.solve import Bend, Chain, Parts, Preconditioner, conjugate_gradients
-from pipeline.fit.alignment.surface import ENDS, LIMBS, Skeleton, Surface
+from pipeline.fit.alignment.surface import Skeleton, Surface
 from pipeline.fit.data import Clip
 from pipeline.fit.marks import Marks
 from pipeline.fit.pose_rows import PoseRows
@@ -100,7 +100,7 @@ class Alignment:
     Attributes:
         thickness: of clothes at each joint, metres. [24]
         lengths_known: whether limbs are taken to be as long as the body's. While the points learn their colours nothing
-            is gained by doubt. Of hands and feet it is never known.
+            is gained by doubt.
         planes: of each trained frame's depth map: true depth is the map's times 1 + plane . (1, x / z, y / z). [F, 3]
     """
 
@@ -254,11 +254,9 @@ class Alignment:
         hold = 0.0 if self.clip.has_depth else _HELD
         habit_inverse = chain.inverse[:columns].clone()
         habit_inverse[-1] += hold
-        steady_inverse = gradients.new_tensor([1 / self.settings.sigma_thickness**2, _HELD]).repeat_interleave(24)
-        longer = steady_inverse[24:]
-        longer[ENDS] = 1 / self.settings.sigma_ends**2
-        if not self.lengths_known:
-            longer[LIMBS] = 1 / self.settings.sigma_length**2
+        lengths_inverse = _HELD if self.lengths_known else 1 / self.settings.sigma_length**2
+        steady_inverse = gradients.new_tensor([1 / self.settings.sigma_thickness**2, lengths_inverse])
+        steady_inverse = steady_inverse.repeat_interleave(24)
 
         def prior(parts: Parts) -> Parts:
             frames, habit, steady = parts

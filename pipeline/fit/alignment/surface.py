@@ -15,8 +15,7 @@ from pipeline.losses.search import Searchable
 
 _POINTS = 2500
 _HAIRY = [12, 15]  # neck, head
-LIMBS = [4, 5, 7, 8, 16, 17, 18, 19, 20, 21]  # joints at the ends of bones: knees, ankles, shoulders, elbows, wrists
-ENDS = [10, 11, 22, 23]  # of feet and hands
+_BONES = [4, 5, 7, 8, 16, 17, 18, 19, 20, 21]  # that end at knees, ankles, shoulders, elbows and wrists
 SPACING = 0.025  # metres between them, about
 
 
@@ -163,9 +162,8 @@ def _subtrees() -> Tensor:  # [24, 24]
 def _stretched() -> Tensor:  # [24, 24]
     """How far what hangs on joint j moves, for each metre that the bone that ends at joint k gets longer."""
     result = torch.zeros(24, 24)
-    bones = LIMBS + ENDS
-    result[:, bones] = _subtrees()[bones].T
-    for joint in bones:
+    result[:, _BONES] = _subtrees()[_BONES].T
+    for joint in _BONES:
         result[PARENTS[joint], joint] = 0.5
     return result
 
