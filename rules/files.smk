@@ -65,7 +65,7 @@ def stage_files(stage):
 
 
 def landmarks_files(wildcards):
-    """What the detector reads of the user's files: the video itself too, where the person is small in the frames."""
+    """What the detector reads of the user's files: the video itself too, for a person or hands that are small in the frames."""
     section = config_of(wildcards)["landmarks"]
     looks = section["backend"] in ("mediapipe", "rtmw") and section["sharper"]
     video = decode_files(wildcards) if looks and wildcards.video in FOUND.clips else []

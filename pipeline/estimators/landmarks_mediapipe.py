@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.estimators.settings import LandmarksSettings
-from pipeline.estimators.sharper import Pictures, pictures
+from pipeline.estimators.sharper import Needs, Pictures, larger_pictures, pictures
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -19,7 +19,7 @@ from pipeline.formats.video import VideoInfo
 from pipeline.geometry.boxes import Box, grow, inside, iou, mask_box, union
 from pipeline.landmarks.both_ways import Arrays, Follow, follow_both, mean_of_both
 from pipeline.landmarks.detector import LANDMARK_NAMES, SIZES, SOURCE, VISIBLE, Detection, check_mediapipe, follow
-from pipeline.landmarks.hands import HandDetector, large_hands, with_hands
+from pipeline.landmarks.hands import LEAST, HandDetector, hand_length, with_hands
 from pipeline.landmarks.swaps import find_swaps, swapped, swapped_world
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
@@ -27,6 +27,8 @@ from pipeline.setup.published import check_published
 from pipeline.setup.weights import needed, require
 
 _SURE = 0.6  # overlap of the boxes of landmarks and mask above which both are of one person
+# px long. Its networks look at 192 and 224 px of a crop of 2.2 hand lengths.
+_HANDS = Needs(least=LEAST, enough=96, aim=128)
 
 
 def check(settings: LandmarksSettings) -> None:
@@ -83,11 +85,31 @@ def estimate_from(
     for key, values in seen.items():
         empty[key][known] = values
     landmarks = Landmarks(LANDMARK_NAMES, **empty, source=source)
-    if settings.hands is False or (settings.hands == "auto" and not large_hands(landmarks)):
+    if settings.hands is False:
         return landmarks
+    return _hands(directory, info, frames, landmarks, settings, provenance)
+
+
+def _hands(
+    directory: VideoDir,
+    info: VideoInfo,
+    frames: FrameFolder,
+    landmarks: Landmarks,
+    settings: LandmarksSettings,
+    provenance: Provenance,
+) -> Landmarks:
+    """The landmarks and those of hands, where hands are looked for: in the video file where frames/ show them small."""
+    least = LEAST if settings.hands == "auto" else 0.0
+    length, looked_at = hand_length(landmarks), Pictures(frames)
+    if settings.sharper:
+        needs, what = replace(_HANDS, least=least), f"hands are {length:.0f} px long"
+        looked_at = larger_pictures(directory, info, frames, length, needs, provenance, what)
+    if length * looked_at.scale.mean() < least:
+        return landmarks
+    theirs = replace(landmarks, xy=landmarks.xy * looked_at.scale)
     with HandDetector(settings.min_confidence) as detector:
-        landmarks, provenance.facts["hands_seen_frames"] = with_hands(landmarks, frames, detector)
-    return landmarks
+        found, provenance.facts["hands_seen_frames"] = with_hands(theirs, looked_at, detector)
+    return replace(found, xy=found.xy / looked_at.scale)
 
 
 def _put_right(found: dict[int, Detection], info: VideoInfo, settings: LandmarksSettings) -> tuple[Arrays, int]:

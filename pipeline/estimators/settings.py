@@ -66,7 +66,7 @@ class LandmarksSettings:
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
     hands: bool | str  # 21 more landmarks a hand; auto: where hands are large
-    sharper: bool  # small people are looked for in the video file
+    sharper: bool  # small people and hands are looked for in the video file
     rtmw: RtmwSettings
 
 

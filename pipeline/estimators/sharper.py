@@ -1,13 +1,14 @@
-"""Sharper pictures of a small person: the video file decoded once more, for detectors alone, larger than frames/.
+"""Sharper pictures of a small person and of hands: the video file decoded once more, for detectors alone, larger than
+frames/.
 
-frames/ are no larger than the avatar needs (video.longest_side). Who is small in a large picture loses what a detector
+frames/ are no larger than the avatar needs (video.longest_side). What is small in a large picture loses what a detector
 could have seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,9 +24,19 @@ from pipeline.video.decode import DecodeSettings, read_frames, selected_frames
 from pipeline.video.probe import probe
 from pipeline.video.source import VideoSource
 
-_ENOUGH = 256  # px high: what detectors look at; below it, and only then, more pixels tell more
-_AIM = 384  # px high that the person becomes, where the file has it
 _WORTH = 1.25  # times larger, at least
+
+
+@dataclass(frozen=True)
+class Needs:
+    """How large a detector's object should be in the pictures, px."""
+
+    least: float  # below it the detector is not asked at all
+    enough: float  # what its network looks at; below it, and only then, more pixels tell more
+    aim: float  # what the object becomes, where the file has it
+
+
+PERSON = Needs(least=0, enough=256, aim=384)  # high
 
 
 class Pictures:
@@ -54,31 +65,52 @@ class Pictures:
 def pictures(
     directory: VideoDir, info: VideoInfo, frames: Sequence[np.ndarray], boxes: Sequence[Box | None], told: Provenance
 ) -> Pictures:
-    """frames/ themselves, or where the person is small in them and the video file is larger, its pictures.
+    """Pictures of the person: frames/ themselves, or where the person is small in them those of the video file.
+
+    Arguments as of `larger_pictures`.
+
+    Args:
+        boxes: around the person, in frames/; None where nobody is.
+    """
+    heights = [max(box[3] - box[1], box[2] - box[0]) for box in boxes if box is not None]
+    height = float(np.median(heights)) if heights else 0.0
+    return larger_pictures(directory, info, frames, height, PERSON, told, f"the person is {height:.0f} px high")
+
+
+def larger_pictures(
+    directory: VideoDir,
+    info: VideoInfo,
+    frames: Sequence[np.ndarray],
+    size: float,
+    needs: Needs,
+    told: Provenance,
+    what: str,
+) -> Pictures:
+    """frames/ themselves, or where an object is small in them and the video file is larger, its pictures.
 
     The latter can be asked for in rising order alone: they are decoded as they are needed.
 
     Args:
-        boxes: around the person, in frames/; None where nobody is.
+        size: of the object in frames/, px; 0: it is not there.
+        needs: how large its detector wants it.
         told: takes what was chosen, and a warning where the file would be needed and is not there.
+        what: the object and its size, for people: "the person is 90 px high".
     """
-    heights = [max(box[3] - box[1], box[2] - box[0]) for box in boxes if box is not None]
-    height = float(np.median(heights)) if heights else _ENOUGH
-    if height >= _ENOUGH or not directory.provenance("decode").is_file():
+    if not 0 < size < needs.enough or not directory.provenance("decode").is_file():
         return Pictures(frames)
     record = read_provenance(directory.provenance("decode"))
-    size = record["facts"].get("size in the file")
-    larger = max(size) / max(info.width, info.height) if size else 1.0
-    if larger < _WORTH:
+    in_file = record["facts"].get("size in the file")
+    larger = max(in_file) / max(info.width, info.height) if in_file else 1.0
+    if larger < _WORTH or size * larger < needs.least:
         return Pictures(frames)
     if not Path(info.source).exists():
         told.warn(
-            f"{info.source}: not found; the person is {height:.0f} px high in the frames, and the file has "
-            f"{larger:.1f} times as many: landmarks are less exact than they could be"
+            f"{info.source}: not found; {what} in the frames, and the file has {larger:.1f} times as many: landmarks "
+            "are less exact than they could be"
         )
         return Pictures(frames)
-    stream = _Stream(info, DecodeSettings(**record["settings"]), min(larger, _AIM / height))
-    told.facts["sharper_pictures"] = f"{stream.width}x{stream.height}, {height:.0f} px high in the frames"
+    stream = _Stream(info, DecodeSettings(**record["settings"]), min(larger, needs.aim / size))
+    told.facts.setdefault("sharper_pictures", []).append(f"{stream.width}x{stream.height}: {what} in the frames")
     return Pictures(stream, (stream.width / info.width, stream.height / info.height))
 
 

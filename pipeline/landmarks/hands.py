@@ -70,11 +70,12 @@ class HandDetector:
         return hands
 
 
-def large_hands(landmarks: Landmarks) -> bool:
-    """Whether hands are `LEAST` long in half of the frames in which the person is found (arguments of `with_hands`)."""
+def hand_length(landmarks: Landmarks) -> float:
+    """Of a hand in the picture, px: the median of the frames in which the person is found, 0 where there are none
+    (arguments of `with_hands`)."""
     lengths = [_LENGTH * _pixels_a_metre(landmarks, index) for index in range(len(landmarks))]
     found = [length for length in lengths if length > 0]
-    return bool(found) and float(np.median(found)) >= LEAST
+    return float(np.median(found)) if found else 0.0
 
 
 def with_hands(

@@ -5,12 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.body import JOINT_NAMES
+from pipeline.estimators import landmarks_mediapipe
+from pipeline.estimators.settings import LandmarksSettings
+from pipeline.formats.images import FrameFolder
 from pipeline.formats.landmarks import Landmarks
+from pipeline.formats.paths import VideoDir
+from pipeline.formats.provenance import Provenance
+from pipeline.formats.video import VideoInfo
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
-from pipeline.landmarks.hands import LEAST, Hand, HandDetector, large_hands, with_hands
+from pipeline.landmarks.hands import LEAST, Hand, HandDetector, hand_length, with_hands
 from pipeline.landmarks.names import HAND, WHOLE_BODY
 from pipeline.landmarks.on_body import landmark_map
+from pipeline.runtime.settings import load_settings
 
 AT = LANDMARK_NAMES.index
 
@@ -72,12 +80,81 @@ def test_small_hands_are_not_looked_for():
     assert seen == {"left": 0, "right": 0} and not detector.boxes
 
 
-def test_large_hands_are_those_of_half_of_the_frames():
-    assert large_hands(standing(1.1 * LEAST / 0.18)) and not large_hands(standing(0.9 * LEAST / 0.18))
-    nobody = standing(400.0)
-    assert not large_hands(replace(nobody, visibility=np.zeros((3, 33))))
-    once = nobody.visibility * [[1.0], [0], [0]]  # the others tell nothing
-    assert large_hands(replace(nobody, visibility=once))
+def test_hands_are_as_long_as_in_half_of_the_frames():
+    person = standing(400.0)
+    assert hand_length(person) == pytest.approx(0.18 * 400)
+    assert hand_length(replace(person, visibility=np.zeros((3, 33)))) == 0
+    twice = replace(person, xy=person.xy * [[[1.0]], [[1.0]], [[2.0]]])
+    assert hand_length(twice) == pytest.approx(0.18 * 400)
+    once = person.visibility * [[1.0], [0], [0]]  # the others tell nothing
+    assert hand_length(replace(person, visibility=once)) == pytest.approx(0.18 * 400)
+
+
+class Looking:
+    """In place of the hand graph: sees a hand at the left of where it looks, and remembers the pictures."""
+
+    seen: list[tuple[int, ...]]
+
+    def __init__(self, _: float) -> None:
+        Looking.seen = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def detect(self, image: np.ndarray, box: tuple[float, ...]) -> list[Hand]:
+        Looking.seen.append(image.shape)
+        points = np.full((21, 2), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)) + np.arange(21)[:, None] / 10
+        return [Hand(points, np.zeros((21, 3)), 0.9, "left")]
+
+
+def looked_for(clip, folder, monkeypatch, length: float, **settings) -> tuple[Landmarks, Provenance]:
+    """Hands of somebody whose hands are so long in frames/, which are half as large as the video."""
+    directory = VideoDir(folder)
+    assert main(["decode", str(clip.video), str(folder), "--settings", "{longest_side: 80, shot: all}"]) == 0
+    frames, info = FrameFolder(directory.frames), VideoInfo.load(directory.video)
+    pixels = length / 0.18
+    person = standing(pixels)
+    for side, x in (("left", 0.08), ("right", -0.08)):
+        for name in ("wrist", "index", "pinky"):
+            person.world[:, AT(f"{side}_{name}")] = (x, 0.0, -0.1)
+    rows = np.zeros(len(frames), int)
+    xy = [32, 40] + pixels * person.world[rows, :, :2]
+    body = Landmarks(LANDMARK_NAMES, xy, person.visibility[rows], person.world[rows], SOURCE)
+    monkeypatch.setattr(landmarks_mediapipe, "HandDetector", Looking)
+    chosen = load_settings("landmarks", settings, LandmarksSettings)
+    told = Provenance("landmarks", chosen)
+    return landmarks_mediapipe._hands(directory, info, frames, body, chosen, told), told
+
+
+def test_hands_that_are_small_in_the_frames_are_looked_for_in_the_video_file(studio_clip, tmp_path, monkeypatch):
+    found, told = looked_for(studio_clip, tmp_path / "clip", monkeypatch, 30.0)
+    assert set(Looking.seen) == {(160, 128, 3)} and len(Looking.seen) == 28
+    assert told.facts["sharper_pictures"] == ["128x160: hands are 30 px long in the frames"]
+    assert told.facts["hands_seen_frames"] == {"left": 14, "right": 14}
+    for side in ("left", "right"):
+        wrist, hand = AT(f"{side}_wrist"), found.names.index(f"{side}_hand_wrist")
+        np.testing.assert_allclose(found.xy[:, hand], found.xy[:, wrist], atol=1e-9)  # in pixels of frames/
+        np.testing.assert_allclose(found.xy[:, hand + 20] - found.xy[:, hand], 1.0, atol=1e-9)
+        assert (found.visibility[:, hand] == 0.9).all()
+
+
+@pytest.mark.parametrize(
+    "length, settings",
+    [(30.0, {"sharper": False}), (15.0, {})],
+    ids=["in the frames alone they are too small", "and in the file, too"],
+)
+def test_hands_that_are_small_everywhere_are_not_looked_for(studio_clip, tmp_path, monkeypatch, length, settings):
+    Looking.seen = []
+    found, told = looked_for(studio_clip, tmp_path / "clip", monkeypatch, length, **settings)
+    assert found.names == LANDMARK_NAMES and not Looking.seen and not told.facts
+
+
+def test_hands_that_are_large_in_the_frames_need_no_file(studio_clip, tmp_path, monkeypatch):
+    _, told = looked_for(studio_clip, tmp_path / "clip", monkeypatch, 100.0)
+    assert set(Looking.seen) == {(80, 64, 3)} and "sharper_pictures" not in told.facts
 
 
 def test_another_hand_in_the_crop_is_not_taken():
