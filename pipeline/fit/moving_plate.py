@@ -25,7 +25,8 @@ _KEPT = 48  # frames in memory
 _LEAST_SEEN = 0.35  # share of a crop that another frame must show by the track
 _AROUND = 0.5  # of the crop's longer side: so far around it corners are followed
 _CORNERS, _QUALITY, _SPACING = 150, 0.005, 7  # how many, against the best one, px apart
-_FLOW = {"winSize": (15, 15), "maxLevel": 2, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+_ENDS = cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03
+_FLOW = {"winSize": (15, 15), "maxLevel": 2, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW, "criteria": _ENDS}
 _BACK = 0.7  # px that one followed there and back may be off
 _TOLERANCE = 1.0  # px, of the homography
 _FEWEST_CORNERS, _LEAST_SHARE = 16, 0.4  # that it must explain
@@ -98,7 +99,9 @@ class MovingPlate:
         near = near[(near >= 0) & (near < len(self._turns))]
         return [int(each) for each in np.union1d(near, self._spread) if each != frame]
 
-    def _homography(self, frame: int, other: int, corners: np.ndarray, place: np.ndarray, size: Size):
+    def _homography(
+        self, frame: int, other: int, corners: np.ndarray, place: np.ndarray, size: Size
+    ) -> np.ndarray | None:
         """(3, 3) from a frame's shot to another's, as the background around a crop moves; None where it is not seen."""
         own, shot = self._shot(frame), self._shot(other)
         turned = self._K @ self._turns[other].T @ self._turns[frame] @ np.linalg.inv(self._K)
