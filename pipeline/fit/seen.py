@@ -8,11 +8,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from pipeline.avatar import Avatar
+from pipeline.avatar.gaussians import Posable
 from pipeline.body import BodyModel
 from pipeline.fit.data import MIDDLE, Clip, View, evenly
+from pipeline.fit.rendering import draw
 from pipeline.formats.pose import Pose
 from pipeline.geometry.rotations import axis_angle_to_matrix
-from pipeline.splatting import rasterization
 
 _LOOKS = 48  # frames, evenly spread over those that the avatar was trained on
 _BEHIND = 0.02  # metres behind the surface that the camera sees, up to which a Gaussian belongs to it
@@ -59,14 +60,10 @@ def _shown(
 ) -> Tensor:  # [N] bool
     """Whether a frame shows each Gaussian."""
     means, quats, sh = avatar.posed(transforms)
-    width, height = view.size
-    depth, alpha, _ = rasterization(
-        means, quats, avatar.scales, avatar.opacities, sh, torch.eye(4, device=means.device)[None], view.K[None],
-        width, height, sh_degree=avatar.sh_degree, render_mode="ED",
-    )  # fmt: skip
-    person = (alpha[0, ..., 0] > _COVERED) & (view.known > 255 * _COVERED)
-    surface = torch.where(person, depth[0, ..., 0], 0)
-    z = means[:, 2]
+    values = Posable(avatar.means, avatar.quats, avatar.scales, avatar.opacities, sh, avatar.weights)
+    drawn = draw(values, means, quats, view, means.new_zeros(3), True, avatar.sh_degree)
+    surface = torch.where((drawn.alpha > _COVERED) & (view.known > 255 * _COVERED), drawn.depth, 0)
+    (width, height), z = view.size, means[:, 2]
     focal, centre = view.K.diagonal()[:2], view.K[:2, 2]
     column, row = (means[:, :2] / z.clamp(min=1e-6)[:, None] * focal + centre).floor().long().unbind(1)
     inside = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
