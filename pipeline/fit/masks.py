@@ -54,8 +54,7 @@ class MaskRefiner:
         size = round(width * factor), round(height * factor)
 
         def shot(index: int) -> Shot:
-            image = _shrunk(frames[index], size)
-            return Shot(image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), hidden(_shrunk(masks[index], size)))
+            return Shot(_shrunk(frames[index], size), hidden(_shrunk(masks[index], size)))
 
         if track.kind != "static":
             turns, scaled = track.world_from_camera[:, :3, :3], np.diag([factor, factor, 1.0]) @ K

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -41,12 +41,15 @@ class Shot:
     """A frame at the plate's scale."""
 
     image: np.ndarray  # (h, w, 3) uint8
-    grey: np.ndarray  # (h, w) uint8
     hidden: np.ndarray  # (h, w) bool, where the person may be
+
+    @cached_property
+    def grey(self) -> np.ndarray:  # (h, w) uint8
+        return cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
 
     @property
     def size(self) -> Size:
-        height, width = self.grey.shape
+        height, width = self.hidden.shape
         return width, height
 
 

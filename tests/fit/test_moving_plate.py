@@ -56,7 +56,7 @@ def film(background: np.ndarray, gains: np.ndarray) -> tuple[list[np.ndarray], l
 
 def plate_of(frames: list[np.ndarray], people: list[np.ndarray], tracked: np.ndarray) -> MovingPlate:
     def shot(index: int) -> Shot:
-        return Shot(frames[index], cv2.cvtColor(frames[index], cv2.COLOR_RGB2GRAY), people[index])
+        return Shot(frames[index], people[index])
 
     return MovingPlate(shot, tracked, K, FPS)
 
