@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.avatar import Avatar
 from pipeline.avatar.gaussians import SH_C0
+from pipeline.geometry.ramp import smoothstep
 from pipeline.render import draw
 from pipeline.render.performer import Performer
 from pipeline.render.turntable import standing, turntable_scene
@@ -40,7 +41,7 @@ def seen_sides(
     for name, degrees in _SIDES:
         pose = standing(performer, np.deg2rad(degrees))
         share, alpha = unseen.drawn(*unseen.to_camera(scene, *pose), scene.K, width, height)
-        share = alpha * _step(0.5, 0.8, share[..., :1] / np.maximum(alpha, 1e-3))
+        share = alpha * smoothstep(share[..., :1] / np.maximum(alpha, 1e-3), 0.5, 0.8)
         shares, person = shares + share.sum(), person + alpha.sum()
         tile = _striped(performer.perform(scene, *pose), share)
         draw.label(tile, name, draw.label_size(height))
@@ -63,15 +64,9 @@ def _striped(image: np.ndarray, share: np.ndarray) -> np.ndarray:
     """The image (H, W, 3) uint8 with stripes, as much as `share` (H, W, 1) says."""
     height, width = image.shape[:2]
     across = np.add(*np.mgrid[:height, :width]) * _PERIODS / height
-    line = _step(0.4, 0.5, 2 * np.abs(across % 1 - 0.5))[..., None]
+    line = smoothstep(2 * np.abs(across % 1 - 0.5), 0.4, 0.5)[..., None]
     faded = 0.25 * image + 0.75 * (_GREY + 0.2 * (draw.muted(image) - np.float32(128)))
     return draw.to_uint8((image + share * (_STRIPE + (faded - _STRIPE) * line - image)) / 255)
-
-
-def _step(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    """From 0 at `low` to 1 at `high`, smooth at both."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _legend(width: int, tall: int, text: str) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.geometry.ramp import smoothstep
+
 Color = tuple[float, float, float]
 
 
@@ -29,12 +31,6 @@ def noise(points: np.ndarray, frequencies: tuple[float, ...], seed: int) -> np.n
         # A wave bent by another one does not look like a wave any more.
         total += np.sin(phases[:, :2] + 1.5 * np.sin(phases[:, 2:])).sum(1) / (octave + 1.4)
     return total / 2
-
-
-def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
-    share = np.clip((value - low) / (high - low), 0, 1)
-    return share * share * (3 - 2 * share)
 
 
 def mix(first: np.ndarray, second: np.ndarray | Color, share: np.ndarray) -> np.ndarray:

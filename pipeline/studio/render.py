@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.geometry import raycast
+from pipeline.geometry.ramp import smoothstep
 from pipeline.studio.cameras import ClipCamera
-from pipeline.studio.patterns import smoothstep
 from pipeline.studio.scene import FLOOR, Scene
 from pipeline.studio.subject import Subject
 
