@@ -7,10 +7,11 @@ from pathlib import Path
 from pipeline.body import load_body
 from pipeline.body.held_hands import with_hands_following
 from pipeline.camera.settings import CameraSettings
-from pipeline.camera.world import stand_in_clip
+from pipeline.camera.world import load_track, stand_in_clip
 from pipeline.estimators import load_backend
 from pipeline.estimators.fingers import SIDES, has_hands, with_fingers
 from pipeline.estimators.settings import PoseSettings
+from pipeline.estimators.steady import steadied
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import Provenance
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose, body = backend.estimate(directory, settings, args.body_model, provenance), load_body(args.body_model)
+    pose = steadied(pose, body, load_track(directory, len(pose), provenance.warn).world_from_camera, provenance.warn)
     pose = replace(pose, told_height=settings.height)  # which the fit has to know
     if directory.landmarks.is_file():
         landmarks = Landmarks.load(directory.landmarks)

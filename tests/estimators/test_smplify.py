@@ -203,6 +203,18 @@ def test_a_fast_arm_does_not_lag(hertz, least):
     assert least < abs(found / true) < 1.1
 
 
+@pytest.mark.parametrize(("facing", "pixels"), [(None, 80.0), (2.5, 0.0)], ids=["elsewhere", "turned-round"])
+def test_nobody_leaps_for_one_frame(facing, pixels):
+    """Landmarks that fit a body, but not where this one can be in a frame at 60 a second: it is not there."""
+    made = motion()
+    other = made if facing is None else motion(facing=np.full(30, facing), arm=1.0)
+    made.xy[14], made.world[14] = other.xy[14] + pixels, other.world[14]
+    fitted, believed = fit_surely(BODY, dataclasses.replace(observe(made), fps=60.0), SETTINGS)
+    assert np.flatnonzero(~believed.numpy()).tolist() == [14]
+    joints = joints_of(fitted)
+    assert np.linalg.norm(joints[14] - joints[[13, 15]].mean(0), axis=-1).max() < 0.05
+
+
 def test_wild_landmarks_do_not_pull_the_pose():
     made = motion()
     clean = joints_of(fit_pose(BODY, observe(made), SETTINGS))

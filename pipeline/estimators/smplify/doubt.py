@@ -10,6 +10,8 @@ from torch import Tensor
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.settings import SmplifySettings
+from pipeline.geometry.rotations import axis_angle_to_matrix
+from pipeline.motion.leaps import astray
 
 _TURNS = (math.pi, math.pi / 2, -math.pi / 2)  # rad, of the body about its long axis
 _AROUND = 0.3  # s on each side of doubtful frames that are fitted with them
@@ -21,21 +23,30 @@ def fit_surely(
 ) -> tuple[FittedPose, Tensor]:
     """The pose, and in which frames its landmarks are believed, [B] bool.
 
-    Doubtful are runs of frames whose mean landmark error is above `settings.outlier`: started elsewhere, the fit may
-    end elsewhere. For each run the best start by its error is kept. What stays doubtful is taken for unseen.
-    Arguments as of `fit_pose`.
+    Doubtful are runs of frames whose mean landmark error is above `settings.outlier`, or to which the body leaps as no
+    body can: started elsewhere, the fit may end elsewhere. For each run the best start by its error is kept. What stays
+    doubtful is taken for unseen. Arguments as of `fit_pose`.
     """
     fitted = fit_pose(body, seen, settings, height)
-    doubtful = seen.told & (_error(fitted, seen) > settings.outlier)
+    doubtful = _doubtful(body, fitted, seen, settings)
     if not doubtful.any():
         return fitted, seen.told
     turned = _best_turns(body, seen, settings, height, _error(fitted, seen), doubtful)
     fitted = fit_pose(body, seen, settings, height, turned)
-    doubtful = seen.told & (_error(fitted, seen) > settings.outlier)
+    doubtful = _doubtful(body, fitted, seen, settings)
     believed = seen.told & ~doubtful
     if doubtful.any() and believed.any():
         fitted = fit_pose(body, seen.without(doubtful), settings, height, turned)
     return fitted, believed
+
+
+def _doubtful(body: BodyModel, fitted: FittedPose, seen: Observations, settings: SmplifySettings) -> Tensor:  # [B] bool
+    rotmats = axis_angle_to_matrix(torch.cat([fitted.global_orient, fitted.body_pose], 1).unflatten(1, (24, 3)))
+    joints = body.world_joints(rotmats, fitted.betas, fitted.transl)[..., :3, 3]
+    if seen.world_from_camera is not None:
+        joints = joints @ seen.world_from_camera.mT
+    lost = torch.as_tensor(astray(joints.numpy(), seen.fps))
+    return seen.told & (lost | (_error(fitted, seen) > settings.outlier))
 
 
 def _error(fitted: FittedPose, seen: Observations) -> Tensor:  # [B]

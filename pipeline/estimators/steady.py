@@ -1,0 +1,43 @@
+"""An initial motion without the moments in which it is somewhere else, whatever estimator it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pipeline.body import BodyModel
+from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
+from pipeline.formats.pose import Pose
+from pipeline.motion.leaps import astray
+
+
+def steadied(pose: Pose, body: BodyModel, world_from_camera: np.ndarray, warn: Callable[[str], None]) -> Pose:
+    """The motion with frames to which no body can leap filled from their neighbours, and no longer valid.
+
+    Args:
+        pose: in the camera frame.
+        body: the body it is of.
+        world_from_camera: (T, 4, 4), where the camera is: people move smoothly in the world. Its size does not matter.
+        warn: is told which frames they are.
+    """
+    with torch.no_grad():
+        parts = (torch.as_tensor(part) for part in (pose.global_orient, pose.body_pose, pose.betas, pose.transl))
+        joints = body(*parts).joints.double().numpy()
+    lost = astray(np.einsum("tij,tkj->tki", world_from_camera[:, :3, :3], joints), pose.fps)
+    if not lost.any():
+        return pose
+    told = ", ".join(str(frame) for frame in np.flatnonzero(lost))
+    warn(f"no body moves as the pose does at frame {told}: filled in from the neighbours")
+    kept, count = np.flatnonzero(~lost), len(pose)
+    turns = np.concatenate([pose.global_orient, pose.body_pose], 1).reshape(count, 24, 3).astype(float)
+    turns = fill_rotations(turns[kept], kept, count).astype(np.float32)
+    return replace(
+        pose,
+        global_orient=turns[:, 0],
+        body_pose=turns[:, 1:].reshape(count, 69),
+        transl=fill_values(pose.transl[kept], kept, count).astype(np.float32),
+        valid=pose.valid & ~lost,
+    )
