@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import floor, launches, losses, machine, rasterizers, rendering, scale, stages, steps, targets
+from benchmarks import floor, launches, losses, machine, rasterizers, rendering, scale, stages, start, steps, targets
 from benchmarks.rows import Row, table
 from pipeline.formats.records import write_json
 from pipeline.runtime.progress import setup_logging
 from pipeline.runtime.threads import get_threads, set_threads
 
-SECTIONS = ("rasterizer", "losses", "step", "launches", "rendering", "scale", "stages")
+SECTIONS = ("rasterizer", "losses", "step", "launches", "rendering", "scale", "start", "stages")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,6 +70,7 @@ def _plan(
             "launches": lambda: launches.bench(300, 48),
             "rendering": lambda: rendering.bench(300, 48, threads, 3),
             "scale": lambda: scale.bench(300, (4, 8), (48, 64), threads, 3, memory=False),
+            "start": lambda: start.bench(20, 3),
             "stages": lambda: stages.bench(results),
         }
     return {
@@ -80,6 +81,7 @@ def _plan(
         "launches": lambda: launches.bench(7000, 256),
         "rendering": lambda: rendering.bench(7000, 512, threads, 9),
         "scale": lambda: scale.bench(7000, (60, 300, 1800), (256, 512, 1080), threads, 9, memory=True),
+        "start": lambda: start.bench(250, 9),
         "stages": lambda: stages.bench(results),
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import jsonschema
 
-from benchmarks import losses, rasterizers, rendering, scale, stages, steps, targets
+from benchmarks import losses, rasterizers, rendering, scale, stages, start, steps, targets
 from benchmarks.rows import Row
 from pipeline.formats.records import read_json, write_json
 from pipeline.runtime.errors import UserError
@@ -52,6 +52,7 @@ LINES = (
     Line("two-threads", "the same on two threads against one"),
     Line("rendering", "avatar rendering, 7k at 512: pictures", "rendering"),
     Line("long-clip", "time of a step in a clip of 1800 frames over one in a clip of 60", "long-clip"),
+    Line("start", "landmarks of a frame corrected, and its rotations told, by the networks, on one core", "start"),
     Line("fit", "`make demo`, fit stage, kernels compiled before", "fit"),
     Line("render", "`make demo`, render stage"),
     Line("stages", "`make demo`, all stages without starting Python", "stages"),
@@ -211,6 +212,7 @@ def rows_of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         "two-threads": _line(whole, at(steps.SECTION, "whole step, 1 thread")),
         "rendering": _line(at(rendering.SECTION, "avatar", "7k @ 512")),
         "long-clip": _line(at(scale.SECTION, "60 frames", "step"), at(scale.SECTION, "1800 frames", "step")),
+        "start": _line(at(start.SECTION, start.ALL, "250 frames")),
         "fit": stage("fit"),
         "render": stage("render"),
         "stages": _line(at(stages.SECTION, "seconds, without starting Python", "all")),

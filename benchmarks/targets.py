@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import rasterizers, rendering, scale, stages, steps
+from benchmarks import rasterizers, rendering, scale, stages, start, steps
 from benchmarks.rows import Row
 from pipeline.formats.records import read_json
 
@@ -51,6 +51,7 @@ def targets(rows: list[Row]) -> list[Target]:
     rasterizer = row(rasterizers.SECTION, "ours forward + backward", "7k @ 256")
     fit = row(stages.SECTION, "frames a second", "fit")
     every = row(stages.SECTION, "seconds, without starting Python")
+    corrected = row(start.SECTION, start.ALL)
     rate = row(rendering.SECTION, "avatar", "7k @ 512")
     return [
         Target("rasterizer", "rasterizer, 7k at 256, over plain torch tiles", "x", ratio(rasterizer), 40, 80),
@@ -81,6 +82,7 @@ def targets(rows: list[Row]) -> list[Target]:
             1.0,
         ),
         Target("rendering", "avatar rendering, 7k at 512", "1/s", rate.value if rate else None, 60, 120),
+        Target("start", "landmarks of a frame corrected, one core", "ms", corrected.value if corrected else None, 3, 1),
     ]
 
 

@@ -180,7 +180,7 @@ def test_what_is_left_is_split_and_told_apart():
 
 def test_a_quick_run_prints_a_table_and_writes_json(tmp_path, capsys):
     out = tmp_path / "bench.json"
-    sections = ["rasterizer", "rendering", "stages"]
+    sections = ["rasterizer", "rendering", "start", "stages"]
     benchmarks.main(["--quick", "--threads", "1", "--out", str(out), "--only", *sections])
     values = json.loads(out.read_text())
     assert values.keys() == {"machine", "quick", "seconds", "rows", "targets"}
