@@ -19,6 +19,7 @@ from pipeline.evaluation.observed import (
     picture_quality,
     smoothness,
 )
+from pipeline.evaluation.outliers import stand_out
 from pipeline.evaluation.summary import summarise, summary_text
 from pipeline.evaluation.table import REAL, MetricTable, write_metrics
 from pipeline.formats.provenance import Provenance, read_provenance
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> None:
         world_errors(table, clip, truth, args.truth)
         true_mask_overlap(table, clip, truth, outlines)
     write_metrics(clip.paths.metrics, table.frame())
+    if told := stand_out(table.frame()):
+        provenance.warn(f"{clip.paths.name}: {told}")
     provenance.facts = {
         "LPIPS": "measured" if lpips else f"left out: its weights are not in {settings.lpips_weights}",
         "truth": truth.name if truth else "none",
