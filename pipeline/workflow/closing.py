@@ -110,8 +110,8 @@ def _videos(count: int) -> str:
 
 
 def _of_other_code(results: Results, video: str) -> bool:
-    """Whether the fit of a video, which follows all that matters, was made by other code. Of a storage nobody asks."""
-    record = results.here(f"{video}/provenance/fit.json")
+    """Whether the fit of a video, which follows all that matters, was made by other code."""
+    record = results.read(f"{video}/provenance/fit.json")
     return record is not None and read_provenance(record)["versions"].get(CODE) != code_digest()
 
 

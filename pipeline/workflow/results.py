@@ -43,11 +43,6 @@ class Results:
         file.storage_object.retrieve_object()
         return copy
 
-    def here(self, name: str) -> Path | None:
-        """The file where it lies on this machine: None of a storage, where each look takes a while."""
-        file = self._file(name)
-        return Path(file) if not file.is_storage and Path(file).is_file() else None
-
     def write(self, name: str, write: Callable[[Path], None]) -> None:
         """Make a file by `write`, which is given the path to write to."""
         file = self._file(name)

@@ -21,10 +21,10 @@ def folder_of(tmp_path: Path, codes: dict[str, str | None]) -> SimpleNamespace:
         record = {"stage": "fit", "seconds": 1, "settings": {}, "facts": {}, "warnings": [], "versions": versions}
         write_json(tmp_path / video / "provenance" / "fit.json", record)
 
-    def here(name: str) -> Path | None:
+    def read(name: str) -> Path | None:
         return path if (path := tmp_path / name).is_file() else None
 
-    return SimpleNamespace(here=here)
+    return SimpleNamespace(read=read, where=read)
 
 
 def test_videos_of_other_code_are_named(tmp_path):
