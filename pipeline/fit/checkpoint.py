@@ -17,7 +17,6 @@ import torch
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.atomic import atomic_path
 from pipeline.formats.pose import Pose
-from pipeline.runtime.code import code_digest
 
 log = logging.getLogger(__name__)
 _VERSION = 5  # of the state's layout
@@ -26,7 +25,7 @@ _VERSION = 5  # of the state's layout
 def fingerprint(settings: FitSettings, pose: Pose, clip_digest: str) -> str:
     """Of all that the result depends on. A checkpoint with another one is of another fit."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    digest.update(f"{_VERSION} {clip_digest} {torch.__version__} {code_digest()}".encode())
+    digest.update(f"{_VERSION} {clip_digest} {torch.__version__}".encode())
     for field in dataclasses.fields(pose):
         if (value := getattr(pose, field.name)) is not None:  # the bytes of None are its place in this process
             digest.update(np.ascontiguousarray(value).tobytes())
@@ -49,6 +48,6 @@ def load_checkpoint(path: Path, mark: str, device: torch.device) -> dict[str, An
         log.info("%s: not a readable checkpoint (%s): starting anew", path, " ".join(str(error).split())[:100])
         return None
     if content.get("fingerprint") != mark:
-        log.info("%s: made with other settings, inputs or code: starting anew", path)
+        log.info("%s: made with other settings or inputs: starting anew", path)
         return None
     return content["state"]

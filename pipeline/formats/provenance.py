@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.formats.records import read_json, write_json
-from pipeline.runtime.code import code_digest
 
-CODE = "code of this pipeline"  # among the versions
 log = logging.getLogger(__name__)
 
 
@@ -29,8 +27,7 @@ class Provenance:
         self.settings = dataclasses.asdict(settings)
         self.warnings: list[str] = []
         self.facts: dict[str, Any] = {}
-        self.versions = {CODE: code_digest(), "python": platform.python_version()}
-        self.versions |= {name: _version(name) for name in packages}
+        self.versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
         self._started = time.monotonic()
 
     def warn(self, message: str) -> None:

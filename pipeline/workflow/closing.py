@@ -9,12 +9,9 @@ from typing import Any
 
 from pipeline.evaluation.summary import aggregate, headlines, number, summarise, write_summary
 from pipeline.evaluation.table import METRICS, read_metrics
-from pipeline.formats.provenance import CODE, read_provenance
-from pipeline.runtime.code import code_digest
 from pipeline.workflow.results import Results
 from pipeline.workflow.terminal import title
 
-_NAMED = 5  # of the videos that other code made
 _SHOWN = ("mpjpe", "pa_mpjpe", "iou_body", "psnr_crop")  # of a video's figures, in the last lines
 
 
@@ -74,7 +71,7 @@ def gather(jobs: list[Ending], results: Results) -> None:
 
 def last_words(jobs: list[Ending], results: Results) -> list[str]:
     """A line for each video of which a job had to run: done, not done, failed; then for each other job that failed."""
-    done, failed, unbegun, unchanged = [], [], [], []
+    done, failed, unbegun, unchanged = [], [], [], 0
     by_video: dict[str, list[Ending]] = {}
     for job in jobs:
         if job.video:
@@ -94,25 +91,12 @@ def last_words(jobs: list[Ending], results: Results) -> list[str]:
         elif any(job.needed for job in own):
             done.append(f"{video:{width}}  done      {_figures(results, video)}")
         else:
-            unchanged.append(video)
+            unchanged += 1
     others = [job for job in jobs if not job.video and job.needed and not job.finished and job.written]
     failed += [reason(job) if job.stage == "refuse" else f"{job.title}  failed    {reason(job)}" for job in others]
     if unchanged:
-        done.append(f"{_videos(len(unchanged))} up to date")
-    if older := [video for video in unchanged if _of_other_code(results, video)]:
-        named = ", ".join(older[:_NAMED]) + (", ..." if len(older) > _NAMED else "")
-        done.append(f"{_videos(len(older))} made by other code than this ({named}); to make all anew: --forceall")
+        done.append(f"{unchanged} {'video was' if unchanged == 1 else 'videos were'} up to date")
     return [*done, *unbegun, *failed]
-
-
-def _videos(count: int) -> str:
-    return "1 video was" if count == 1 else f"{count} videos were"
-
-
-def _of_other_code(results: Results, video: str) -> bool:
-    """Whether the fit of a video, which follows all that matters, was made by other code."""
-    record = results.read(f"{video}/provenance/fit.json")
-    return record is not None and read_provenance(record)["versions"].get(CODE) != code_digest()
 
 
 def _figures(results: Results, video: str) -> str:

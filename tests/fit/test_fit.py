@@ -21,7 +21,7 @@ from pipeline.avatar.binding import BINDINGS
 from pipeline.fit import spread
 from pipeline.fit.adam import RowAdam
 from pipeline.fit.alignment import evidence
-from pipeline.fit.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from pipeline.fit.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.fit.data import FULL, LEVELS, _held_out, load_clip
 from pipeline.fit.loop import JointFit
 from pipeline.fit.pose_rows import PoseRows
@@ -37,7 +37,6 @@ from pipeline.losses.depth import back_project, depth_2d, depth_3d
 from pipeline.losses.priors import Neighbours, breadth, robust, roughness
 from pipeline.losses.silhouette import silhouette
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.settings import load_settings
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten
@@ -221,15 +220,6 @@ def test_the_fit_hands_fingers_on(rows, results, body):
     for name, values in hands.items():
         np.testing.assert_array_equal(getattr(refined, name), values)
     assert refined.sigma is None and refined.told_height == 1.8
-
-
-def test_a_checkpoint_of_other_code_is_of_another_fit(results, monkeypatch):
-    """Else a finished one would be taken for what new code makes."""
-    made = load_settings("fit", {}, FitSettings), Pose.load(results.pose_init), "clip"
-    mark = fingerprint(*made)
-    assert mark == fingerprint(*made)
-    monkeypatch.setattr("pipeline.fit.checkpoint.code_digest", lambda: "0123456789")
-    assert fingerprint(*made) != mark
 
 
 def test_another_process_knows_the_checkpoint_as_its_own(results):
