@@ -239,7 +239,7 @@ use rule pose as benchmark_pose with:
     log:
         f"{WITH_CONFIG}/logs/pose.log",
     params:
-        code=lambda wildcards: fingerprints.code(
+        code=lambda wildcards: code_digest(
             "pipeline.stages.pose",
             f"pipeline.estimators.pose_{pose_of(wildcards.estimators)['backend']}",
         ),

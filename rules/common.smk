@@ -14,6 +14,7 @@ from pipeline.setup.lpips_weights import package_files
 from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
 from pipeline.setup.weights import needed
+from pipeline.setup.sources import code_digest
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, found_measured, shown
 from pipeline.workflow.sheet import name_of
@@ -171,7 +172,7 @@ def code(stage, backend=False):
         if backend:
             chosen = config_of(wildcards)[stage]["backend"]
             names.append(f"pipeline.estimators.{stage}_{chosen}")
-        return fingerprints.code(*names)
+        return code_digest(*names)
 
     return digest
 

@@ -19,13 +19,16 @@ from pipeline.formats.atomic import atomic_path
 from pipeline.formats.pose import Pose
 
 log = logging.getLogger(__name__)
-_VERSION = 5  # of the state's layout
 
 
-def fingerprint(settings: FitSettings, pose: Pose, clip_digest: str) -> str:
-    """Of all that the result depends on. A checkpoint with another one is of another fit."""
+def fingerprint(settings: FitSettings, pose: Pose, clip_digest: str, code: str) -> str:
+    """Of all that the result depends on. A checkpoint with another one is of another fit.
+
+    Args:
+        code: `code_digest` of the stage. Without it a finished checkpoint would be what an edited fit makes.
+    """
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
-    digest.update(f"{_VERSION} {clip_digest} {torch.__version__}".encode())
+    digest.update(f"{clip_digest} {torch.__version__} {code}".encode())
     for field in dataclasses.fields(pose):
         if (value := getattr(pose, field.name)) is not None:  # the bytes of None are its place in this process
             digest.update(np.ascontiguousarray(value).tobytes())
@@ -48,6 +51,6 @@ def load_checkpoint(path: Path, mark: str, device: torch.device) -> dict[str, An
         log.info("%s: not a readable checkpoint (%s): starting anew", path, " ".join(str(error).split())[:100])
         return None
     if content.get("fingerprint") != mark:
-        log.info("%s: made with other settings or inputs: starting anew", path)
+        log.info("%s: made with other settings, inputs or code: starting anew", path)
         return None
     return content["state"]

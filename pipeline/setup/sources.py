@@ -1,11 +1,13 @@
-"""Which source files a module runs: a rule lists them as its input, so that an edit reruns what it touches."""
+"""Which source files a module runs: their digest is a parameter of a rule, so that an edit reruns what it touches."""
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_DIGITS = 16  # of a digest
 
 
 def sources(*modules: str) -> list[Path]:
@@ -34,6 +36,21 @@ def sources(*modules: str) -> list[Path]:
         found.update(_data(file.parent))
         waiting.extend(_imports(file))
     return sorted(found)
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Digest of what `sources` lists, by content and place: a job's parameter, and a part of a checkpoint's mark."""
+    digest = hashlib.sha256()
+    for file in sources(*modules):
+        digest.update(f"{file.relative_to(PACKAGE)} {_content(file)}\n".encode())
+    return digest.hexdigest()[:_DIGITS]
+
+
+@cache
+def _content(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _file(name: str) -> Path | None:

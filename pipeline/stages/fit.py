@@ -34,6 +34,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import load_settings, parse_overrides
 from pipeline.runtime.threads import get_threads, set_threads
 from pipeline.setup.gpus import take_gpu
+from pipeline.setup.sources import code_digest
 
 log = logging.getLogger(__name__)
 HELP = """Refine motion and avatar together, by rendering (the paper's joint optimisation).
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     if settings.refiner == "neuhmr":
         result = NeuHMRFit(clip, body, pose, settings, device).run()
     else:
-        mark = fingerprint(settings, pose, clip.digest)
+        mark = fingerprint(settings, pose, clip.digest, code_digest(__name__))
         result = JointFit(clip, body, pose, settings, device).run(directory.checkpoint, mark)
         result = with_cloth(result, body, settings)
     if settings.optimise_pose:

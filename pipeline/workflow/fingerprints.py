@@ -1,4 +1,4 @@
-"""What a job's parameters say of files, so that a change reruns it: of its code, and of the user's files.
+"""What a job's parameters say of the user's files, so that a change reruns it (of its code: `setup/sources.py`).
 
 Snakemake compares times of inputs with those of outputs. A file moved over another keeps its old time, and a clone
 gives all files new ones. So jobs carry these as parameters instead.
@@ -9,31 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
-from pipeline.setup.sources import PACKAGE, sources
-
 _DIGITS = 16  # of a digest
-
-
-@cache
-def code(*modules: str) -> str:
-    """Digest of the source and data files that modules of this package run, by content and place.
-
-    Args:
-        modules: dotted names, "pipeline.stages.fit".
-    """
-    digest = hashlib.sha256()
-    for file in sources(*modules):
-        digest.update(f"{file.relative_to(PACKAGE)} {_content(file)}\n".encode())
-    return digest.hexdigest()[:_DIGITS]
-
-
-@cache
-def _content(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def stamp(paths: Iterable[str | Path]) -> str:

@@ -229,7 +229,7 @@ from pipeline.fit.checkpoint import fingerprint
 from pipeline.fit.settings import FitSettings
 from pipeline.formats.pose import Pose
 from pipeline.runtime.settings import load_settings
-print(fingerprint(load_settings("fit", {{}}, FitSettings), Pose.load({str(results.pose_init)!r}), "clip"))
+print(fingerprint(load_settings("fit", {{}}, FitSettings), Pose.load({str(results.pose_init)!r}), "clip", "code"))
 """
     found = [subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True) for _ in "ab"]
     assert len(found[0].stdout) == 65 and found[0].stdout == found[1].stdout
@@ -592,6 +592,17 @@ def test_the_stage_writes_its_files_and_covers_all_frames(results, capsys):
     assert len(lines) == 1 + 40 // 20
     facts = json.loads(results.provenance("fit").read_text())["facts"]
     assert facts["depth"] is True and facts["frames_held_out"] == 2
+
+
+def test_an_edited_fit_does_not_go_on_from_what_it_was(results, monkeypatch, capsys):
+    """A finished checkpoint stays: the job that runs again for an edited module would take it for its own."""
+    arguments = ["fit", str(results.root), "--settings", json.dumps(SHORT), "--threads", "1"]
+    assert main(arguments) == main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "goes on from step 40" in said and "made with other settings, inputs or code" not in said.split("goes on")[1]
+    monkeypatch.setattr("pipeline.stages.fit.code_digest", lambda *modules: "edited")
+    assert main(arguments) == 0
+    assert "made with other settings, inputs or code: starting anew" in capsys.readouterr().err
 
 
 def test_the_stage_refuses_frames_that_do_not_match(results, tmp_path, caplog):
