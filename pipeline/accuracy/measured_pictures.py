@@ -41,6 +41,9 @@ def pictures_table(root: Path, runs: Iterable[Run]) -> str:
     def figures(metrics: pd.DataFrame) -> list[float]:
         whole = metrics[metrics["scope"] == "all"]
         values = dict(zip(zip(whole["metric"], whole["split"]), whole["value"]))
+        # Of all frames that were rendered: a clip with frames in which nobody was seen has no figure of all.
+        each = metrics[(metrics["scope"] == "frame") & (metrics["when"] == "avatar")]
+        values |= {(metric, ALL): value for metric, value in each.groupby("metric")["value"].mean().items()}
         return [values.get((metric, split), float("nan")) for metric, split, *_ in _COLUMNS]
 
     return _table(root, runs, figures, [(title, form) for _, _, title, form in _COLUMNS])

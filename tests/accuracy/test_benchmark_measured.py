@@ -20,7 +20,7 @@ from pipeline.accuracy.measured_page import BEGIN, END, ClipRun, describe_measur
 from pipeline.accuracy.measured_pictures import pictures_table
 from pipeline.accuracy.sections import section_of, with_section
 from pipeline.accuracy.settings import Run, load_benchmark
-from pipeline.evaluation.table import read_metrics
+from pipeline.evaluation.table import read_metrics, write_metrics
 from pipeline.formats.camera_track import CameraTrack
 from pipeline.formats.paths import VideoDir
 from pipeline.formats.provenance import read_provenance
@@ -171,6 +171,17 @@ def test_the_section_has_the_figures_of_the_pictures(made: Made) -> None:
     assert pictures_table(made.root, [Run("measured", "uniform", "no_pose", CLIPS[0])]) == ""
     with pytest.raises(UserError, match=r"metrics\.csv: not found; run the stage evaluate first"):
         pictures_table(made.root, [Run("measured", "uniform", "full", "none")])
+
+
+def test_a_clip_with_a_frame_in_which_nobody_was_seen_has_all_figures(made: Made, tmp_path: Path) -> None:
+    """It has no figure of all frames: the avatar is pictured where somebody was."""
+    run = Run("measured", "uniform", "full", CLIPS[0])
+    before = pictures_table(made.root / "results" / "benchmark", [run])
+    shutil.copytree(made.run(run.sequence), run.folder(tmp_path))
+    table = read_metrics(run.folder(tmp_path) / "metrics.csv")
+    unseen = (table["scope"] == "all") & (table["split"] == "all")
+    write_metrics(run.folder(tmp_path) / "metrics.csv", table[~unseen])
+    assert unseen.any() and pictures_table(tmp_path, [run]) == before
 
 
 def test_the_section_tells_how_far_from_the_landmarks_joints_end(made: Made) -> None:
