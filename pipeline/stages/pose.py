@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
     directory = VideoDir(args.directory)
     provenance = Provenance("pose", settings, getattr(backend, "PACKAGES", PACKAGES))
     pose, body = backend.estimate(directory, settings, args.body_model, provenance), load_body(args.body_model)
-    pose = steadied(pose, body, load_track(directory, len(pose), provenance.warn).world_from_camera, provenance.warn)
+    track = load_track(directory, len(pose), provenance.warn)
+    pose = steadied(pose, body, track.world_from_camera, lambda told: provenance.warn(f"{directory.name}: {told}"))
     pose = replace(pose, told_height=settings.height)  # which the fit has to know
     if directory.landmarks.is_file():
         landmarks = Landmarks.load(directory.landmarks)
