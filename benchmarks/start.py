@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from benchmarks.rows import Row, timed
 from benchmarks.timing import interleave
@@ -27,10 +26,7 @@ def bench(frames: int, rounds: int) -> list[Row]:
         "network": lambda: corrected_over_time(count, FPS, *seen),
         ALL: lambda: (corrected_over_time(count, FPS, *seen), expected_pose(count, FPS, *seen)),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     timings = interleave(calls, rounds, "start", budget=20)
-    torch.set_num_threads(threads)
     return timed(timings, SECTION, f"{frames} frames", calls=frames)
 
 

@@ -13,8 +13,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.setup.lpips_weights import package_files
 from pipeline.setup.preflight import check_backends, estimator
 from pipeline.runtime.settings import check_config
-from pipeline.setup.weights import needed
 from pipeline.setup.sources import code_digest
+from pipeline.setup.weights import needed
 from pipeline.workflow import fingerprints, terminal
 from pipeline.workflow.clips import Clips, find_clips, found_measured, shown
 from pipeline.workflow.sheet import name_of

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.pose import Pose
-from pipeline.motion.leaps import astray
+from pipeline.motion.leaps import body_astray
 
 
 def steadied(pose: Pose, body: BodyModel, world_from_camera: np.ndarray, warn: Callable[[str], None]) -> Pose:
@@ -23,10 +22,8 @@ def steadied(pose: Pose, body: BodyModel, world_from_camera: np.ndarray, warn: C
         world_from_camera: (T, 4, 4), where the camera is: people move smoothly in the world. Its size does not matter.
         warn: is told which frames they are.
     """
-    with torch.no_grad():
-        parts = (torch.as_tensor(part) for part in (pose.global_orient, pose.body_pose, pose.betas, pose.transl))
-        joints = body(*parts).joints.double().numpy()
-    lost = astray(np.einsum("tij,tkj->tki", world_from_camera[:, :3, :3], joints), pose.fps)
+    motion = pose.global_orient, pose.body_pose, pose.betas, pose.transl
+    lost = body_astray(body, *motion, pose.fps, world_from_camera[:, :3, :3])
     if not lost.any():
         return pose
     told = ", ".join(str(frame) for frame in np.flatnonzero(lost))

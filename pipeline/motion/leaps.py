@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+
+from pipeline.body import BodyModel
+from pipeline.geometry.rotations import axis_angle_to_matrix
 
 # Half of a body's joints at once. In 98 captured clips (CMU subjects 01 to 09, 30 frames/s, walks, jumps, dances) they
 # reach 58 m/s^2 and a second difference of 0.065 m; what is above 100 there are faults of the capture.
@@ -10,6 +14,34 @@ _ACCELERATION = 100.0  # m/s^2
 _DISTANCE = 0.05  # m, of the second difference: at high rates noise alone has large accelerations
 _MOMENT = 0.3  # s, as long as a body may be elsewhere
 _BACK = 0.5  # of the distance that it was away, from which it may miss the way that it was on
+
+
+@torch.no_grad()
+def body_astray(
+    body: BodyModel,
+    global_orient: np.ndarray | torch.Tensor,
+    body_pose: np.ndarray | torch.Tensor,
+    betas: np.ndarray | torch.Tensor,
+    transl: np.ndarray | torch.Tensor,
+    fps: float,
+    world_from_camera: np.ndarray | torch.Tensor | None = None,
+) -> np.ndarray:
+    """`astray` of a motion in the camera frame, (T,) bool.
+
+    Args:
+        body: the body that performs it.
+        global_orient, body_pose, betas, transl: (T, 3), (T, 69), (10,) and (T, 3).
+        fps: frames per second.
+        world_from_camera: (T, 3, 3), of a camera that turns: people move smoothly in the world, not in a picture that
+            shakes.
+    """
+    angles, shape, moved = (
+        torch.as_tensor(value, dtype=torch.float32) for value in (np.hstack([global_orient, body_pose]), betas, transl)
+    )
+    joints = body.world_joints(axis_angle_to_matrix(angles.unflatten(1, (24, 3))), shape, moved)[..., :3, 3]
+    if world_from_camera is not None:
+        joints = joints @ torch.as_tensor(world_from_camera, dtype=torch.float32).mT
+    return astray(joints.double().numpy(), fps)
 
 
 def astray(joints: np.ndarray, fps: float) -> np.ndarray:

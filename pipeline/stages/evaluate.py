@@ -80,13 +80,14 @@ def run(args: argparse.Namespace) -> None:
         pose_errors(table, clip, truth)
         world_errors(table, clip, truth, args.truth)
         true_mask_overlap(table, clip, truth, outlines)
-    write_metrics(clip.paths.metrics, table.frame())
-    if told := stand_out(table.frame()):
+    figures = table.frame()
+    write_metrics(clip.paths.metrics, figures)
+    if told := stand_out(figures):
         provenance.warn(f"{clip.paths.name}: {told}")
     provenance.facts = {
         "LPIPS": "measured" if lpips else f"left out: its weights are not in {settings.lpips_weights}",
         "truth": truth.name if truth else "none",
     }
     provenance.save(clip.paths.provenance("evaluate"))
-    for line in summary_text(summarise(table.frame(), clip.paths.name)).splitlines():
+    for line in summary_text(summarise(figures, clip.paths.name)).splitlines():
         details.info("%s", line)

@@ -10,8 +10,7 @@ from torch import Tensor
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.settings import SmplifySettings
-from pipeline.geometry.rotations import axis_angle_to_matrix
-from pipeline.motion.leaps import astray
+from pipeline.motion.leaps import body_astray
 
 _TURNS = (math.pi, math.pi / 2, -math.pi / 2)  # rad, of the body about its long axis
 _AROUND = 0.3  # s on each side of doubtful frames that are fitted with them
@@ -41,11 +40,8 @@ def fit_surely(
 
 
 def _doubtful(body: BodyModel, fitted: FittedPose, seen: Observations, settings: SmplifySettings) -> Tensor:  # [B] bool
-    rotmats = axis_angle_to_matrix(torch.cat([fitted.global_orient, fitted.body_pose], 1).unflatten(1, (24, 3)))
-    joints = body.world_joints(rotmats, fitted.betas, fitted.transl)[..., :3, 3]
-    if seen.world_from_camera is not None:
-        joints = joints @ seen.world_from_camera.mT
-    lost = torch.as_tensor(astray(joints.numpy(), seen.fps))
+    motion = fitted.global_orient, fitted.body_pose, fitted.betas, fitted.transl
+    lost = torch.as_tensor(body_astray(body, *motion, seen.fps, seen.world_from_camera))
     return seen.told & (lost | (_error(fitted, seen) > settings.outlier))
 
 
