@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.both_ways import follow_both, mean_of_both
 from pipeline.landmarks.detector import LANDMARK_NAMES, SIZES, follow
 from pipeline.learning.repertoire import Repertoire
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import track
 from pipeline.studio.cameras import ClipCamera, held_camera, random_stance
 from pipeline.studio.render import DRAFT, Picture, Renderer
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _ASPECTS = ((3, 4), (3, 4), (9, 16), (4, 3))  # of the pictures, one drawn for each camera
 _ROOM_AROUND_CAMERAS = 0.6  # metres
 _CONFIDENCE = 0.5  # of the detector
+_EXPOSURE = (1 / 500, 1 / 25)  # seconds
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,12 @@ def film(seed: int, repertoire: Repertoire, shooting: Shooting) -> dict[str, np.
 def _camera(rng: np.random.Generator, points: np.ndarray, longest: int) -> ClipCamera:
     aspect = np.array(_ASPECTS[rng.integers(len(_ASPECTS))])
     width, height = 2 * np.round(longest * aspect / aspect.max() / 2).astype(int)
-    return held_camera(points, int(width), int(height), random_stance(rng))
+    exposure = float(np.exp(rng.uniform(*np.log(_EXPOSURE))))
+    while True:
+        try:
+            return replace(held_camera(points, int(width), int(height), random_stance(rng)), exposure=exposure)
+        except UserError:
+            continue  # it looks up too steeply for its lens
 
 
 def _seen(pictures: tuple[Picture, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """Poses that people strike, one after the other, each drawn at random: what neither formulas nor captured clips show.
 
-On one leg, in a lunge, with legs apart, in a squat, on a knee, on a seat, bent over; arms anywhere, trunk bent, turned
-and leant. Who stands is balanced: the middle of the body is above the feet that carry it, and those are flat.
+On one leg, in a lunge, with legs apart, in a squat, on a knee, on a seat, bent over; arms anywhere or crossed, trunk
+bent, turned and leant. Who stands is balanced: the middle of the body is above the feet that carry it, and those are
+flat. Some lie on the floor, and go on lying.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pipeline.motion.library import Motion, plant_feet
 from pipeline.motion.moves import Rig
 
 _KEYS = 6  # poses struck in a motion
-_KINDS = ("stand", "apart", "one leg", "lunge", "squat", "kneel", "sit", "bend")
+_KINDS = ("stand", "apart", "one leg", "lunge", "squat", "kneel", "sit", "bend", "lie")
+_LYING = {"on the back": {"x": -90}, "on the front": {"x": 90}, "on a side": {"z": 90}}  # degrees, of the pelvis
+_TRIES = 24  # of a pose that lies
+_CROSSED = 0.08  # of the poses
 _MOVE, _HOLD = (0.5, 1.4), (0.0, 1.0)  # seconds, from a pose to the next and in one
 _FLAT = np.radians(40)  # an ankle keeps its foot flat so far
 _BALANCED = 0.3  # rad at most, by which a person is leant to be so
@@ -26,6 +30,7 @@ _ROUNDS = 3
 _MASS = {"pelvis": 2.0, "spine2": 2.0, "spine3": 2.0, "head": 1.0, "left_hip": 0.8, "right_hip": 0.8, "left_knee": 1.0,
          "right_knee": 1.0, "left_elbow": 0.5, "right_elbow": 0.5}  # fmt: skip
 _HEAVY, _SHARES = [JOINT_NAMES.index(name) for name in _MASS], np.array(list(_MASS.values())) / sum(_MASS.values())
+_TRUNK = [JOINT_NAMES.index(name) for name in ("pelvis", "spine1", "spine2", "spine3")]
 _KNEES, _ANKLES, _FEET = ([JOINT_NAMES.index(f"{side}_{part}") for side in ("left", "right")]
                           for part in ("knee", "ankle", "foot"))  # fmt: skip
 
@@ -34,13 +39,14 @@ def struck(rng: np.random.Generator, frames: int, fps: float, body: BodyModel, b
     """Such a motion, `frames` long at `fps`, of a body (betas (10,)) whose feet are on the ground."""
     poses, carry = np.zeros((_KEYS, 24, 3)), np.ones((_KEYS, 2), bool)  # left and right foot
     kinds = rng.choice(_KINDS, 2, replace=False)
+    lying = rng.choice(list(_LYING)) if kinds[0] == "lie" else None
+    kinds = kinds[:1] if lying else kinds[kinds != "lie"]
     for key, kind in enumerate(rng.choice(kinds, _KEYS)):
-        rig = Rig(1)
-        carry[key] = _legs(rig, kind, rng)
-        _trunk(rig, rng)
-        for side in ("left", "right"):
-            _arm(rig, side, rng)
-        poses[key] = rig.poses().reshape(24, 3)
+        if lying:
+            poses[key], carry[key] = _lying(lying, rng, body, betas), False
+        else:
+            rig, carry[key] = _drawn(kind, rng)
+            poses[key] = rig.poses().reshape(24, 3)
     poses = _balanced(poses, carry, body, betas).reshape(_KEYS, 72)
     moves, holds = rng.uniform(*_MOVE, _KEYS), rng.uniform(*_HOLD, _KEYS)
     ends = np.cumsum(np.stack([moves, holds], 1).ravel())
@@ -53,8 +59,33 @@ def struck(rng: np.random.Generator, frames: int, fps: float, body: BodyModel, b
     return plant_feet(Motion(moved.poses(), np.zeros((frames, 3)), "struck"), body, betas)
 
 
+def _drawn(kind: str, rng: np.random.Generator) -> tuple[Rig, tuple[bool, bool]]:
+    """A pose of this kind, and whether the left and the right foot carry it."""
+    rig = Rig(1)
+    carry = _legs(rig, kind, rng)
+    _trunk(rig, rng)
+    crossed = rng.uniform() < _CROSSED
+    for side in ("left", "right"):
+        _arm(rig, side, rng, crossed)
+    return rig, carry
+
+
+def _lying(how: str, rng: np.random.Generator, body: BodyModel, betas: np.ndarray) -> np.ndarray:
+    """(24, 3) of somebody who lies so: of a few poses the one whose limbs reach least below the trunk."""
+    poses = np.zeros((_TRIES, 24, 3))
+    for tried in poses:
+        rig, _ = _drawn(how, rng)
+        rig.turn("pelvis", **_LYING[how])
+        tried[:] = rig.poses().reshape(24, 3)
+    matrices = axis_angle_to_matrix(torch.as_tensor(poses, dtype=torch.float32))
+    shape = torch.as_tensor(betas, dtype=torch.float32)
+    height = body.world_joints(matrices, shape, torch.zeros(_TRIES, 3))[..., 1, 3].numpy()
+    limbs = [k for k in range(24) if k not in _TRUNK]
+    return poses[(height[:, limbs].min(1) - height[:, _TRUNK].min(1)).argmax()]
+
+
 def _legs(rig: Rig, kind: str, rng: np.random.Generator) -> tuple[bool, bool]:
-    """Turn pelvis and legs; whether the left and the right foot carry the body (neither: who sits or kneels)."""
+    """Turn pelvis and legs; whether the left and the right foot carry the body (neither: who sits, kneels or lies)."""
     near, far = ("left", "right") if rng.uniform() < 0.5 else ("right", "left")
     draw = rng.uniform
     carry = {near: True, far: True}
@@ -98,6 +129,10 @@ def _legs(rig: Rig, kind: str, rng: np.random.Generator) -> tuple[bool, bool]:
         both(draw(60, 105), draw(20, 110), draw(0, 15), draw(0, 30), 12)
         rig.turn("pelvis", x=draw(-25, 20))
         carry = dict.fromkeys(carry, False)
+    elif kind in _LYING:
+        forward = 10 if kind == "on the front" else 75
+        both(draw(-10, forward), draw(2, 110), draw(0, 20), draw(0, 25), 0.2 * forward)
+        carry = dict.fromkeys(carry, False)
     else:
         bend = draw(25, 95)
         both(bend, draw(2, 40), draw(0, 10), draw(0, 10))
@@ -117,16 +152,18 @@ def _trunk(rig: Rig, rng: np.random.Generator) -> None:
         rig.turn(joint, x=x, z=z, y=y)
 
 
-def _arm(rig: Rig, side: str, rng: np.random.Generator) -> None:
-    """Hanging, aside, forward, up, or anywhere. From the T-pose; 0 degrees is level, and straight aside."""
+def _arm(rig: Rig, side: str, rng: np.random.Generator, crossed: bool) -> None:
+    """Hanging, aside, forward, up, anywhere, or crossed. From the T-pose; 0 degrees is level, and straight aside."""
     draw = rng.uniform
     kind = rng.choice(["hanging", "aside", "forward", "up", "anywhere"], p=[0.25, 0.2, 0.15, 0.15, 0.25])
+    kind = "crossed" if crossed else kind
     level, ahead, elbow = {
         "hanging": (draw(-75, -50), draw(-20, 40), draw(5, 70)),
         "aside": (draw(-30, 30), draw(-15, 25), draw(0, 40)),
         "forward": (draw(-40, 30), draw(50, 105), draw(0, 80)),
         "up": (draw(40, 85), draw(-10, 70), draw(0, 60)),
         "anywhere": (draw(-75, 80), draw(-25, 115), draw(0, 140)),
+        "crossed": (draw(-55, -25), draw(60, 95), draw(75, 115)),
     }[kind]
     raised = (level + 75) / 155
     sign = 1 if side == "left" else -1

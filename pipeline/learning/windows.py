@@ -18,6 +18,7 @@ from pipeline.formats.arrays import read_npz
 from pipeline.landmarks.swaps import mirror_order
 from pipeline.learning.repertoire import Repertoire
 from pipeline.learning.samples import exchanged, hips, ideal, projected, true_landmarks, unfilmed
+from pipeline.runtime.errors import UserError
 
 _LEAST_FOUND = 8  # frames of a film in which the person is found
 _SHIFTS = (0, 4, 8, 12)  # frames by which windows of one performance that is not filmed lie apart
@@ -51,7 +52,11 @@ class Windows:
 
 
 def read_windows(paths: Iterable[Path], body: BodyModel) -> Windows:
-    """A window about each frame of the films in which the person was found, left and right not exchanged."""
+    """A window about each frame of the films in which the person was found, left and right not exchanged.
+
+    Raises:
+        UserError: there is none.
+    """
     parts = []
     for path in paths:
         film = read_npz(path)
@@ -70,6 +75,11 @@ def read_windows(paths: Iterable[Path], body: BodyModel) -> Windows:
             pitch = np.arcsin(film["viewmats"][view, 2, 1])  # the z axis, in a world with y up
             rest = (np.full(len(rows), value) for value in (size, int(path.stem), pitch))
             parts.append((*seen, *rest, film["poses"].reshape(-1, 24, 3)[frames, 1:]))
+    if not parts:
+        raise UserError(
+            f"the detector found nobody in {_LEAST_FOUND} frames of a film; expected that of many people: film "
+            "more of them, longer (--frames), or in larger pictures (--longest)"
+        )
     return Windows(*(np.concatenate(values) for values in zip(*parts)))
 
 

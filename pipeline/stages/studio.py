@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--novel", metavar="NAME|FILE[:CLIP]",
         help="a second motion of the same person, as --motion, for poses that no avatar was made of: NAME.truth/novel/",
     )  # fmt: skip
+    parser.add_argument(
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="of the main camera, such as 0.02: the person is smeared by what moves meanwhile (default: %(default)s)",
+    )
     parser.add_argument("--views", type=int, default=3, help="other cameras around the person (default: %(default)s)")
 
 
@@ -82,5 +89,6 @@ def run(args: argparse.Namespace) -> None:
         views=args.views,
         stance=Stance(**held) if held else None,
         novel=args.novel,
+        exposure=args.exposure,
     )
     log.info("%s: filmed, its truth is in %s.truth", make_clip(args.out, args.name, request), args.out / args.name)

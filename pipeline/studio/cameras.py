@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.runtime.errors import UserError
 from pipeline.studio.camera_moves import MOVES
 from pipeline.studio.look import look_at
 
@@ -24,6 +25,7 @@ class ClipCamera:
     width: int
     height: int
     viewmats: np.ndarray  # (T, 4, 4) world to camera
+    exposure: float = 0.0  # seconds; whatever the person moves meanwhile is smeared
 
     @property
     def is_static(self) -> bool:
@@ -54,7 +56,7 @@ def random_stance(rng: np.random.Generator) -> Stance:
     level = rng.uniform() < 0.4
     return Stance(
         azimuth=rng.uniform(0, 360),
-        pitch=float(np.clip(rng.normal(-3, 5), -35, 15)) if level else rng.uniform(-35, 15),
+        pitch=float(np.clip(rng.normal(-3, 5), -35, 20)) if level else rng.uniform(-35, 20),
         roll=rng.normal(0, 5) if rng.uniform() < 0.7 else rng.uniform(-18, 18),
         focal=float(np.exp(rng.uniform(np.log(0.55), np.log(1.2)))),
         tall=rng.uniform(0.45, 0.85),
@@ -71,6 +73,9 @@ def held_camera(points: np.ndarray, width: int, height: int, stance: Stance) -> 
         width: of the image, px.
         height: of the image, px.
         stance: how it is held.
+
+    Raises:
+        UserError: it looks up so steeply that a person on the ground is not in its picture.
     """
     focal = stance.focal * np.hypot(width, height)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -85,6 +90,12 @@ def held_camera(points: np.ndarray, width: int, height: int, stance: Stance) -> 
         return viewmat.copy()
 
     viewmat = _nearest(at, points, K, width, height, stance.tall)
+    if not _sees_all(viewmat, points, K, width, height)[0]:
+        raise UserError(
+            f"studio: a camera pitched by {stance.pitch:g} degrees, {stance.focal:g} diagonals, {width}x{height}, does "
+            "not see a person on the ground; expected the whole person in the image: pitch it less, or take a shorter "
+            "focal length"
+        )
     return ClipCamera(K, width, height, np.repeat(viewmat[None], len(points), 0))
 
 
@@ -142,18 +153,23 @@ def _nearest(
 ) -> np.ndarray:
     """`at` the least distance, (4, 4) or (T, 4, 4), from which everything is seen, and no taller; bisection."""
     near, far = 1.2, 40.0
-    margin = _MARGIN * np.array([width, height])
     for _ in range(30):
         distance = (near + far) / 2
-        viewmat = at(distance)
-        camera = points @ np.swapaxes(viewmat[..., :3, :3], -1, -2) + viewmat[..., None, :3, 3]
-        pixel = camera[..., :2] / np.maximum(camera[..., 2:], 1e-6) * [K[0, 0], K[1, 1]] + K[:2, 2]
-        inside = camera[..., 2].min() > 0.3 and (pixel > margin).all() and (pixel < [width, height] - margin).all()
-        if inside and np.ptp(pixel[..., 1], axis=1).max() < tall * height:
+        inside, tallest = _sees_all(at(distance), points, K, width, height)
+        if inside and tallest < tall * height:
             far = distance
         else:
             near = distance
     return at(far)
+
+
+def _sees_all(viewmat: np.ndarray, points: np.ndarray, K: np.ndarray, width: int, height: int) -> tuple[bool, float]:
+    """Whether all points are in the image, margins left free, in all frames; how tall they are there at most, px."""
+    margin = _MARGIN * np.array([width, height])
+    camera = points @ np.swapaxes(viewmat[..., :3, :3], -1, -2) + viewmat[..., None, :3, 3]
+    pixel = camera[..., :2] / np.maximum(camera[..., 2:], 1e-6) * [K[0, 0], K[1, 1]] + K[:2, 2]
+    inside = camera[..., 2].min() > 0.3 and (pixel > margin).all() and (pixel < [width, height] - margin).all()
+    return bool(inside), float(np.ptp(pixel[..., 1], axis=1).max())
 
 
 def _wandering(

@@ -19,7 +19,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class ClipRequest:
     # Of the main camera, which is then static unless it tells the focal length alone; None: level, at the eyes' height.
     stance: Stance | None = None
     novel: str | None = None  # a second motion of the same person, see `motion`; None: none
+    exposure: float = 0.0  # seconds, of the main camera, as of ClipCamera
 
     def __post_init__(self) -> None:
         if self.outfit not in OUTFITS:
@@ -80,6 +81,11 @@ class ClipRequest:
             raise UserError("studio: a camera that is held at an angle is static")
         if self.frames < 1 or self.fps <= 0 or self.views < 0 or self.seed < 0:
             raise UserError("studio: frames and fps must be above 0, views and seed not below it")
+        if not 0 <= self.exposure <= 1 / self.fps:
+            frame = float(1 / self.fps)
+            raise UserError(
+                f"studio: exposure {self.exposure:g}: expected seconds from 0 to {frame:g}, one frame's time"
+            )
 
 
 def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
@@ -99,6 +105,7 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
     cameras = place_cameras(points, *size, request.views, request.camera, fps, request.seed, lens)
     if request.stance is not None and request.camera == "static":
         cameras[0] = held_camera(points, *size, request.stance)
+    cameras[0] = replace(cameras[0], exposure=request.exposure)
     scene = _room(cameras, request.seed)
     poses = [_in_camera(body, betas, moving.poses, trans, camera, request) for camera in cameras]
     video = out / f"{name}.mp4"
@@ -117,8 +124,8 @@ def make_clip(out: Path, name: str, request: ClipRequest) -> Path:
         if request.novel is not None:
             _film_novel(truth / "novel", request.novel, body, subject, request)
         described = asdict(request) | {"fps": str(request.fps), "frames": len(boxes), "betas": betas.tolist()}
-        for name in ("stance", "novel"):
-            if described[name] is None:
+        for name in ("stance", "novel", "exposure"):
+            if not described[name]:
                 del described[name]
         write_json(truth / "subject.json", described)
     return video

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.geometry import raycast
 from pipeline.geometry.ramp import smoothstep
+from pipeline.studio.blur import picture_motion, smeared
 from pipeline.studio.cameras import ClipCamera
 from pipeline.studio.scene import FLOOR, Scene
 from pipeline.studio.subject import Subject
@@ -72,11 +73,12 @@ class Renderer:
         before = self.transforms[index - 1] if index else 2 * now - self.transforms[min(1, len(self.transforms) - 1)]
         vertices = self.subject.posed(now, before, 1 / self.fps)
         lit = _LitSubject(self.subject, self.scene, vertices, self.quality)
+        speed = self.subject.speed(now, before, 1 / self.fps).astype(np.float32)
         pictures = []
         for k, camera in enumerate(self.cameras):
             viewmat = camera.viewmats[index]
             backdrop = self._static.get(k) or self._backdrop(camera, viewmat)
-            pictures.append(_compose(lit, backdrop, camera, viewmat, seed=1000 * index + k))
+            pictures.append(_compose(lit, speed, backdrop, camera, viewmat, seed=1000 * index + k))
         return pictures
 
     def _backdrop(self, camera: ClipCamera, viewmat: np.ndarray) -> _Backdrop:
@@ -192,7 +194,10 @@ class _LitSubject:
         return dim * (albedo * (key + ambient) + highlight[:, None] * key + fresnel[:, None] * ambient)
 
 
-def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int) -> Picture:
+def _compose(
+    lit: _LitSubject, speed: np.ndarray, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int
+) -> Picture:
+    """One camera's picture; `speed` (P, 3) metres a second is how fast the subject's vertices move."""
     height, width = backdrop.depth.shape
     samples = lit.quality.samples
     eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
@@ -201,18 +206,25 @@ def _compose(lit: _LitSubject, backdrop: _Backdrop, camera: ClipCamera, viewmat:
     ground = backdrop.ground
     image[ground] *= lit.ground_share(backdrop.points)
     mask, depth = np.zeros((height, width), np.float32), backdrop.depth.copy()
-    top, bottom, left, right = _window(lit.vertices, camera.K, viewmat, width, height)
+    half = speed * np.float32(camera.exposure / 2)
+    passed = np.concatenate([lit.vertices - half, lit.vertices + half]) if camera.exposure else lit.vertices
+    top, bottom, left, right = _window(passed, camera.K, viewmat, width, height)
     shifted = camera.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
     size = samples * (right - left), samples * (bottom - top)
     hits = lit.caster.pinhole(raycast.supersampled(shifted, samples), viewmat, *size)
     colors = np.zeros((size[1], size[0], 3), np.float32)
     colors[hits.mask] = lit.radiance(hits, eye)
-    cover = raycast.box_downsample(hits.mask, samples)
+    seen = hits.mask
+    if camera.exposure:
+        moving = raycast.interpolate(hits, lit.subject.faces, np.concatenate([lit.vertices, speed], axis=1))
+        pace = picture_motion(*np.split(moving, 2, axis=1), raycast.supersampled(shifted, samples), viewmat)
+        colors, seen = smeared(colors, hits.mask, camera.exposure * pace)
+    cover, sharp = (raycast.box_downsample(share, samples) for share in (seen, hits.mask))
     box = slice(top, bottom), slice(left, right)
     image[box] = image[box] * (1 - cover[..., None]) + raycast.box_downsample(colors, samples)
     mask[box] = cover
-    near = raycast.box_downsample(hits.depth, samples) / np.maximum(cover, 1e-6)
-    depth[box] = np.where(cover >= 0.5, near, depth[box])
+    near = raycast.box_downsample(hits.depth, samples) / np.maximum(sharp, 1e-6)
+    depth[box] = np.where(sharp >= 0.5, near, depth[box])
     return Picture(_developed(image, seed), np.round(255 * mask).astype(np.uint8), depth)
 
 

@@ -71,6 +71,33 @@ def test_who_stands_on_one_leg_stands_above_it(body, monkeypatch):
         assert np.median(np.linalg.norm((trunk - lower)[:, [0, 2]], axis=1)) < 0.2
 
 
+def test_who_lies_lies_on_the_floor_all_the_time(body, monkeypatch):
+    monkeypatch.setattr(striking, "_KINDS", ("lie", "lie"))
+    at = JOINT_NAMES.index
+    trunk = [at(name) for name in ("pelvis", "spine3", "left_hip", "right_hip")]
+    for seed in range(6):
+        moving = struck(np.random.default_rng(seed), FRAMES, FPS, body, np.zeros(10))
+        places = joints(body, moving)
+        # From one pose to the next an arm may go below, and lift it.
+        assert places[:, trunk, 1].max() < 0.8 and np.median(places[:, trunk, 1]) < 0.35
+        np.testing.assert_allclose(lowest(body, moving.poses, np.zeros(10), moving.trans), 0, atol=1e-4)
+
+
+def test_crossed_arms_are_before_the_chest(body, monkeypatch):
+    monkeypatch.setattr(striking, "_CROSSED", 1.0)
+    monkeypatch.setattr(striking, "_KINDS", ("stand", "stand"))
+    at = JOINT_NAMES.index
+    crossed = []
+    for seed in range(6):
+        places = joints(body, struck(np.random.default_rng(seed), FRAMES, FPS, body, np.zeros(10)))
+        left = places[:, at("left_shoulder")] - places[:, at("right_shoulder")]
+        left /= np.linalg.norm(left, axis=1, keepdims=True)
+        wrists, elbows = (places[:, at(f"left_{part}")] - places[:, at(f"right_{part}")] for part in ("wrist", "elbow"))
+        crossed.append((wrists * left).sum(1) - (elbows * left).sum(1))
+        assert np.abs(places[:, at("left_wrist")] - places[:, at("spine3")]).max() < 0.75
+    assert np.median(np.concatenate(crossed)) < -0.25  # wrists lie nearer to each other's side than elbows do
+
+
 def test_an_ankle_that_turns_over_stays_at_rest():
     poses = np.full((3, 24, 3), 0.1)
     poses[1, ANKLES[0]] = [0, 0, np.radians(150)]

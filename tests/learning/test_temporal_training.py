@@ -13,7 +13,7 @@ from pipeline.body import load_body
 from pipeline.estimators.smplify.corrector import FEATURES, OUTPUTS, Corrector, about_hips, shipped_corrector
 from pipeline.estimators.smplify.rotations import RotationTeller
 from pipeline.estimators.smplify.temporal import HALF, RATE, WINDOW, TemporalCorrector, shipped_temporal
-from pipeline.formats.arrays import read_npz
+from pipeline.formats.arrays import read_npz, write_npz
 from pipeline.learning import rotations, temporal
 from pipeline.learning.films import Shooting, film_people
 from pipeline.learning.repertoire import Repertoire
@@ -21,6 +21,7 @@ from pipeline.learning.rotations import judged_rotations, learnt_rotations
 from pipeline.learning.samples import true_landmarks
 from pipeline.learning.temporal import evenly, judged_over_time, learnt_over_time, soup
 from pipeline.learning.windows import ErrorBank, Windows, mirrored, read_windows, rolled
+from pipeline.runtime.errors import UserError
 
 FRAMES = 14
 NOTHING = Corrector(np.zeros((FEATURES + 1, OUTPUTS)), "", "")
@@ -50,7 +51,7 @@ def late(repertoire: Repertoire) -> Windows:
 
 
 def test_windows_of_films_are_about_their_frames(tmp_path, repertoire):
-    paths = film_people(tmp_path, range(1, 2), repertoire, Shooting(frames=9, views=1, longest=200))
+    paths = film_people(tmp_path, range(3, 4), repertoire, Shooting(frames=9, views=1, longest=200))
     windows = read_windows(paths, repertoire.body)
     assert len(windows) == 9 and windows.xy.shape[1:] == (WINDOW, 33, 2)
     # The last of the first frame's window is the middle of the fifth's.
@@ -60,6 +61,14 @@ def test_windows_of_films_are_about_their_frames(tmp_path, repertoire):
     # A level camera sees heads straight above hips; one that looks down sees them nearer.
     up = read_npz(paths[0])["viewmats"][0, :3, 1]
     np.testing.assert_allclose(windows.pitch, np.arcsin(up[2]))
+
+
+def test_films_in_which_nobody_was_found_say_so(tmp_path, repertoire):
+    paths = film_people(tmp_path, range(3, 4), repertoire, Shooting(frames=9, views=1, longest=200))
+    film = read_npz(paths[0])
+    write_npz(paths[0], film | {"found": np.zeros_like(film["found"])})
+    with pytest.raises(UserError, match="found nobody in 8 frames"):
+        read_windows(paths, repertoire.body)
 
 
 def test_rolled_and_mirrored_windows_are_seen_as_well(late):
@@ -93,12 +102,12 @@ def test_training_goes_on_from_a_network_slowly_and_leaves_it_as_it_was(late, re
     monkeypatch.setattr(temporal, "_WIDTH", 48)
     new = learnt_over_time(late, repertoire, NOTHING, 150, 0, ("", ""))
     weights = {name: value.clone() for name, value in new.network.state_dict().items()}
-    more = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""), new.network)
+    more = learnt_over_time(late, repertoire, NOTHING, 70, 1, ("", ""), new.network)
     for name, value in new.network.state_dict().items():
         assert torch.equal(value, weights[name])
     assert torch.equal(more.network.mean, new.network.mean) and torch.equal(more.network.spread, new.network.spread)
-    # From nothing forty steps gain little; from there they begin where the first training ended.
-    nothing = learnt_over_time(late, repertoire, NOTHING, 40, 1, ("", ""))
+    # From nothing seventy steps gain little; from there they begin where the first training ended.
+    nothing = learnt_over_time(late, repertoire, NOTHING, 70, 1, ("", ""))
     errors = [judged_over_time(late, network)[0][0] for network in (new, more, nothing)]
     assert errors[1] < 0.97 * errors[0] < errors[2]
 
@@ -133,7 +142,7 @@ def test_lean_is_told_by_pitch(late):
 
 def test_the_command_trains_and_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(temporal, "_REPLAYED", 8)
-    out, films = tmp_path / "network.npz", ["--films", str(tmp_path / "films"), "--people", "1"]
+    out, films = tmp_path / "network.npz", ["--films", str(tmp_path / "films"), "--people", "2-2"]
     small = ["--frames", "9", "--views", "1", "--longest", "200", "--steps", "2"]
     assert main(["learn", *films, *small, "--temporal", "--out", str(out)]) == 0
     corrector = TemporalCorrector.load(out, shipped_corrector())
