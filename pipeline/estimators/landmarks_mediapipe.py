@@ -76,7 +76,10 @@ def estimate_from(
     seen, exchanged = _put_right(found, info, settings)
     provenance.facts["swapped_frames"] = exchanged
     if exchanged:
-        provenance.warn(f"{info.source}: left and right were exchanged in {exchanged} frames, and put right")
+        provenance.warn(
+            f"{info.source}: left and right were exchanged in {exchanged} frames, and put right; if the pose is "
+            "back to front there, set landmarks.facing"
+        )
     if mirrored:
         # Each on its own: a sequence that is a mean in some frames and not in others jumps, and looks exchanged there.
         others, _ = _put_right(found | mirrored, info, settings)
@@ -117,7 +120,10 @@ def _put_right(found: dict[int, Detection], info: VideoInfo, settings: Landmarks
     known = np.array(sorted(found))
     seen = {key: np.stack([getattr(found[i], key) for i in known]) for key in SIZES}
     seen["visibility"] = seen["visibility"] * inside(seen["xy"], info.width, info.height)
-    chosen = find_swaps(**seen, seconds=known / float(info.fps), change=settings.swap_change, doubt=settings.swap_doubt)
+    seconds = known / float(info.fps)
+    chosen = find_swaps(
+        **seen, seconds=seconds, change=settings.swap_change, doubt=settings.swap_doubt, facing=settings.facing
+    )
     seen = {key: (swapped_world if key == "world" else swapped)(values, chosen) for key, values in seen.items()}
     return seen, int(chosen.any(1).sum())
 

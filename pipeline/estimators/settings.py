@@ -65,6 +65,7 @@ class LandmarksSettings:
     mirrored: bool  # backend mediapipe: the mean of what it finds in a picture and in its mirror image
     swap_change: float  # body heights
     swap_doubt: float  # body heights/s
+    facing: str  # backend mediapipe: auto | camera | away, where the person is seen first
     hands: bool | str  # 21 more landmarks a hand; auto: where hands are large
     sharper: bool  # small people and hands are looked for in the video file
     rtmw: RtmwSettings

@@ -30,6 +30,8 @@ _MEMORY = 0.1  # s over which a turning is measured, and goes on by itself
 _FASTEST = 25.0  # rad/s, four turns a second: where it seems faster, the labels were exchanged there
 _BREADTH = 0.1  # body heights: the way of a shoulder is the torso's turning times this
 _TWIST, _NECK = 3.0, 0.5  # body heights a second: shoulders that look the other way than hips, a head than shoulders
+_TOLD = 1.0  # body heights for shoulders, and for hips, that look straight elsewhere than the user says
+_SIDE = 0.5  # sine of 30 degrees: who looks so far to the side looks neither here nor there
 _FEET = 0.04  # body heights a second for hips that look at the camera over feet that point away from it
 # Body heights that toes lie above heels in the picture: more than the first, it begins to tell, than both, it is clear.
 _ABOVE, _CLEARLY = 0.005, 0.02
@@ -48,6 +50,7 @@ def find_swaps(
     seconds: np.ndarray,  # (B,)
     change: float,
     doubt: float,
+    facing: str = "auto",
 ) -> np.ndarray:  # (B, 33) bool
     """Which landmarks to exchange with their other side, in each frame; `swapped` and `swapped_world` do it.
 
@@ -60,6 +63,8 @@ def find_swaps(
             exchange that group.
         doubt: cost of exchanging a group for a second, in body heights: of two sequences that are each other's mirror
             image, and as likely, it decides for the one as detected.
+        facing: which way the person looks in the first of the frames, as the user says it: towards the `camera`,
+            `away` from it; `auto`: nobody says it.
     """
     frames = len(xy)
     changes = change + _jumps(xy, world, visibility)  # [B - 1, 3]
@@ -69,7 +74,7 @@ def find_swaps(
     differ = _STATES[:, None] != _STATES[None]  # [8, 8, 3]
     turn = differ[..., 1] & differ[..., 2]  # the torso's, with shoulders and hips
 
-    cost = unary[0]
+    cost = unary[0] + _otherwise(world[0], facing)
     came_from = np.zeros((frames, len(_STATES)), int)
     for t in range(1, frames):
         total = cost[:, None] + differ @ changes[t - 1] + turn * broken[t - 1]
@@ -198,6 +203,16 @@ def _against_feet(xy: np.ndarray, world: np.ndarray, visibility: np.ndarray) -> 
     # The left hip is on the right of the picture: they look at the camera.
     facing = _axis(world, *_AXES[2])[:, 0] * _seen(visibility, *_AXES[2])
     return away[:, None] * np.maximum(np.where(_STATES[:, 2], -facing[:, None], facing[:, None]), 0)
+
+
+def _otherwise(world: np.ndarray, facing: str) -> np.ndarray:  # (33, 3) -> (8,)
+    """Cost of the states in which shoulders or hips look elsewhere than the user says; from the side both are right."""
+    if facing == "auto":
+        return np.zeros(len(_STATES))
+    away = 1.0 if facing == "away" else -1.0
+    lines = np.stack([_axis(world[None], *pair)[0, 0] * np.where(_STATES[:, group], -1.0, 1.0)
+                      for group, pair in ((1, _AXES[1]), (2, _AXES[2]))])  # fmt: skip
+    return _TOLD * np.maximum(away * lines - _SIDE, 0).sum(0)
 
 
 def _seen(visibility: np.ndarray, left: int, right: int) -> np.ndarray:

@@ -23,6 +23,7 @@ COLUMNS = {
     "focal": "depth.focal",
     "focal_mm": "depth.focal_mm",
     "height": "pose.height",
+    "facing": "landmarks.facing",
     "pitch": "camera.pitch",
     "roll": "camera.roll",
 }

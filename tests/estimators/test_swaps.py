@@ -142,6 +142,28 @@ def test_feet_tell_which_of_two_halves_is_right():
     assert (limbs(found) == ~limbs(chosen)).mean() > 0.99
 
 
+@pytest.mark.parametrize("name, yaw, told", [("wave", "front", "camera"), ("wave", "back", "away")])
+def test_the_user_says_which_of_two_halves_is_right(name, yaw, told):
+    """A blurred face: for most of the clip who looks here is taken for one who looks away, or the other way."""
+    xy, world = perform(name, 60.0, yaw, pitch=25.0)
+    chosen = exchanges(xy, [(0.0, 0.2), (0.5, 2.0)], ALL, 60.0)
+    given = swapped(xy, chosen), swapped_world(world, chosen)
+    seconds, hidden = np.arange(len(xy)) / 60.0, np.ones(xy.shape[:2])
+    hidden[:, 29:] = 0
+    settings = SETTINGS.swap_change, SETTINGS.swap_doubt
+    assert (limbs(find_swaps(*given, hidden, seconds, *settings)) == ~limbs(chosen)).mean() > 0.99  # most frames decide
+    assert (limbs(find_swaps(*given, hidden, seconds, *settings, told)) == limbs(chosen)).mean() > 0.99
+
+
+def test_who_turns_later_looks_first_as_the_user_says():
+    xy, world = perform("wave", 60.0, "half-turn")
+    for told in ("auto", "camera", "away"):  # at first from the side: both are right
+        seen = np.ones(xy.shape[:2])
+        assert not find_swaps(
+            xy, world, seen, np.arange(len(xy)) / 60.0, SETTINGS.swap_change, SETTINGS.swap_doubt, told
+        ).any()
+
+
 @pytest.mark.parametrize("name", ["wave", "squat"])
 def test_a_turning_body_goes_on_turning(name):
     """The back is taken for the front from profile to profile: nothing jumps, but the turning seems to go back."""
