@@ -10,31 +10,42 @@ import numpy as np
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.gaps import fill_rotations, fill_values
 from pipeline.formats.pose import Pose
-from pipeline.motion.leaps import body_astray
+from pipeline.motion.leaps import LIMBS, body_astray
 
 
 def steadied(pose: Pose, body: BodyModel, world_from_camera: np.ndarray, warn: Callable[[str], None]) -> Pose:
-    """The motion with frames to which no body can leap filled from their neighbours, and no longer valid.
+    """The motion with moments to which no body can leap filled from their neighbours.
+
+    Frames to which the whole body leaps are no longer valid. A limb that leaps by itself is filled in by itself.
 
     Args:
         pose: in the camera frame.
         body: the body it is of.
         world_from_camera: (T, 4, 4), where the camera is: people move smoothly in the world. Its size does not matter.
-        warn: is told which frames they are.
+        warn: is told what leaps, and in which frames.
     """
     motion = pose.global_orient, pose.body_pose, pose.betas, pose.transl
-    lost = body_astray(body, *motion, pose.fps, world_from_camera[:, :3, :3])
-    if not lost.any():
+    astray = body_astray(body, *motion, pose.fps, world_from_camera[:, :3, :3])
+    if not astray.any():
         return pose
-    told = ", ".join(str(frame) for frame in np.flatnonzero(lost))
-    warn(f"no body moves as the pose does at frame {told}: filled in from the neighbours")
-    kept, count = np.flatnonzero(~lost), len(pose)
+    count = len(pose)
     turns = np.concatenate([pose.global_orient, pose.body_pose], 1).reshape(count, 24, 3).astype(float)
-    turns = fill_rotations(turns[kept], kept, count).astype(np.float32)
+    transl, every = pose.transl, slice(None)
+    parts = [("body", astray.whole, every), *((n, lost, list(LIMBS[n])) for n, lost in zip(LIMBS, astray.limbs.T))]
+    for name, lost, joints in parts:
+        if not lost.any():
+            continue
+        told = ", ".join(str(frame) for frame in np.flatnonzero(lost))
+        warn(f"no {name} moves as the pose does at frame {told}: filled in from the neighbours")
+        kept = np.flatnonzero(~lost)
+        turns[:, joints] = fill_rotations(turns[kept][:, joints], kept, count)
+        if joints is every:
+            transl = fill_values(transl[kept], kept, count).astype(np.float32)
+    turns = turns.astype(np.float32)
     return replace(
         pose,
         global_orient=turns[:, 0],
         body_pose=turns[:, 1:].reshape(count, 69),
-        transl=fill_values(pose.transl[kept], kept, count).astype(np.float32),
-        valid=pose.valid & ~lost,
+        transl=transl,
+        valid=pose.valid & ~astray.whole,
     )

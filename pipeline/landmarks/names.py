@@ -30,6 +30,7 @@ _FACE = ("right_eye", "left_eye", "right_ear", "left_ear")
 OPENPOSE_18 = ("nose", "neck", *_ARMS, *_LEGS, *_FACE)
 BODY_25 = ("nose", "neck", *_ARMS, "mid_hip", *_LEGS, *_FACE, *_FEET)
 BY_COUNT = {len(names): names for names in (COCO, OPENPOSE_18, BODY_25, HALPE_26, WHOLE_BODY)}
+_ON_LEG, _ON_ARM = ("knee", "ankle", "heel", "toe", "foot"), ("elbow", "wrist", "hand", *FINGERS)
 _MIDDLE = {"hip": "mid_hip", "midhip": "mid_hip"}
 
 
@@ -45,3 +46,14 @@ def ours(name: str) -> str:
     if sides:
         return f"{sides[0]}_{rest}"
     return _MIDDLE.get(rest, rest)
+
+
+def limb_of(name: str) -> str | None:
+    """`left arm`, `right leg`: on which limb a landmark of ours lies, shoulders and hips not among them; None: none."""
+    side, _, part = name.partition("_")
+    if side not in ("left", "right"):
+        return None
+    for limb, parts in (("leg", _ON_LEG), ("arm", _ON_ARM)):
+        if any(each in part for each in parts):  # a foot's index is the leg's
+            return f"{side} {limb}"
+    return None

@@ -16,6 +16,7 @@ from pipeline.estimators.smplify.start import linear_translation, picture_world
 from pipeline.geometry.rotations import axis_angle_to_matrix
 from pipeline.landmarks.detector import LANDMARK_NAMES
 from pipeline.landmarks.on_body import landmark_map
+from pipeline.motion.leaps import LIMBS
 from pipeline.motion.limbs import limb_poses, torso_rotation
 from pipeline.motion.priors import beyond_limits, pose_prior
 from pipeline.runtime.settings import load_settings
@@ -215,6 +216,24 @@ def test_nobody_leaps_for_one_frame(facing, pixels):
     assert np.linalg.norm(joints[14] - joints[[13, 15]].mean(0), axis=-1).max() < 0.05
 
 
+@pytest.mark.parametrize("frames", [[0, 1], [28, 29]], ids=["at-first", "at-last"])
+def test_no_arm_leaps_for_a_moment(frames):
+    """The detector sees one arm hang for a moment in a clip in which it is raised; all else it sees as it is.
+
+    Amid the clip the fit does not follow it, anyway; at its ends nothing lies beyond to hold the arm.
+    """
+    made, other = motion(arm=1.0), motion(arm=-1.0)
+    arm = [LANDMARK_NAMES.index(f"left_{part}") for part in ("elbow", "wrist", "pinky", "index", "thumb")]
+    for kept, given in ((made.xy, other.xy), (made.world, other.world)):
+        kept[np.ix_(frames, arm)] = given[np.ix_(frames, arm)]
+    seen = observe(made)
+    fitted, believed = fit_surely(BODY, seen, SETTINGS)
+    wrists = [joints_of(each)[:, J["left_wrist"]] for each in (fit_pose(BODY, seen, SETTINGS), fitted)]
+    off = [np.linalg.norm(wrist - made.joints[:, J["left_wrist"]], axis=-1)[frames].max() for wrist in wrists]
+    assert off[0] > 0.5 and off[1] < 0.1  # metres
+    assert believed.all()  # the rest of the body was seen
+
+
 def test_wild_landmarks_do_not_pull_the_pose():
     made = motion()
     clean = joints_of(fit_pose(BODY, observe(made), SETTINGS))
@@ -285,7 +304,15 @@ def test_rotations_that_are_told_decide_what_landmarks_do_not():
     torch.testing.assert_close(
         fit_pose(BODY, nothing, SETTINGS).body_pose, fit_pose(BODY, plain, SETTINGS).body_pose, atol=1e-5, rtol=0
     )
-    assert told.without(torch.arange(12) < 3).expected_error[:3].isinf().all()
+    lost, limbs = torch.arange(12) < 3, torch.zeros(12, 4, dtype=torch.bool)
+    limbs[5, [list(LIMBS).index(limb) for limb in ("left arm", "left leg")]] = True
+    left = told.without(lost, limbs)
+    assert left.expected_error[:3].isinf().all() and left.visibility[:3].eq(0).all()
+    newly = (left.visibility[5] == 0) & (told.visibility[5] > 0)
+    hidden = {name for name, new in zip(left.names, newly) if new}
+    assert hidden == {f"left_{part}" for part in ("elbow", "wrist", "pinky", "index", "thumb")}  # legs nobody sees
+    right = [k for k in legs if k // 3 + 1 in LIMBS["right leg"]]
+    assert left.expected_error[5, right].eq(0.05).all() and left.expected_error[5].isfinite().sum() == len(right)
     assert told.rows(torch.arange(12) < 3).expected.shape == (3, 69)
 
 

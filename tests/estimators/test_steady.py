@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.body import load_body
 from pipeline.estimators.steady import steadied
 from pipeline.formats.pose import Pose
+from pipeline.motion.leaps import LIMBS
 from pipeline.motion.library import motion
 
 BODY, FPS, FRAMES = load_body("free"), 30.0, 40
@@ -47,6 +48,20 @@ def test_a_person_turned_round_for_two_frames_is_filled_in():
     assert np.flatnonzero(~mended.valid).tolist() == [3, 20, 21]
     assert "at frame 20, 21:" in said[0]
     assert (joints(mended) - joints(pose)).norm(dim=-1).max() < 0.05
+
+
+def test_an_arm_that_is_thrown_up_for_a_frame_is_filled_in_by_itself():
+    pose, said = walking(), []
+    thrown = pose.body_pose.copy()
+    shoulder = 3 * (LIMBS["right arm"][0] - 1)
+    thrown[20, shoulder : shoulder + 3] = [0.0, 0.5, -1.4]
+    away = replace(pose, body_pose=thrown)
+    assert (joints(away) - joints(pose)).norm(dim=-1).max() > 0.4
+    mended = steadied(away, BODY, STILL, said.append)
+    assert said == ["no right arm moves as the pose does at frame 20: filled in from the neighbours"]
+    assert (joints(mended) - joints(pose)).norm(dim=-1).max() < 0.03
+    np.testing.assert_array_equal(mended.valid, pose.valid)  # the rest of the body was seen
+    np.testing.assert_array_equal(mended.body_pose[21:], pose.body_pose[21:])
 
 
 def test_a_camera_that_is_jolted_moves_nobody():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.body import load_body
-from pipeline.motion.leaps import astray
+from pipeline.motion.leaps import LIMBS, astray, body_astray
 from pipeline.motion.library import motion
 from pipeline.motion.moves import MOTIONS
 
@@ -38,8 +38,7 @@ def test_a_moment_elsewhere_is_found_to_the_frame(start, length, fps, seed):
 def test_what_people_do_is_left(name, fps):
     made = motion(name, 3 * fps, fps, 1, BODY)
     pose, trans = (torch.as_tensor(a, dtype=torch.float32) for a in (made.poses, made.trans))
-    joints = BODY(pose[:, :3], pose[:, 3:], torch.zeros(10), trans).joints.numpy()
-    assert not astray(joints, fps).any()
+    assert not body_astray(BODY, pose[:, :3], pose[:, 3:], torch.zeros(10), trans, fps).any()
 
 
 def test_two_moments_elsewhere_beside_a_step_that_stays():
@@ -55,6 +54,19 @@ def test_an_arm_that_is_thrown_is_left():
     joints = walk(60, 60.0)
     joints[30, :3] += 0.2
     assert not astray(joints, 60.0).any()
+
+
+@pytest.mark.parametrize("frames", [(0, 1), (20,), (20, 21, 22), (58, 59)])
+@pytest.mark.parametrize("name", LIMBS)
+def test_a_limb_that_leaps_is_found_by_itself(name, frames):
+    made = motion("walk", 60, 30, 1, BODY)
+    pose, trans = (torch.as_tensor(a, dtype=torch.float32) for a in (made.poses, made.trans))
+    top = LIMBS[name][0]
+    pose[list(frames), 3 * top : 3 * top + 3] = torch.tensor([1.2, 0.3, -1.5])
+    found = body_astray(BODY, pose[:, :3], pose[:, 3:], torch.zeros(10), trans, 30.0)
+    assert not found.whole.any()
+    for limb, lost in zip(LIMBS, found.limbs.T):
+        assert np.flatnonzero(lost).tolist() == (list(frames) if limb == name else [])
 
 
 def test_of_two_long_parts_neither_is_called_wrong():

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.body import BodyModel
 from pipeline.estimators.smplify.fit import FittedPose, Observations, fit_pose
 from pipeline.estimators.smplify.settings import SmplifySettings
-from pipeline.motion.leaps import body_astray
+from pipeline.motion.leaps import Astray, body_astray
 
 _TURNS = (math.pi, math.pi / 2, -math.pi / 2)  # rad, of the body about its long axis
 _AROUND = 0.3  # s on each side of doubtful frames that are fitted with them
@@ -24,25 +24,29 @@ def fit_surely(
 
     Doubtful are runs of frames whose mean landmark error is above `settings.outlier`, or to which the body leaps as no
     body can: started elsewhere, the fit may end elsewhere. For each run the best start by its error is kept. What stays
-    doubtful is taken for unseen. Arguments as of `fit_pose`.
+    doubtful is taken for unseen, and so is a limb that leaps by itself. Arguments as of `fit_pose`.
     """
     fitted = fit_pose(body, seen, settings, height)
-    doubtful = _doubtful(body, fitted, seen, settings)
-    if not doubtful.any():
-        return fitted, seen.told
-    turned = _best_turns(body, seen, settings, height, _error(fitted, seen), doubtful)
-    fitted = fit_pose(body, seen, settings, height, turned)
-    doubtful = _doubtful(body, fitted, seen, settings)
-    believed = seen.told & ~doubtful
-    if doubtful.any() and believed.any():
-        fitted = fit_pose(body, seen.without(doubtful), settings, height, turned)
+    astray = _astray(body, fitted, seen)
+    doubtful, turned = _doubtful(astray, fitted, seen, settings), None
+    if doubtful.any():
+        turned = _best_turns(body, seen, settings, height, _error(fitted, seen), doubtful)
+        fitted = fit_pose(body, seen, settings, height, turned)
+        astray = _astray(body, fitted, seen)
+        doubtful = _doubtful(astray, fitted, seen, settings)
+    believed, limbs = seen.told & ~doubtful, torch.as_tensor(astray.limbs)
+    if (doubtful.any() or limbs.any()) and believed.any():
+        fitted = fit_pose(body, seen.without(doubtful, limbs), settings, height, turned)
     return fitted, believed
 
 
-def _doubtful(body: BodyModel, fitted: FittedPose, seen: Observations, settings: SmplifySettings) -> Tensor:  # [B] bool
+def _astray(body: BodyModel, fitted: FittedPose, seen: Observations) -> Astray:
     motion = fitted.global_orient, fitted.body_pose, fitted.betas, fitted.transl
-    lost = torch.as_tensor(body_astray(body, *motion, seen.fps, seen.world_from_camera))
-    return seen.told & (lost | (_error(fitted, seen) > settings.outlier))
+    return body_astray(body, *motion, seen.fps, seen.world_from_camera)
+
+
+def _doubtful(astray: Astray, fitted: FittedPose, seen: Observations, settings: SmplifySettings) -> Tensor:  # [B] bool
+    return seen.told & (torch.as_tensor(astray.whole) | (_error(fitted, seen) > settings.outlier))
 
 
 def _error(fitted: FittedPose, seen: Observations) -> Tensor:  # [B]

@@ -19,7 +19,9 @@ from pipeline.estimators.smplify.settings import SmplifySettings
 from pipeline.estimators.smplify.start import linear_translation, picture_world
 from pipeline.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE
+from pipeline.landmarks.names import limb_of
 from pipeline.landmarks.on_body import LandmarkMap, landmark_map
+from pipeline.motion.leaps import LIMBS
 from pipeline.motion.limbs import limb_poses, torso_rotation
 from pipeline.motion.priors import PosePrior, beyond_limits, pose_prior
 from pipeline.runtime.progress import track
@@ -62,12 +64,19 @@ class Observations:
         parts = {name: getattr(self, name) for name in names}
         return replace(self, **{name: value[chosen] for name, value in parts.items() if value is not None})
 
-    def without(self, lost: Tensor) -> Observations:
-        """The same with nothing visible where `lost` [B] is true."""
-        seen = replace(self, visibility=self.visibility * ~lost[:, None])
+    def without(self, lost: Tensor, limbs: Tensor) -> Observations:
+        """The same with nothing visible where `lost` [B] is true, and nothing of a limb where `limbs` [B, 4] is.
+
+        Limbs are those of `motion.leaps.LIMBS`.
+        """
+        hidden, untold = lost[:, None].repeat(1, len(self.names)), lost[:, None].repeat(1, 69)
+        for astray, (limb, joints) in zip(limbs.unbind(1), LIMBS.items()):
+            hidden |= astray[:, None] & torch.tensor([limb_of(name) == limb for name in self.names])
+            untold |= astray[:, None] & torch.isin(torch.arange(69) // 3 + 1, torch.tensor(joints))
+        seen = replace(self, visibility=self.visibility * ~hidden)
         if self.expected_error is None:
             return seen
-        return replace(seen, expected_error=self.expected_error.masked_fill(lost[:, None], torch.inf))
+        return replace(seen, expected_error=self.expected_error.masked_fill(untold, torch.inf))
 
 
 @dataclass(frozen=True)
