@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Shooting:
     longest: int = 420  # px, of the longer side of the pictures
 
 
-def film_people(folder: Path, seeds: range, repertoire: Repertoire, shooting: Shooting) -> list[Path]:
+def film_people(folder: Path, seeds: Sequence[int], repertoire: Repertoire, shooting: Shooting) -> list[Path]:
     """Film those that are missing in the folder; each appears whole, so that a run can be stopped. Returns all."""
     paths = [folder / f"{seed:05d}.npz" for seed in seeds]
     missing = [(seed, path) for seed, path in zip(seeds, paths) if not path.exists()]

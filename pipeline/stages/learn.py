@@ -46,9 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=Path, required=True, metavar="DIR", help="where the films are kept")
     parser.add_argument(
         "--people",
-        default="120",
+        nargs="+",
+        default=["120"],
         metavar="COUNT|FIRST-LAST",
-        help="how many are filmed, or those of which seeds (default: %(default)s)",
+        help="how many are filmed, or those of which seeds; several together (default: 120)",
     )
     parser.add_argument(
         "--motion",
@@ -85,16 +86,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--longest", type=int, default=420, help="px, longer side (default: %(default)s)")
 
 
-def _seeds(text: str) -> range:
-    """`120`: seeds 0 to 119. `161-290`: those, both ends among them."""
-    first, dash, last = text.partition("-")
-    try:
-        seeds = range(int(first), int(last) + 1) if dash else range(int(first))
-    except ValueError:
-        seeds = range(0)
-    if not seeds:
-        raise UserError(f"learn: people should be a count above 0, or a range such as 161-290; found {text!r}")
-    return seeds
+def _seeds(texts: list[str]) -> list[int]:
+    """`120`: seeds 0 to 119. `161-290`: those, both ends among them. Several: all of them, each once."""
+    found: set[int] = set()
+    for text in texts:
+        first, dash, last = text.partition("-")
+        try:
+            seeds = range(int(first), int(last) + 1) if dash else range(int(first))
+        except ValueError:
+            seeds = range(0)
+        if not seeds:
+            raise UserError(f"learn: people should be a count above 0, or a range such as 161-290; found {text!r}")
+        found |= set(seeds)
+    return sorted(found)
 
 
 def run(args: argparse.Namespace) -> None:
