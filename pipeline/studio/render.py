@@ -73,7 +73,8 @@ class Renderer:
         before = self.transforms[index - 1] if index else 2 * now - self.transforms[min(1, len(self.transforms) - 1)]
         vertices = self.subject.posed(now, before, 1 / self.fps)
         lit = _LitSubject(self.subject, self.scene, vertices, self.quality)
-        speed = self.subject.speed(now, before, 1 / self.fps).astype(np.float32)
+        blurred = any(camera.exposure for camera in self.cameras)
+        speed = self.subject.speed(now, before, 1 / self.fps).astype(np.float32) if blurred else None
         pictures = []
         for k, camera in enumerate(self.cameras):
             viewmat = camera.viewmats[index]
@@ -195,9 +196,9 @@ class _LitSubject:
 
 
 def _compose(
-    lit: _LitSubject, speed: np.ndarray, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int
+    lit: _LitSubject, speed: np.ndarray | None, backdrop: _Backdrop, camera: ClipCamera, viewmat: np.ndarray, seed: int
 ) -> Picture:
-    """One camera's picture; `speed` (P, 3) metres a second is how fast the subject's vertices move."""
+    """One camera's picture; `speed` (P, 3) m/s is how fast the subject's vertices move, None without an exposure."""
     height, width = backdrop.depth.shape
     samples = lit.quality.samples
     eye = -viewmat[:3, :3].T @ viewmat[:3, 3]
@@ -206,8 +207,10 @@ def _compose(
     ground = backdrop.ground
     image[ground] *= lit.ground_share(backdrop.points)
     mask, depth = np.zeros((height, width), np.float32), backdrop.depth.copy()
-    half = speed * np.float32(camera.exposure / 2)
-    passed = np.concatenate([lit.vertices - half, lit.vertices + half]) if camera.exposure else lit.vertices
+    passed = lit.vertices
+    if camera.exposure:
+        half = speed * np.float32(camera.exposure / 2)
+        passed = np.concatenate([lit.vertices - half, lit.vertices + half])
     top, bottom, left, right = _window(passed, camera.K, viewmat, width, height)
     shifted = camera.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
     size = samples * (right - left), samples * (bottom - top)
