@@ -23,7 +23,7 @@ from pipeline.formats.provenance import Provenance, read_provenance
 from pipeline.geometry.boxes import mask_box
 from pipeline.landmarks import detector
 from pipeline.landmarks.detector import LANDMARK_NAMES, SOURCE, Detection
-from pipeline.landmarks.names import BODY_25, COCO, HALPE_26, OPENPOSE_18, WHOLE_BODY, ours
+from pipeline.landmarks.names import BODY_25, COCO, HALPE_26, OPENPOSE_18, WHOLE_BODY, limb_of, ours
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.settings import check_config, default_config, load_settings, merged
 from pipeline.setup.preflight import check_backends
@@ -331,3 +331,12 @@ def test_layouts_have_their_numbers_of_landmarks():
     assert [len(set(names)) for names in (COCO, OPENPOSE_18, BODY_25, HALPE_26, WHOLE_BODY)] == [17, 18, 25, 26, 133]
     assert WHOLE_BODY[91] == "left_hand_wrist" and WHOLE_BODY[112] == "right_hand_wrist"
     assert BODY_25[8] == "mid_hip" and BODY_25[19] == "left_big_toe" and HALPE_26[19] == "mid_hip"
+
+
+def test_which_limb_a_landmark_lies_on():
+    told = {"left_foot_index": "left leg", "left_index": "left arm", "right_hand_thumb_2": "right arm",
+            "right_big_toe": "right leg", "left_knee": "left leg", "left_shoulder": None, "right_hip": None,
+            "nose": None, "face_3": None, "left_ear": None, "mid_hip": None}  # fmt: skip
+    assert {name: limb_of(name) for name in told} == told
+    on_limbs = [name for name in LANDMARK_NAMES if limb_of(name)]
+    assert len(on_limbs) == 18  # elbow, wrist, three fingers; knee, ankle, heel, toes; on both sides
