@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.estimators.settings import LandmarksSettings
+from pipeline.estimators.settings import LandmarksSettings, refuse_facing
 from pipeline.formats.images import MaskFolder
 from pipeline.formats.landmarks import Landmarks
 from pipeline.formats.paths import VideoDir
@@ -24,7 +24,8 @@ _ON_MASK = 0.5  # share of a person's landmarks on the mask from which they are 
 
 
 def check(settings: LandmarksSettings) -> None:
-    """Raise a UserError where landmarks.path is not set."""
+    """Raise a UserError where landmarks.path is not set, or which way the person looks is."""
+    refuse_facing(settings, "import")
     check_path("landmarks.path", settings.path)
 
 

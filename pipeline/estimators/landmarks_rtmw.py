@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.estimators.networks import onnx_finds_gpu
-from pipeline.estimators.settings import LandmarksSettings, RtmwSettings
+from pipeline.estimators.settings import LandmarksSettings, RtmwSettings, refuse_facing
 from pipeline.estimators.sharper import Pictures, pictures
 from pipeline.formats.images import FrameFolder, MaskFolder
 from pipeline.formats.landmarks import Landmarks
@@ -35,6 +35,7 @@ _DEVICE = "landmarks.rtmw.device"
 
 def check(settings: LandmarksSettings) -> None:
     """Raise a UserError, before any work, where the package, the weights or the GPU asked for are missing."""
+    refuse_facing(settings, "rtmw")
     require(needed("landmarks", asdict(settings)))
     _import_rtmlib()
     onnx_finds_gpu(_DEVICE, settings.rtmw.device)

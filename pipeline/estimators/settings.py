@@ -96,3 +96,12 @@ def refuse_height(settings: PoseSettings, backend: str) -> None:
             f"settings pose.height: {settings.height} m is set, and backend {backend} brings the body's size itself; "
             "leave it at null, or take pose.backend: smplify"
         )
+
+
+def refuse_facing(settings: LandmarksSettings, backend: str) -> None:
+    """Raise a UserError where `landmarks.facing` is set for a backend whose left and right are not put right."""
+    if settings.facing != "auto":
+        raise UserError(
+            f"settings landmarks.facing: {settings.facing} is set, and left and right of backend {backend} are taken "
+            "as they are; leave it at auto, or take landmarks.backend: mediapipe"
+        )

@@ -30,22 +30,18 @@ def steadied(pose: Pose, body: BodyModel, world_from_camera: np.ndarray, warn: C
         return pose
     count = len(pose)
     turns = np.concatenate([pose.global_orient, pose.body_pose], 1).reshape(count, 24, 3).astype(float)
-    transl, every = pose.transl, slice(None)
-    parts = [("body", astray.whole, every), *((n, lost, list(LIMBS[n])) for n, lost in zip(LIMBS, astray.limbs.T))]
-    for name, lost, joints in parts:
-        if not lost.any():
-            continue
-        told = ", ".join(str(frame) for frame in np.flatnonzero(lost))
-        warn(f"no {name} moves as the pose does at frame {told}: filled in from the neighbours")
-        kept = np.flatnonzero(~lost)
-        turns[:, joints] = fill_rotations(turns[kept][:, joints], kept, count)
-        if joints is every:
-            transl = fill_values(transl[kept], kept, count).astype(np.float32)
-    turns = turns.astype(np.float32)
+    joints = {"body": tuple(range(24)), **LIMBS}
+    for (name, moved), lost in zip(joints.items(), [astray.whole, *astray.limbs.T]):
+        if lost.any():
+            told = ", ".join(str(frame) for frame in np.flatnonzero(lost))
+            warn(f"no {name} moves as the pose does at frame {told}: filled in from the neighbours")
+            kept = np.flatnonzero(~lost)
+            turns[:, moved] = fill_rotations(turns[np.ix_(kept, moved)], kept, count)
+    turns, kept = turns.astype(np.float32), np.flatnonzero(~astray.whole)
     return replace(
         pose,
         global_orient=turns[:, 0],
         body_pose=turns[:, 1:].reshape(count, 69),
-        transl=transl,
+        transl=fill_values(pose.transl[kept], kept, count).astype(np.float32),
         valid=pose.valid & ~astray.whole,
     )

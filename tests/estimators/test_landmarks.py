@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.body import load_body
-from pipeline.estimators import landmarks_mediapipe
+from pipeline.estimators import landmarks_mediapipe, load_backend
 from pipeline.estimators.settings import LandmarksSettings
 from pipeline.estimators.sharper import Pictures
 from pipeline.formats.images import MaskFolder, write_frame, write_mask
@@ -340,3 +340,10 @@ def test_which_limb_a_landmark_lies_on():
     assert {name: limb_of(name) for name in told} == told
     on_limbs = [name for name in LANDMARK_NAMES if limb_of(name)]
     assert len(on_limbs) == 18  # elbow, wrist, three fingers; knee, ankle, heel, toes; on both sides
+
+
+@pytest.mark.parametrize("backend", ["rtmw", "import", "none"])
+def test_who_does_not_put_left_and_right_right_refuses_to_be_told_the_facing(backend):
+    settings = load_settings("landmarks", {"backend": backend, "facing": "camera"}, LandmarksSettings)
+    with pytest.raises(UserError, match=f"landmarks.facing: camera is set, .* of backend {backend} are taken as they"):
+        load_backend("landmarks", backend).check(settings)

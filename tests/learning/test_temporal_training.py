@@ -152,19 +152,8 @@ def test_the_command_trains_and_writes(tmp_path, monkeypatch):
 def test_the_command_goes_on_with_several_seeds_and_keeps_whose_data_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(temporal, "_REPLAYED", 8)
     start, out = tmp_path / "start.npz", tmp_path / "network.npz"
-    films = [
-        "--films",
-        str(tmp_path / "films"),
-        "--people",
-        "3-3",
-        "4-4",
-        "--frames",
-        "9",
-        "--views",
-        "1",
-        "--longest",
-        "240",
-    ]
+    people = ["--films", str(tmp_path / "films"), "--people", "3-3", "4-4"]
+    films = [*people, "--frames", "9", "--views", "1", "--longest", "240"]
     first = TemporalCorrector(temporal.Network(8), shipped_corrector(), "Apache-2.0", "Somebody's data.")
     first.save(start)
     seeds = ["--start", str(start), "--seed", "0", "1", "--steps", "2"]
